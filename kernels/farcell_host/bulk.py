@@ -1,0 +1,160 @@
+"""Large buffers: into a descriptor that another process maps, and the addresses of their chunks.
+
+On one machine a buffer is written into a fresh memory file, whose descriptor travels; the receiver maps it MAP_PRIVATE, so its own
+writes stay its own, and no page is touched before it is used (MAP_POPULATE would copy all of them). os.pwrite releases the GIL, so
+from 8 MiB on two threads write pieces. An exception (KeyboardInterrupt above all) ends the work after the present piece.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import mmap
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from . import capabilities
+
+CHUNK_BYTES = 1 << 20  # protocol: the piece that has an address
+_PARALLEL_BYTES = 8 << 20
+_PIECE_BYTES = 2 * CHUNK_BYTES
+
+try:
+    from blake3 import blake3 as _blake3
+except ImportError:
+    _blake3 = None  # type: ignore[assignment,misc]
+
+Buffer = bytes | bytearray | memoryview
+
+
+def available_hashes() -> tuple[str, ...]:
+    """Names of the address hashes this side knows, best first; blake2b is in every Python."""
+    return ("blake2b",) if _blake3 is None else ("blake3", "blake2b")
+
+
+def common_hash(peer_hashes: list[str] | tuple[str, ...]) -> str:
+    """The best hash both sides know."""
+    return next((name for name in available_hashes() if name in peer_hashes), "blake2b")
+
+
+def address_of(data: Buffer, hash_name: str | None = None) -> str:
+    """The content address of one chunk, `"blake3:hex"`; releases the GIL for large data."""
+    name = hash_name or available_hashes()[0]
+    if name == "blake3" and _blake3 is not None:
+        return "blake3:" + _blake3(data).hexdigest()
+    if name == "blake2b":
+        return "blake2b:" + hashlib.blake2b(data, digest_size=32).hexdigest()
+    raise ValueError(f"Unknown address hash {name!r}. Known here: {', '.join(available_hashes())}.")
+
+
+def matches(address: str, data: Buffer) -> bool:
+    """Whether `data` is what `address` names."""
+    return address_of(data, address.partition(":")[0]) == address
+
+
+def pieces(buffer: Buffer, size: int = CHUNK_BYTES) -> Iterator[memoryview]:
+    """The buffer cut into chunks, none of it copied; an empty buffer has none."""
+    flat = memoryview(buffer).cast("B") if not isinstance(buffer, bytes) else memoryview(buffer)
+    for start in range(0, len(flat), size):
+        yield flat[start : start + size]
+
+
+def make_descriptor(buffer: Buffer, on_piece: Callable[[int, memoryview], Any] | None = None) -> int:
+    """Copies a contiguous buffer into a new memory file and gives its descriptor, the caller's to close.
+
+    `on_piece(offset, piece)` sees every piece (2 MiB, the last one shorter) while it is in the cache, from two threads and in any
+    order; what it raises ends the copy. Raises OSError when memory is short.
+    """
+    flat = memoryview(buffer).cast("B")
+    fd = capabilities.memory_file()
+    try:
+        if len(flat):
+            os.ftruncate(fd, len(flat))
+            _copy(flat, fd, on_piece)
+        capabilities.seal(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _copy(flat: memoryview, fd: int, on_piece: Callable[[int, memoryview], Any] | None) -> None:
+    offsets = iter(range(0, len(flat), _PIECE_BYTES))
+    lock = threading.Lock()
+    over = threading.Event()  # one of the two has failed, or nothing is left to take
+
+    def work(file: int) -> None:
+        while not over.is_set():
+            with lock:
+                offset = next(offsets, None)
+            if offset is None:
+                return
+            piece = flat[offset : offset + _PIECE_BYTES]
+            write_all(file, piece, offset)
+            if on_piece is not None:
+                on_piece(offset, piece)
+
+    def work_beside(file: int) -> None:
+        try:
+            work(file)
+        finally:
+            over.set()
+            os.close(file)
+
+    if len(flat) < _PARALLEL_BYTES:
+        work(fd)
+        return
+    with ThreadPoolExecutor(1, "farcell-copy") as pool:
+        # its own descriptor: a KeyboardInterrupt may end the wait for it, and a closed number could be another file's by then
+        beside = pool.submit(work_beside, os.dup(fd))
+        try:
+            work(fd)
+        finally:
+            over.set()
+    beside.result()
+
+
+def write_all(fd: int, data: Buffer, offset: int) -> None:
+    """pwrite until all of it is there."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        view = view[written:]
+        offset += written
+
+
+def map_descriptor(fd: int, size: int) -> memoryview:
+    """The file's first `size` bytes as writable memory of our own; `fd` may be closed afterwards.
+
+    Raises ValueError when the file is shorter: touching pages past its end would kill the process.
+    """
+    actual = os.fstat(fd).st_size
+    if actual < size:
+        raise ValueError(f"A bulk buffer of {size} bytes was announced, its file has {actual}")
+    if not size:
+        return memoryview(bytearray())
+    return memoryview(mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE))
+
+
+def read_pieces(fd: int, size: int) -> Iterator[bytes]:
+    """The file's chunks as bytes, one at a time, for an end that cannot map it."""
+    for offset in itertools.count(0, CHUNK_BYTES):
+        if offset >= size:
+            return
+        yield read_all(fd, min(CHUNK_BYTES, size - offset), offset)
+
+
+def read_all(fd: int, size: int, offset: int) -> bytes:
+    """pread until `size` bytes are there; raises EOFError when the file ends before."""
+    parts: list[bytes] = []
+    while size:
+        part = os.pread(fd, size, offset)
+        if not part:
+            raise EOFError(f"The file ends {size} bytes too early")
+        parts.append(part)
+        size -= len(part)
+        offset += len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
