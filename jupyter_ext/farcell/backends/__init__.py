@@ -1,0 +1,1 @@
+"""Ways to get a kernel host, one a file."""

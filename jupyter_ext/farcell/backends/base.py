@@ -1,0 +1,121 @@
+"""What a backend is: it starts a kernel host somewhere and opens byte streams to it. Everything else is the same for all of them.
+
+Backends are found by name through the entry point group `farcell.backends` (name = module:Class, made without arguments); the local
+ones are here for ever and need no entry point.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from importlib.metadata import entry_points
+from typing import Any, Protocol, cast
+
+from farcell_host.stream import Endpoint
+
+from ..errors import TargetUnavailable, UsageError
+
+GROUP = "farcell.backends"
+_BUILTIN = {
+    "local": "farcell.backends.local:LocalBackend",
+    "local-attach": "farcell.backends.local_attach:LocalAttachBackend",
+}
+
+
+class JobState(Enum):
+    """What has become of an allocation."""
+
+    RUNNING = "running"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class LaunchOptions:
+    """What a backend is told, whatever its kind. Frozen; paths are absolute on the machine where the host runs."""
+
+    target: str = "local"
+    backend: str = "local"
+    python: str | None = None  # of the remote kernel; None: the one that runs this notebook
+    cwd: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    idle_timeout_s: float | None = None
+    keep_s: float | None = None
+    notebook: str | None = None  # who it is for, so that a later kernel of the same notebook finds it
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """One kernel host that was started: where it is and how it is known."""
+
+    options: LaunchOptions
+    runtime: str
+    pid: int | None = None
+    socket: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def log(self) -> str:
+        return f"{self.runtime}/host.log"
+
+
+class Opened(Protocol):
+    """A byte stream's two ends, and what must be ended with it (a bridge process)."""
+
+    endpoint: Endpoint
+
+    def close(self) -> None:
+        """Ends what carries the stream, never the host. Safe to call twice; the endpoint itself is closed by its Stream."""
+
+
+@dataclass
+class OpenedStream:
+    """An endpoint with nothing else to end, or with `on_close`."""
+
+    endpoint: Endpoint
+    on_close: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        on_close, self.on_close = self.on_close, None
+        if on_close is not None:
+            on_close()
+
+
+class Backend(Protocol):
+    """Four methods and a name; all run on the connection thread's loop."""
+
+    name: str
+
+    async def launch(self, options: LaunchOptions) -> Allocation:
+        """Returns when the host listens; raises TargetUnavailable with what it printed."""
+
+    async def open_stream(self, allocation: Allocation) -> Opened:
+        """A new byte stream to the host; raises OSError or TargetUnavailable."""
+
+    async def poll(self, allocation: Allocation) -> JobState:
+        """Whether the host can still be there; asked before a lost stream is opened again."""
+
+    async def release(self, allocation: Allocation) -> None:
+        """Gives everything back, also what a host that died left behind. Safe to call twice."""
+
+
+def backend_names() -> list[str]:
+    """Names a target's `backend` may have."""
+    return sorted({*_BUILTIN, *(point.name for point in entry_points(group=GROUP))})
+
+
+def backend_named(name: str) -> Backend:
+    """A backend by name, built-in or registered by an entry point; UsageError for a name nobody has registered."""
+    builtin = _BUILTIN.get(name)
+    if builtin is not None:
+        module, _, attribute = builtin.partition(":")
+        return cast(Backend, getattr(importlib.import_module(module), attribute)())
+    for point in entry_points(group=GROUP):
+        if point.name == name:
+            try:
+                return cast(Backend, point.load()())
+            except ImportError as error:
+                raise TargetUnavailable(f"Backend {name!r} cannot be loaded: {error}. Install its extra.") from error
+    raise UsageError(f"Unknown backend {name!r}. Known: {', '.join(backend_names())}.")

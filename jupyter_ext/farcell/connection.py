@@ -1,0 +1,484 @@
+"""The only event loop beside the notebook: a daemon thread that drives the protocol over byte streams, for all sessions.
+
+A `Connection` opens a stream through its backend, and opens it again by itself when it is lost: with a growing pause, after asking the
+backend whether the host can still be there. The protocol's client sends again what was not acknowledged and drops what came twice, so
+nothing is lost and nothing is delivered twice over any number of cuts.
+
+Messages are handed on in the host's order. One whose bulk is still on its way as chunks holds back those after it and is acknowledged
+only when it is whole, since the host serves chunks from messages that are not yet acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
+import os
+import platform
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from farcell_host import bulk as bulk_memory
+from farcell_host.errors import ProtocolError
+from farcell_host.protocol.client import Client, Hello
+from farcell_host.protocol.events import (
+    Acknowledged,
+    ChunkArrived,
+    DescriptorArrived,
+    Received,
+    Refused,
+    Responded,
+    Welcomed,
+)
+from farcell_host.protocol.frames import CHUNK_BYTES, Descriptor
+from farcell_host.protocol.messages import Buffer, Message
+from farcell_host.protocol.outbox import Outgoing
+from farcell_host.stream import Stream
+
+from .backends.base import Allocation, Backend, JobState, Opened
+from .errors import Busy, TargetUnavailable
+
+OPEN_TIMEOUT_S = 20.0
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 5.0
+GIVE_UP_S = 60.0  # without a welcome, though the backend thinks the host is there
+QUIET_S = 2.0  # a loss shorter than this is nobody's business
+ACK_AFTER = 64
+ACK_DELAY_S = 0.05
+BULK_KEY = "farcell_bulk"
+_BULK_KEY = BULK_KEY.encode()
+
+log = logging.getLogger("farcell")
+T = TypeVar("T")
+
+
+class LoopThread:
+    """The thread and its loop; started at first use, anew in a forked child."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="farcell-connections", daemon=True)
+        self.thread.start()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+
+_loop_thread: LoopThread | None = None
+_start_lock = threading.Lock()
+
+
+def loop_thread() -> LoopThread:
+    """The process's one connection thread."""
+    global _loop_thread
+    with _start_lock:
+        if _loop_thread is None or _loop_thread.pid != os.getpid():
+            _loop_thread = LoopThread()
+        return _loop_thread
+
+
+@dataclass
+class Upload:
+    """The bulk of one message on its way as chunks: kept until the peer is known to have all of it."""
+
+    chunks: dict[str, memoryview]
+    waiting: deque[str] = field(default_factory=deque)
+    sent_bytes: int = 0
+
+
+@dataclass
+class Bulk:
+    """The bulk buffers of a message, ready to go: as descriptors on one machine, else as addressed chunks."""
+
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    descriptors: list[Descriptor] = field(default_factory=list)
+    chunks: dict[str, memoryview] = field(default_factory=dict)
+
+    def discard(self) -> None:
+        """For bulk that was never handed to a connection."""
+        for descriptor in self.descriptors:
+            os.close(descriptor.fd)
+        self.descriptors.clear()
+
+
+@dataclass
+class _Inbound:
+    sequence: int
+    message: Message
+    missing: set[str] = field(default_factory=set)
+    chunks: dict[str, memoryview] = field(default_factory=dict)
+
+
+class Connection:
+    """One client of one kernel host. Methods say on which thread they may be called; callbacks come on the connection thread."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        allocation: Allocation,
+        on_message: Callable[[Message, tuple[Buffer, ...]], None],
+        on_notice: Callable[[str], None],
+        on_ended: Callable[[str], None],
+        takeover: bool = False,
+    ) -> None:
+        self._backend = backend
+        self._allocation = allocation
+        self._on_message = on_message
+        self._on_notice = on_notice
+        self._on_ended = on_ended
+        self.loop = loop_thread().loop
+        self.client = Client(
+            Hello(
+                client=uuid.uuid4().hex,
+                role="driver",
+                generation=None,
+                takeover=takeover,
+                cursor=0,
+                python=platform.python_version(),
+                platform=platform.platform(),
+                hashes=bulk_memory.available_hashes(),
+                descriptors=True,
+            )
+        )
+        self.welcome: dict[str, Any] = {}
+        self.uses_descriptors = False
+        self.reconnects = 0
+        self.sent_bulk_bytes = 0
+        self.closed = False
+        self.ended: str | None = None
+        self._refused: Refused | None = None
+        self._stream: Stream | None = None
+        self._welcomed = asyncio.Event()
+        self._inbound: deque[_Inbound] = deque()
+        self._arrived: dict[int, Descriptor] = {}
+        self._responses: dict[int, concurrent.futures.Future[dict[str, Any]]] = {}
+        self._uploads: dict[int, Upload] = {}
+        self._descriptor_ids = 0
+        self._handled = 0
+        self._handled_unacknowledged = 0
+        self._ack_timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    # -- from any thread
+
+    def send(self, message: Message, bulk: Bulk | None = None) -> None:
+        """Hands a message over; it is written at once or after a reconnect. With chunks: `uploaded()` when the peer has them all."""
+        self.loop.call_soon_threadsafe(self._send, message, bulk)
+
+    def request(self, op: str, **fields: Any) -> concurrent.futures.Future[dict[str, Any]]:
+        """Asks the host; the answer also comes after a reconnect. A signal handler may call this."""
+        answer: concurrent.futures.Future[dict[str, Any]] = concurrent.futures.Future()
+        self.loop.call_soon_threadsafe(self._request, answer, op, fields)
+        return answer
+
+    def uploaded(self) -> None:
+        """The peer has answered the message with the bulk: nothing of it will be asked for again."""
+        if self._uploads:
+            self.loop.call_soon_threadsafe(self._uploads.clear)
+
+    def prepare(self, buffers: Sequence[Buffer]) -> Bulk:
+        """Makes bulk buffers ready on the calling thread, where Ctrl-C ends it; raises OSError when memory is short."""
+        bulk = Bulk()
+        try:
+            for buffer in buffers:
+                if self.uses_descriptors:
+                    self._prepare_descriptor(bulk, buffer)
+                else:
+                    self._prepare_chunks(bulk, buffer)
+        except BaseException:
+            bulk.discard()
+            raise
+        return bulk
+
+    def _prepare_descriptor(self, bulk: Bulk, buffer: Buffer) -> None:
+        size = memoryview(buffer).nbytes
+        fd = bulk_memory.make_descriptor(buffer)
+        self._descriptor_ids += 1
+        bulk.descriptors.append(Descriptor(self._descriptor_ids, fd, size))
+        bulk.entries.append({"size": size, "descriptor": self._descriptor_ids})
+
+    def _prepare_chunks(self, bulk: Bulk, buffer: Buffer) -> None:
+        hash_name = bulk_memory.common_hash(self.welcome.get("hashes", ()))
+        addresses = []
+        for piece in bulk_memory.pieces(buffer, CHUNK_BYTES):
+            address = bulk_memory.address_of(piece, hash_name)
+            addresses.append(address)
+            bulk.chunks[address] = piece
+        bulk.entries.append({"size": memoryview(buffer).nbytes, "chunks": addresses})
+
+    # -- on the loop
+
+    async def open(self) -> dict[str, Any]:
+        """Connects for the first time; the welcome's fields. Raises TargetUnavailable or Busy."""
+        self._task = asyncio.ensure_future(self._keep_open())
+        waiter = asyncio.ensure_future(self._welcomed.wait())
+        try:
+            await asyncio.wait({self._task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiter.cancel()
+        if self._welcomed.is_set():
+            return self.welcome
+        if self._refused is not None:
+            raise (Busy if self._refused.code == "busy" else TargetUnavailable)(self._refused.message)
+        raise TargetUnavailable(
+            f"No connection to the kernel host on {self._allocation.options.target!r}: {self.ended}. Its log: {self._allocation.log}"
+        )
+
+    async def close(self) -> None:
+        """Ends this side only; the host waits its `keep`."""
+        self.closed = True
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self._abandon("the connection was closed")
+
+    async def _keep_open(self) -> None:
+        pause, lost_at, told = FIRST_PAUSE_S, self.loop.time(), False
+        while not self.closed:
+            failure = await self._open_once()
+            if self._welcomed.is_set():
+                self._welcomed.clear()
+                pause, lost_at, told = FIRST_PAUSE_S, self.loop.time(), False
+                self.reconnects += 1
+            if self._refused is not None:
+                return self._end(self._refused.message)
+            state = await self._backend.poll(self._allocation)
+            if state is JobState.GONE:
+                return self._end(f"its process has ended ({failure})" if failure else "its process has ended")
+            away = self.loop.time() - lost_at
+            if away > GIVE_UP_S:
+                return self._end(f"it did not answer for {away:.0f} s ({failure})")
+            if away > QUIET_S and not told:
+                told = True
+                self._on_notice(f"The connection was lost ({failure}); trying again for {GIVE_UP_S:.0f} s. The cell runs on.")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    async def _open_once(self) -> str:
+        """One stream's life; why it ended."""
+        try:
+            opened = await asyncio.wait_for(self._backend.open_stream(self._allocation), OPEN_TIMEOUT_S)
+        except (OSError, TargetUnavailable, asyncio.TimeoutError) as error:
+            return str(error) or type(error).__name__
+        return await self._serve(opened)
+
+    async def _serve(self, opened: Opened) -> str:
+        lost: asyncio.Future[str] = self.loop.create_future()
+
+        def on_lost(error: Exception | None) -> None:
+            if not lost.done():
+                lost.set_result(str(error) if error is not None else "the other end closed the stream")
+
+        def on_data(data: bytes, fds: list[int]) -> None:
+            try:
+                self._receive(data, fds)
+            except ProtocolError as error:
+                log.warning("Stream to %s: %s", self._allocation.options.target, error)
+                stream.close()
+                on_lost(error)
+
+        stream = Stream(opened.endpoint, self._take, on_data, on_lost, self.loop)
+        self.client.connect()
+        self._stream = stream
+        stream.wake()
+        try:
+            return await lost
+        finally:
+            self._stream = None
+            stream.close()
+            opened.close()
+            self._handle(self.client.receive_eof())
+
+    def _end(self, reason: str) -> None:
+        self._abandon(reason)
+        self._on_ended(reason)
+
+    def _abandon(self, reason: str) -> None:
+        self.closed = True
+        self.ended = self.ended or reason
+        self._uploads.clear()
+        for descriptor in self._arrived.values():
+            os.close(descriptor.fd)
+        self._arrived.clear()
+        for answer in self._responses.values():
+            if not answer.done():
+                answer.set_exception(TargetUnavailable(f"No answer from {self._allocation.options.target!r}: {reason}"))
+        self._responses.clear()
+
+    def _take(self, max_bytes: int) -> Iterable[Outgoing]:
+        """What to write next; a chunk is fed in only when there is nothing else, so that whatever comes now passes the upload."""
+        frames = self.client.take(max_bytes)
+        if not frames and self._feed():
+            frames = self.client.take(max_bytes)
+        return frames
+
+    def _feed(self) -> bool:
+        for upload in self._uploads.values():
+            if upload.waiting:
+                address = upload.waiting.popleft()
+                data = upload.chunks[address]
+                self.client.send_chunk(address, data)
+                upload.sent_bytes += len(data)
+                self.sent_bulk_bytes += len(data)
+                return True
+        return False
+
+    def _wake(self) -> None:
+        if self._stream is not None and (self.client.has_output or self._uploads):
+            self._stream.wake()
+
+    def _send(self, message: Message, bulk: Bulk | None) -> None:
+        if self.closed:
+            if bulk is not None:
+                bulk.discard()
+            return
+        if bulk is None or not bulk.entries:
+            self.client.send(message)
+        else:
+            self._send_bulk(message, bulk)
+        self._wake()
+
+    def _send_bulk(self, message: Message, bulk: Bulk) -> None:
+        whole = message.with_metadata({**message.metadata, BULK_KEY: bulk.entries})
+        sequence = self.client.send(whole, bulk.descriptors)
+        self.sent_bulk_bytes += sum(descriptor.size for descriptor in bulk.descriptors)
+        if bulk.chunks:
+            self._uploads[sequence] = Upload(bulk.chunks)
+            self._ask_missing(sequence)
+
+    def _ask_missing(self, sequence: int) -> None:
+        def fill(answer: concurrent.futures.Future[dict[str, Any]]) -> None:
+            upload = self._uploads.get(sequence)
+            if upload is not None and answer.exception() is None:
+                upload.waiting = deque(address for address in answer.result().get("missing", ()) if address in upload.chunks)
+                self._wake()
+
+        answer: concurrent.futures.Future[dict[str, Any]] = concurrent.futures.Future()
+        answer.add_done_callback(fill)
+        self._request(answer, "missing", {"addresses": list(self._uploads[sequence].chunks)})
+
+    def _request(self, answer: concurrent.futures.Future[dict[str, Any]], op: str, fields: dict[str, Any]) -> None:
+        if self.closed:
+            answer.set_exception(TargetUnavailable(f"No answer from {self._allocation.options.target!r}: {self.ended}"))
+            return
+        self._responses[self.client.request(op, **fields)] = answer
+        self._wake()
+
+    def _receive(self, data: bytes, fds: list[int]) -> None:
+        self._handle(self.client.receive(data, fds))
+        self._wake()
+
+    def _handle(self, events: Iterable[Any]) -> None:
+        for event in events:
+            match event:
+                case Received(sequence, message, _):
+                    self._accept(sequence, message)
+                case ChunkArrived(address, data):
+                    self._chunk(address, data)
+                case DescriptorArrived(descriptor):
+                    again = self._arrived.pop(descriptor.id, None)
+                    if again is not None:
+                        os.close(again.fd)
+                    self._arrived[descriptor.id] = descriptor
+                case Acknowledged(_, descriptors):
+                    for descriptor in descriptors:
+                        os.close(descriptor.fd)
+                case Responded(id, ok, fields):
+                    self._respond(id, ok, fields)
+                case Welcomed(fields):
+                    self._welcome(fields)
+                case Refused():
+                    self._refused = event
+
+    def _welcome(self, fields: dict[str, Any]) -> None:
+        self.welcome = fields
+        self.uses_descriptors = bool(
+            fields.get("descriptors") and self._stream is not None and self._stream.supports_descriptors
+        )
+        self._welcomed.set()
+        for sequence in self._uploads:
+            self._ask_missing(sequence)
+        for inbound in self._inbound:
+            self._ask_chunks(inbound)
+
+    def _respond(self, id: int, ok: bool, fields: dict[str, Any]) -> None:
+        answer = self._responses.pop(id, None)
+        if answer is None or answer.done():
+            return
+        if ok:
+            answer.set_result(fields)
+        else:
+            answer.set_exception(TargetUnavailable(str(fields.get("message") or fields)))
+
+    def _accept(self, sequence: int, message: Message) -> None:
+        inbound = _Inbound(sequence, message)
+        if _BULK_KEY in message.parts[2]:
+            for entry in message.metadata.get(BULK_KEY, ()):
+                inbound.missing.update(entry.get("chunks", ()))
+            self._ask_chunks(inbound)
+        self._inbound.append(inbound)
+        self._deliver()
+
+    def _ask_chunks(self, inbound: _Inbound) -> None:
+        if inbound.missing:
+            self._request(concurrent.futures.Future(), "chunks", {"addresses": sorted(inbound.missing)})
+
+    def _chunk(self, address: str, data: Buffer) -> None:
+        for inbound in self._inbound:
+            if address in inbound.missing and bulk_memory.matches(address, data):
+                inbound.missing.discard(address)
+                inbound.chunks[address] = memoryview(data)
+        self._deliver()
+
+    def _deliver(self) -> None:
+        while self._inbound and not self._inbound[0].missing:
+            inbound = self._inbound.popleft()
+            try:
+                bulk = tuple(self._bulk_of(inbound)) if _BULK_KEY in inbound.message.parts[2] else ()
+                self._on_message(inbound.message, bulk)
+            except Exception:
+                log.exception("A message of %s could not be handled", self._allocation.options.target)
+            self._acknowledge(inbound.sequence)
+
+    def _bulk_of(self, inbound: _Inbound) -> Iterator[Buffer]:
+        for entry in inbound.message.metadata.get(BULK_KEY, ()):
+            if "descriptor" in entry:
+                descriptor = self._arrived.pop(entry["descriptor"])
+                try:
+                    yield bulk_memory.map_descriptor(descriptor.fd, entry["size"])
+                finally:
+                    os.close(descriptor.fd)
+            else:
+                whole = bytearray(entry["size"])
+                at = 0
+                for address in entry["chunks"]:
+                    data = inbound.chunks[address]
+                    whole[at : at + len(data)] = data
+                    at += len(data)
+                yield memoryview(whole)
+
+    def _acknowledge(self, sequence: int) -> None:
+        """Batched: an acknowledgement a message would cost the host a wake-up in the middle of every cell."""
+        self._handled = sequence
+        self._handled_unacknowledged += 1
+        if self._handled_unacknowledged >= ACK_AFTER:
+            self._send_ack()
+        elif self._ack_timer is None:
+            self._ack_timer = self.loop.call_later(ACK_DELAY_S, self._send_ack)
+
+    def _send_ack(self) -> None:
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
+        self._handled_unacknowledged = 0
+        self.client.acknowledge(self._handled)
+        self._wake()

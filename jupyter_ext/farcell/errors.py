@@ -1,0 +1,170 @@
+"""What can go wrong, by who must act.
+
+    FarcellError
+    |-- UsageError            the caller: a wrong option, a second run inside a run (also IPython's UsageError)
+    |-- CannotTravel          the caller: a value that no other process can hold; nothing was run
+    |-- Refused               the caller or the target: the run was turned down before it began
+    |-- NotHere               the caller: a ref was used as if it were its value
+    |-- LostValue             the caller: a ref whose session has ended
+    |-- Busy                  another notebook drives this session
+    |-- RunTimeout            the caller's own `timeout` was reached
+    |-- TargetUnavailable     the place: the kernel host could not be started or reached
+    |-- KernelDied            the place: the remote kernel ended while something waited for it
+    |-- HostDied              the place: the kernel host itself is gone
+    `-- RemoteError           the user's cell: an exception that could not travel; `ename`, `evalue`, `traceback` unchanged
+    ProtocolError             us or the peer; farcell_host's, raised here as it is
+
+A message says what happened, where, and what to do next.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+from farcell_host.errors import ProtocolError
+from IPython.core.error import UsageError as IPythonUsageError
+
+__all__ = [
+    "Busy",
+    "CannotTravel",
+    "FarcellError",
+    "HostDied",
+    "KernelDied",
+    "LostValue",
+    "NotHere",
+    "ProtocolError",
+    "Refused",
+    "RemoteError",
+    "RemoteTraceback",
+    "RunTimeout",
+    "TargetUnavailable",
+    "UsageError",
+    "remote_error",
+]
+
+LOG_LINES = 5
+
+
+class FarcellError(Exception):
+    """Base of everything farcell raises on its own account."""
+
+
+class UsageError(FarcellError, IPythonUsageError):
+    """The call itself is wrong; IPython shows it as one line."""
+
+
+class CannotTravel(FarcellError):
+    """A value the cell reads cannot be sent; the cell was not run."""
+
+    def __init__(self, name: str, path: str, reason: str, hint: str = "") -> None:
+        self.name, self.path, self.reason, self.hint = name, path, reason, hint
+        where = path or name
+        text = f"{where}: {reason}. The cell was not run."
+        super().__init__(f"{text} {hint}" if hint else text)
+
+
+class Refused(FarcellError):
+    """The run was turned down before it began; nothing has changed on either side."""
+
+
+class NotHere(FarcellError):
+    """A ref stands for a value that is on its target."""
+
+
+class LostValue(FarcellError):
+    """A ref stands for a value that ended with its session."""
+
+
+class Busy(FarcellError):
+    """The session is driven from somewhere else."""
+
+
+class RunTimeout(FarcellError):
+    """The run was interrupted when its time was up; what it had done until then is merged."""
+
+
+class TargetUnavailable(FarcellError):
+    """No kernel host could be started or reached on the target."""
+
+
+class KernelDied(FarcellError):
+    """The remote kernel's process ended."""
+
+    def __init__(self, target: str, exit_code: int | None, signum: int | None, log_tail: Sequence[str] = ()) -> None:
+        self.target, self.exit_code, self.signal, self.log_tail = target, exit_code, signum, tuple(log_tail)
+        lines = [
+            f"The remote kernel on {target!r} {ending(exit_code, signum)} while this cell ran.",
+            "What the cell had changed there is gone; this notebook's variables are as they were before the cell.",
+            "Run the cell again: a new kernel starts by itself.",
+        ]
+        tail = [line for line in self.log_tail if line.strip()][-LOG_LINES:]
+        if tail:
+            lines += ["Last lines of its log:", *(f"    {line}" for line in tail)]
+        super().__init__("\n".join(lines))
+
+
+class HostDied(FarcellError):
+    """The kernel host's process ended, and the remote kernel with it."""
+
+    def __init__(self, target: str, detail: str, log: str = "") -> None:
+        self.target, self.detail, self.log = target, detail, log
+        lines = [
+            f"The kernel host on {target!r} is gone: {detail}.",
+            "Whatever was only there is lost; this notebook's variables are as they were before the cell.",
+            "Run the cell again: a new host and kernel start by themselves.",
+        ]
+        if log:
+            lines.append(f"Its log: {log}")
+        super().__init__("\n".join(lines))
+
+
+class RemoteError(FarcellError):
+    """An exception of the user's cell whose own class cannot be had here; subclasses are named after it."""
+
+    def __init__(self, ename: str, evalue: str, traceback: Sequence[str] = ()) -> None:
+        super().__init__(evalue)
+        self.ename, self.evalue, self.traceback = ename, evalue, list(traceback)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return remote_error, (self.ename, self.evalue, self.traceback)
+
+    def _render_traceback_(self) -> list[str]:
+        """Called by IPython's showtraceback: the cell's own lines, where it really ran."""
+        return self.traceback
+
+
+class RemoteTraceback:
+    """Lives on an exception as `_render_traceback_`: IPython then shows the remote lines. A class, so the exception still pickles."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.lines = list(lines)
+
+    def __call__(self) -> list[str]:
+        return self.lines
+
+
+_classes: dict[str, type[RemoteError]] = {}
+
+
+def remote_error(ename: str, evalue: str, traceback: Sequence[str] = ()) -> RemoteError:
+    """An instance of a class named `ename`, one class a name, deriving from RemoteError."""
+    cls = _classes.get(ename)
+    if cls is None:
+        cls = _classes[ename] = type(ename, (RemoteError,), {"__module__": __name__, "__doc__": "Raised in a remote cell."})
+    return cls(ename, evalue, traceback)
+
+
+def ending(exit_code: int | None, signum: int | None) -> str:
+    """`was killed by SIGKILL (signal 9)` or `exited with code 3`."""
+    if signum is not None:
+        try:
+            name = signal.Signals(signum).name
+        except ValueError:
+            return f"was killed by signal {signum}"
+        hint = "; often the system's memory ran out" if name == "SIGKILL" else ""
+        return f"was killed by {name} (signal {signum}{hint})"
+    if exit_code is not None:
+        return f"exited with code {exit_code}"
+    return "ended"

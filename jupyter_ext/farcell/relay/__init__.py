@@ -1,0 +1,1 @@
+"""Remote messages into this notebook."""

@@ -1,0 +1,40 @@
+"""Remote iopub messages republished as they are through the notebook kernel's own IOPub thread.
+
+The remote kernel ran under the local cell's header, so its messages already have the right parent; only the signature is new. The
+IOPub thread's queue is one FIFO for all threads, so the order of calls is the order on the wire. This may be called from any thread:
+a print or display_pub would take its parent from the calling thread and show the output under another cell.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from farcell_host.protocol.messages import Message
+from jupyter_client.session import Session
+
+DELIMITER = b"<IDS|MSG>"
+
+
+class FramePublisher:
+    """Signs with a Session of its own: the kernel's is not safe to share between threads."""
+
+    def __init__(self, kernel: Any) -> None:
+        self._thread = kernel.iopub_thread
+        own = kernel.session
+        self._session = Session(key=own.key, signature_scheme=own.signature_scheme, session=own.session)
+        self._topic = f"kernel.{kernel.ident}.".encode()
+
+    def publish(self, message: Message) -> None:
+        parts = [bytes(part) for part in message.parts]
+        topic = self._topic + message.msg_type.encode()
+        self._thread.send_multipart([topic, DELIMITER, self._session.sign(parts), *parts, *message.buffers])
+
+    def flush_local(self) -> None:
+        """Puts what local code has printed so far before what is published from now on, without waiting for it to be sent.
+
+        OutStream.flush() waits for the IOPub thread (0.7 ms); an empty stream costs nothing here.
+        """
+        for stream in (sys.stdout, sys.stderr):
+            if getattr(stream, "_buffers", None):
+                self._thread.schedule(stream._flush)  # type: ignore[union-attr]

@@ -1,0 +1,125 @@
+"""The notebook a session belongs to: an ipykernel, IPython in a terminal, or plain Python.
+
+Everything farcell wants from the front end goes through here: the running cell's header and number, questions to the person,
+the result of the last expression. What lies behind it is looked up at each call, since users replace it (`sys.stdout`, `display_pub`).
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterable, Mapping, MutableMapping
+from datetime import datetime
+from typing import Any
+
+from IPython.core.interactiveshell import InteractiveShell
+
+from farcell_host.protocol.messages import Message
+
+from .frames import FramePublisher
+
+END_OF_INPUT = "\x04"  # ipykernel's raw_input turns it into EOFError
+
+
+class Notebook:
+    """`shell` is None in plain Python; `kernel` is None outside an ipykernel."""
+
+    def __init__(self, namespace: MutableMapping[str, Any], shell: InteractiveShell | None = None) -> None:
+        self.namespace = namespace
+        self.shell = shell
+        self.kernel: Any = getattr(shell, "kernel", None)
+        self.frames: FramePublisher | None = None
+        if self.kernel is not None and getattr(self.kernel, "iopub_thread", None) is not None:
+            self.frames = FramePublisher(self.kernel)
+
+    @property
+    def name(self) -> str:
+        """Who this notebook is, also for a later kernel of it: Jupyter Server's session name, else the kernel's id, else this process."""
+        session = os.environ.get("JPY_SESSION_NAME")
+        if session:
+            return session
+        file = getattr(getattr(self.kernel, "parent", None), "connection_file", "") if self.kernel is not None else ""
+        stem, _ = os.path.splitext(os.path.basename(str(file)))
+        return stem or f"pid-{os.getpid()}"
+
+    @property
+    def is_main_thread(self) -> bool:
+        return threading.current_thread() is threading.main_thread()
+
+    def cell_header(self) -> dict[str, Any]:
+        """The running cell's own header, scalars only: ipykernel makes a frozenset of it. Empty outside a cell."""
+        if self.kernel is None:
+            return {}
+        header = (self.kernel.get_parent("shell") or {}).get("header") or {}
+        return {key: _scalar(value) for key, value in header.items() if key != "subshell_id" and _is_plain(value)}
+
+    @property
+    def execution_count(self) -> int:
+        """The number that the present cell's result has as `Out[number]`."""
+        return int(self.shell.displayhook.prompt_count) if self.shell is not None else 0
+
+    @property
+    def allow_stdin(self) -> bool:
+        return bool(self.kernel._allow_stdin) if self.kernel is not None else True
+
+    def ask(self, prompt: str, password: bool = False) -> str:
+        """One line from the person, as input() and getpass() of this notebook give it; raises what they raise but for the end of input."""
+        try:
+            if self.kernel is not None:
+                return str(self.kernel.getpass(prompt) if password else self.kernel.raw_input(prompt))
+            return getpass.getpass(prompt) if password else input(prompt)
+        except EOFError:
+            return END_OF_INPUT
+
+    def confirm(self, question: str) -> bool | None:
+        """Yes or no; None when nobody can be asked."""
+        if not self.allow_stdin or (self.kernel is None and (sys.stdin is None or not sys.stdin.isatty())):
+            return None
+        return self.ask(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+    def say(self, text: str) -> None:
+        """A line about the run, beside the cell's own output."""
+        print(f"farcell: {text}", file=sys.stderr, flush=self.kernel is None)
+
+    def write_payloads(self, payloads: Iterable[Mapping[str, Any]]) -> None:
+        """`obj?`, `%load` and `%edit` of the remote cell, for the local execute_reply (messaging spec, "Payloads")."""
+        if self.shell is not None:
+            for payload in payloads:
+                self.shell.payload_manager.write_payload(dict(payload), single=False)
+
+    def set_result(self, value: Any, shown: Message | None = None) -> None:
+        """What a DisplayHook does with a displayed value, but for the display: `_`, `__`, `___`, `_N`, `Out[N]`, the cell's result."""
+        if self.shell is None or not _fills_out(sys.displayhook):
+            return
+        hook = self.shell.displayhook
+        hook.check_for_underscore()
+        hook.update_user_ns(value)
+        hook.fill_exec_result(value)
+        if shown is not None:
+            hook.log_output(shown.content.get("data", {}))
+
+
+def _fills_out(hook: Any) -> bool:
+    """Hooks put in sys.displayhook's place by the user or by %%capture keep results for themselves."""
+    return hook is sys.__displayhook__ or type(hook).__module__.startswith(("ipykernel.", "IPython.core.displayhook")) and (
+        type(hook).__name__ != "CapturingDisplayHook"
+    )
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (str, int, float, bool, datetime))
+
+
+def _scalar(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def message_text(message: Message) -> str:
+    """A message as text, for a place that shows text only."""
+    content = message.content
+    if message.msg_type == "error":
+        return "\n".join(content.get("traceback", []))
+    return str(content.get("data", {}).get("text/plain", json.dumps(content)))

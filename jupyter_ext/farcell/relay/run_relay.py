@@ -1,0 +1,127 @@
+"""The outputs of one run: which way they go, and the one error that is not shown twice.
+
+The last `error` message of a failed run is kept back: the same exception is raised in the notebook and shown by it. An error that
+the cell went on after (a nested run_cell) is shown as soon as anything follows it.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+from farcell_host.protocol.messages import Message
+
+from .notebook import Notebook
+from .objects import ObjectPublisher
+
+HIDDEN = frozenset({"status", "execute_input", "iopub_welcome"})
+
+
+class RunRelay:
+    """`receive` is called on the connection thread and says whether the waiting thread must `publish` the message itself."""
+
+    def __init__(self, notebook: Notebook, count: int) -> None:
+        self._notebook = notebook
+        self._count = count
+        self._objects = ObjectPublisher(notebook)
+        self._held: Message | None = None
+        self._lock = threading.Lock()
+        self.result: Message | None = None
+        self.uses_frames = notebook.frames is not None and has_stock_outputs(notebook)
+
+    def before(self) -> None:
+        """Local output so far comes first."""
+        if self._notebook.frames is not None and self.uses_frames:
+            self._notebook.frames.flush_local()
+
+    def receive(self, message: Message) -> bool:
+        """True when the message has been dealt with."""
+        if message.msg_type in HIDDEN:
+            return True
+        if not self.uses_frames:
+            return False
+        self.publish(message)
+        return True
+
+    def publish(self, message: Message) -> None:
+        with self._lock:
+            held, self._held = self._held, None
+        if held is not None:
+            self._show(held)
+        if message.msg_type == "error":
+            with self._lock:
+                self._held = message
+            return
+        if message.msg_type == "execute_result":
+            message = self.result = self._counted(message)
+        elif message.msg_type == "farcell_output_dropped":
+            message = _dropped(message)
+        self._show(message)
+
+    def settle(self, failed: bool) -> None:
+        """The run is over: its own error is raised by the notebook; one the cell survived is shown."""
+        with self._lock:
+            held, self._held = self._held, None
+        if held is not None and not failed:
+            self._show(held)
+
+    @property
+    def unshown_result(self) -> bool:
+        return self._objects.unshown_result
+
+    def _show(self, message: Message) -> None:
+        if self.uses_frames and self._notebook.frames is not None:
+            self._notebook.frames.publish(message)
+        else:
+            self._objects.publish(message)
+
+    def _counted(self, message: Message) -> Message:
+        """With the local cell's number: a nested cell on the target may have moved the remote one."""
+        content = message.content
+        if content.get("execution_count") == self._count:
+            return message
+        return Message.build(
+            message.channel,
+            message.msg_type,
+            {**content, "execution_count": self._count},
+            header=message.header,
+            parent=message.parent_header,
+            metadata=message.metadata,
+            buffers=message.buffers,
+        )
+
+
+def has_stock_outputs(notebook: Notebook) -> bool:
+    """Whether all output of this process goes straight to the notebook kernel's IOPub thread, with nobody in between."""
+    shell = notebook.shell
+    if shell is None or notebook.kernel is None:
+        return False
+    own = notebook.kernel.iopub_thread
+    streams = all(_is_stock_stream(stream, own) for stream in (sys.stdout, sys.stderr))
+    return streams and all(_is_stock(hook) for hook in (shell.display_pub, shell.displayhook, sys.displayhook))
+
+
+def _is_stock_stream(stream: Any, iopub_thread: Any) -> bool:
+    return (
+        type(stream).__module__ == "ipykernel.iostream"
+        and getattr(stream, "pub_thread", None) is iopub_thread
+        and not getattr(stream, "_hooks", None)
+    )
+
+
+def _is_stock(hook: Any) -> bool:
+    if hook is sys.__displayhook__:
+        return True
+    return type(hook).__module__ in ("ipykernel.zmqshell", "ipykernel.displayhook") and not getattr(hook, "_hooks", None)
+
+
+def _dropped(message: Message) -> Message:
+    content = message.content
+    text = (
+        f"farcell: {content.get('messages', 0)} messages ({content.get('bytes', 0)} bytes) of older output were dropped on the target: "
+        "its journal's disk quota was reached.\n"
+    )
+    return Message.build(
+        message.channel, "stream", {"name": "stderr", "text": text}, header=message.header, parent=message.parent_header
+    )
