@@ -1,0 +1,96 @@
+"""State that arrives and leaves, and the shape of our own requests and replies whatever way they travel."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..state import CannotRestore, CannotTravel, Payload, Replica
+from .namespace import Namespace
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True)
+class Request:
+    """A message of ours to the kernel; every buffer is writable and the kernel's own."""
+
+    header: dict[str, Any]
+    content: dict[str, Any]
+    buffers: Sequence[Buffer] = ()
+    bulk: Sequence[Buffer] = ()
+
+
+@dataclass(frozen=True)
+class Reply:
+    msg_type: str
+    content: dict[str, Any]
+    buffers: Sequence[Buffer] = ()
+    bulk: Sequence[Buffer] = ()
+
+
+class Channel(Protocol):
+    """The way a request came: where its outputs belong, and how the notebook is asked for a name."""
+
+    ident: Any
+
+    def send_fetch(self, content: dict[str, Any], parent: dict[str, Any]) -> None: ...
+
+    def wait_fetch_reply(self, timeout_s: float | None) -> Request | None:
+        """The next farcell_fetch_reply; None when there is none in time. KeyboardInterrupt may end the wait."""
+        ...
+
+
+class Refused(Exception):
+    """The request's state could not be installed; nothing was run, nothing was changed."""
+
+
+@dataclass
+class Exchange:
+    """The replica of this side; fetches come from any thread, so it is used under a lock."""
+
+    namespace: Namespace
+    replica: Replica
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def install(self, header: dict[str, Any] | None, buffers: Sequence[Buffer], bulk: Sequence[Buffer]) -> None:
+        """All or nothing; raises Refused with a message for the user."""
+        if header is None:
+            return
+        with self.lock:
+            try:
+                delta = self.replica.unpack(Payload(header, list(buffers), list(bulk)))
+            except Exception as error:
+                raise Refused(explain_failure(error)) from error
+            self.replica.apply(delta)
+
+    def collect(self, names: Iterable[str], content: dict[str, Any], **pseudo: Any) -> Payload:
+        with self.lock:
+            capture = self.replica.collect(
+                sorted(names),
+                limit_bytes=content.get("limit_bytes"),
+                out=content.get("out") or (),
+                keep=content.get("keep") or (),
+                **pseudo,
+            )
+            payload = self.replica.pack(capture)
+            self.replica.sent(payload)
+            return payload
+
+
+def explain_failure(error: BaseException) -> str:
+    """Why the notebook's state cannot be rebuilt here, with the command that helps when a module is missing."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ModuleNotFoundError) and cause.name:
+            package = cause.name.partition(".")[0]
+            return (
+                f"The target has no module {package!r}, which the notebook's state needs ({error}). "
+                f"Install it there, for example by a remote cell: %pip install {package}"
+            )
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, (CannotRestore, CannotTravel)):
+        return str(error)
+    return f"The notebook's state cannot be rebuilt on the target: {type(error).__name__}: {error}"

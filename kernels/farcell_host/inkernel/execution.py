@@ -1,0 +1,323 @@
+"""One run in the remote kernel: install the state, run the cell as IPython would, collect what changed, reply.
+
+The interrupt guard is held all along except while the user's code runs: a SIGINT during the rest is kept, and the run is then
+reported as interrupted, with the state that it left behind.
+
+ipykernel's do_execute transforms the cell twice and parses it twice more to find out whether it awaits; here each is done once, which
+is why the coroutine of `run_cell_async` is driven by hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell, _asyncio_runner
+
+from ..state import Payload
+from .exchange import Channel, Exchange, Refused, Reply, Request
+from .interrupts import InterruptGuard
+from .namespace import Namespace
+from .preview import describe
+from .shell import RemoteKernel, RemoteShell
+from .streams import flush_all
+
+LATE_REPLY_S = 10.0  # a fetch that an interrupt left unanswered: its reply says what the notebook believes we hold
+
+
+@dataclass
+class _Run:
+    """What is known of the run that is going on."""
+
+    request: Request
+    channel: Channel
+    parent: dict[str, Any]
+    missing: set[str]
+    fetched: set[str]
+
+
+class Runner:
+    """Serves farcell's requests; always on the main thread, one at a time. Only `fetch` is called from other threads too."""
+
+    def __init__(self, kernel: RemoteKernel, exchange: Exchange, guard: InterruptGuard) -> None:
+        self.kernel = kernel
+        self.shell: RemoteShell = kernel.shell
+        self.namespace: Namespace = kernel.shell.user_ns
+        self.exchange = exchange
+        self.guard = guard
+        self._run: _Run | None = None
+        self._fetch_lock = threading.RLock()
+        self._unanswered = 0
+
+    async def run(self, request: Request, channel: Channel) -> Reply:
+        """farcell_run_request -> farcell_run_reply."""
+        start = time.monotonic()
+        with self.guard.installed():
+            with self.guard:
+                reply = await self._run_guarded(request, channel)
+            reply.content["usage"] = {"seconds": time.monotonic() - start}
+        return reply
+
+    async def _run_guarded(self, request: Request, channel: Channel) -> Reply:
+        content = request.content
+        namespace = self.namespace
+        try:
+            self.exchange.install(content.get("state"), request.buffers, request.bulk)
+        except Refused as refusal:
+            return _refusal(content, str(refusal))
+        namespace.drop(content.get("drop") or ())
+        self._refresh_builtins(content["code"])
+        verified = set(content.get("names") or ())
+        namespace.begin_run(verified)
+        before = namespace.snapshot()
+        self._run = run = _Run(request, channel, self._set_parent(request, channel), set(), set())
+        try:
+            result = await self._execute(content)
+            self._settle_fetches()
+            answer = self._answer(content, result)
+            changes = namespace.changes_since(before)
+            names = verified | run.fetched | changes.new | changes.rebound | changes.deleted
+            payload = self._collect(names, content, result, answer)
+        finally:
+            self._run = None
+            namespace.end_run()
+            self.shell.prune(content["execution_count"])
+            flush_all()
+        if self.guard.take_pending() and answer["status"] == "ok":
+            answer.update(_interrupted())
+        state = payload.header if payload is not None and not payload.is_empty else None
+        return Reply(
+            "farcell_run_reply",
+            {**answer, "state": state},
+            payload.buffers if payload is not None and state is not None else (),
+            payload.bulk if payload is not None and state is not None else (),
+        )
+
+    def _refresh_builtins(self, code: str) -> None:
+        if "builtins" in code:
+            self.namespace.unseed()
+        elif not self.namespace.is_seeded or self.namespace.has_stale_seeds():
+            self.namespace.seed()
+
+    def _set_parent(self, request: Request, channel: Channel) -> dict[str, Any]:
+        """Outputs belong to the notebook's cell: its header, which the request bears, with the type that a front end expects."""
+        header = {**request.header, "msg_type": "execute_request"}
+        parent = {
+            "header": header,
+            "msg_id": header["msg_id"],
+            "msg_type": "execute_request",
+            "parent_header": {},
+            "metadata": {},
+            "content": {"code": request.content["code"]},
+            "buffers": [],
+        }
+        self.kernel.set_parent(channel.ident, parent, "shell")
+        return parent
+
+    # The cell
+
+    async def _execute(self, content: dict[str, Any]) -> ExecutionResult:
+        """Never raises: whatever ends the cell is in the result."""
+        shell = self.shell
+        code, silent = content["code"], bool(content.get("silent"))
+        store = bool(content.get("store_history", not silent)) and not silent
+        info = ExecutionInfo(code, store, silent, True, None)
+        result: ExecutionResult | None = None
+        shell.begin_run(content["execution_count"])
+        try:
+            with self.guard.released():
+                self.kernel._forward_input(bool(content.get("allow_stdin")))
+                try:
+                    result = await self._run_cell(code, store, silent)
+                finally:
+                    self.namespace.fetch = None
+                    self.kernel._restore_input()
+                    shell.events.trigger("post_execute")
+                    if not silent:
+                        shell.events.trigger("post_run_cell", result)
+        except BaseException as error:  # an interrupt outside of the user's code, or a fault of a callback
+            if result is None or isinstance(error, KeyboardInterrupt):
+                result = result or ExecutionResult(info)
+                result.error_in_exec = error
+                shell.showtraceback()
+        return result
+
+    async def _run_cell(self, code: str, store: bool, silent: bool) -> ExecutionResult:
+        shell = self.shell
+        failure = None
+        try:
+            cell = shell.transform_cell(code)
+        except Exception:
+            cell, failure = code, sys.exc_info()
+        self.namespace.fetch = self.fetch  # not before: looking for magics, the transformation tries names
+        waits = ("await" in cell or "async" in cell) and shell.should_run_async(
+            code, transformed_cell=cell, preprocessing_exc_tuple=failure
+        )
+        if waits and (shell.trio_runner or shell.loop_runner is not _asyncio_runner):
+            return shell.run_cell_of_notebook(code, store_history=store, silent=silent)  # %autoawait trio and the like
+        coroutine = shell.run_cell_async(
+            code, store_history=store, silent=silent, transformed_cell=cell, preprocessing_exc_tuple=failure
+        )
+        if waits:
+            task = asyncio.ensure_future(coroutine)
+            with self.guard.cancelling(task):
+                return await task
+        try:
+            coroutine.send(None)
+        except StopIteration as end:
+            result: ExecutionResult = end.value
+            return result
+        coroutine.close()
+        raise RuntimeError("IPython's run_cell_async waits in a cell that does not")
+
+    def _answer(self, content: dict[str, Any], result: ExecutionResult) -> dict[str, Any]:
+        """The reply's content, but for the state."""
+        shell = self.shell
+        error = result.error_before_exec if result.error_before_exec is not None else result.error_in_exec
+        traceback = shell.end_run(error)
+        answer: dict[str, Any] = {
+            "run": content.get("run"),
+            "status": "ok",
+            "execution_count": content["execution_count"],
+            "user_expressions": {},
+            "payload": shell.payload_manager.read_payload(),
+            "has_result": error is None and result.result is not None,
+        }
+        shell.payload_manager.clear_payload()
+        if error is not None:
+            answer.update(status="error", ename=type(error).__name__, evalue=_text(error), traceback=traceback)
+        elif content.get("user_expressions"):
+            answer["user_expressions"] = shell.user_expressions(content["user_expressions"])
+        return answer
+
+    def _collect(
+        self, names: Iterable[str], content: dict[str, Any], result: ExecutionResult, answer: dict[str, Any]
+    ) -> Payload | None:
+        error = result.error_before_exec if result.error_before_exec is not None else result.error_in_exec
+        pseudo: dict[str, Any] = {}
+        if answer["has_result"]:
+            pseudo["result"] = result.result
+        if error is not None:
+            pseudo["error"] = error
+        try:
+            return self.exchange.collect(names, content, **pseudo)
+        except Exception as failure:
+            if answer["status"] == "ok":
+                answer.update(status="error", ename=type(failure).__name__, evalue=_text(failure), traceback=[])
+            answer["has_result"] = False
+            answer["message"] = f"The cell has run, but what it changed stays on the target: {_text(failure)}"
+            return None
+
+    # Names that were not sent
+
+    def fetch(self, name: str) -> bool:
+        """Called by the namespace, on any thread, when the running cell reads a name that it does not hold."""
+        with self._fetch_lock:
+            run = self._run
+            if run is None or name in run.missing:
+                return False
+            if name in self.namespace:  # another thread was faster
+                return True
+            with self.guard:
+                flush_all()
+                run.channel.send_fetch({"run": run.request.content.get("run"), "names": [name]}, run.parent)
+                self._unanswered += 1
+            error = self._settle_fetches(None)
+            if error:
+                raise NameError(f"name {name!r} cannot be fetched from the notebook: {error}")
+            if name not in self.namespace:
+                run.missing.add(name)
+                return False
+            return True
+
+    def _settle_fetches(self, timeout_s: float | None = LATE_REPLY_S) -> str | None:
+        """Waits for every fetch reply that is due and installs them in order; the last one's error."""
+        error = None
+        with self._fetch_lock:
+            run = self._run
+            while self._unanswered and run is not None:
+                reply = run.channel.wait_fetch_reply(timeout_s)
+                with self.guard:
+                    if reply is None:
+                        self._unanswered = 0
+                        return "the notebook did not answer"
+                    self._unanswered -= 1
+                    error = self.install_fetched(reply)
+        return error
+
+    def install_fetched(self, reply: Request) -> str | None:
+        """Installs what a fetch brought; the reason when it brought nothing. Late replies are installed too: the notebook counts on it."""
+        found = reply.content.get("found") or ()
+        self.namespace.reveal(found)
+        try:
+            self.exchange.install(reply.content.get("state"), reply.buffers, reply.bulk)
+        except Refused as refusal:
+            return str(refusal)
+        if self._run is not None:
+            self._run.fetched.update(found)
+        return reply.content.get("error") or None
+
+    # Outside of cells
+
+    def exchange_state(self, request: Request) -> Reply:
+        """farcell_state_request -> farcell_state_reply: push and pull."""
+        content = request.content
+        answer: dict[str, Any] = {"status": "ok", "message": "", "state": None, "missing": []}
+        names = content.get("names") or []
+        with self.guard.installed(), self.guard:
+            try:
+                self.exchange.install(content.get("install"), request.buffers, request.bulk)
+                self.namespace.drop(content.get("drop") or ())
+                answer["missing"] = [name for name in names if name not in self.namespace]
+                payload = self.exchange.collect([name for name in names if name in self.namespace], content)
+            except Refused as refusal:
+                return Reply("farcell_state_reply", {**answer, "status": "refused", "message": str(refusal)})
+            except Exception as error:
+                message = f"{type(error).__name__}: {error}"
+                return Reply("farcell_state_reply", {**answer, "status": "error", "message": message})
+        if payload.is_empty:
+            return Reply("farcell_state_reply", answer)
+        return Reply("farcell_state_reply", {**answer, "state": payload.header}, payload.buffers, payload.bulk)
+
+    def describe_names(self) -> Reply:
+        """farcell_vars_request -> farcell_vars_reply."""
+        namespace = self.namespace
+        with self.guard.installed(), self.guard:
+            described = [describe(name, namespace[name]) for name in sorted(namespace.user_names())]
+        return Reply("farcell_vars_reply", {"status": "ok", "vars": described})
+
+
+def _refusal(content: dict[str, Any], message: str) -> Reply:
+    return Reply(
+        "farcell_run_reply",
+        {
+            "run": content.get("run"),
+            "status": "refused",
+            "message": message,
+            "execution_count": content["execution_count"],
+            "user_expressions": {},
+            "payload": [],
+            "has_result": False,
+            "state": None,
+        },
+    )
+
+
+def _interrupted() -> dict[str, Any]:
+    """A signal that came when the cell's code had ended."""
+    return {"status": "error", "ename": "KeyboardInterrupt", "evalue": "", "traceback": ["KeyboardInterrupt: "]}
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return f"<{type(error).__name__} whose text cannot be made>"
+
+
+CELL_CODE = InteractiveShell.run_code.__code__

@@ -1,0 +1,78 @@
+"""The same requests over zmq, for ipykernel 6 and wherever the direct link's self-test fails."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import zmq
+
+from .exchange import Reply, Request
+from .execution import Runner
+from .shell import RemoteKernel
+
+_TURN_MS = 50  # zmq's poll swallows the wake-up by a signal
+
+
+class ZmqChannel:
+    """The way back to the client whose identity is `ident`."""
+
+    def __init__(self, kernel: RemoteKernel, ident: Any) -> None:
+        self.ident = ident
+        self._kernel = kernel
+
+    def send_fetch(self, content: dict[str, Any], parent: dict[str, Any]) -> None:
+        self._kernel.session.send(
+            self._kernel.stdin_socket, "farcell_fetch_request", content, parent, ident=self.ident
+        )
+
+    def wait_fetch_reply(self, timeout_s: float | None) -> Request | None:
+        """Reads the stdin socket as ipykernel's own input() does."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        socket = self._kernel.stdin_socket
+        while deadline is None or time.monotonic() < deadline:
+            if not socket.poll(_TURN_MS, zmq.POLLIN):
+                continue
+            _, message = self._kernel.session.recv(socket, mode=0)
+            if message is not None and message["header"]["msg_type"] == "farcell_fetch_reply":
+                return request_of(message)
+        return None
+
+
+def request_of(message: dict[str, Any]) -> Request:
+    """zmq's memory is read-only, so each buffer is copied once; the trailing ones are the bulk buffers."""
+    buffers = [bytearray(buffer) for buffer in message.get("buffers") or ()]
+    count = len(message["metadata"].get("farcell_bulk", ()))
+    split = len(buffers) - count
+    return Request(message["header"], message["content"], buffers[:split], buffers[split:])
+
+
+def register(kernel: RemoteKernel, runner: Runner) -> None:
+    """Makes ipykernel dispatch our requests like its own."""
+
+    def send(stream: Any, ident: Any, parent: dict[str, Any], reply: Reply) -> None:
+        metadata = {}
+        if reply.bulk:
+            metadata["farcell_bulk"] = [{"size": memoryview(buffer).nbytes} for buffer in reply.bulk]
+        kernel.session.send(
+            stream,
+            reply.msg_type,
+            reply.content,
+            parent,
+            ident=ident,
+            buffers=[*reply.buffers, *reply.bulk],
+            metadata=metadata,
+        )
+
+    async def run(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        send(stream, ident, parent, await runner.run(request_of(parent), ZmqChannel(kernel, ident)))
+
+    async def exchange_state(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        send(stream, ident, parent, runner.exchange_state(request_of(parent)))
+
+    async def describe_names(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        send(stream, ident, parent, runner.describe_names())
+
+    kernel.shell_handlers["farcell_run_request"] = run
+    kernel.shell_handlers["farcell_state_request"] = exchange_state
+    kernel.shell_handlers["farcell_vars_request"] = describe_names

@@ -1,0 +1,95 @@
+"""SIGINT in the remote kernel: never in the middle of a frame, a merge or a reply.
+
+The main thread holds the guard wherever it must not be cut short; a signal that comes then is kept and delivered when the guard is
+released. Delivered means KeyboardInterrupt, or, while an async cell merely waits, the end of its task: an exception raised from the
+event loop's own frames would end the kernel. ipykernel's handler cancels the task by a plain callback, which does not wake a loop
+that sleeps; `call_soon_threadsafe` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import CodeType, FrameType, TracebackType
+from typing import Any
+
+
+class InterruptGuard:
+    """`with guard:` defers SIGINT on the main thread; on other threads, which get no signals, it does nothing."""
+
+    def __init__(self, cell_code: CodeType) -> None:
+        self._cell_code = cell_code
+        self._depth = 0
+        self._pending = False
+        self._task: asyncio.Future[Any] | None = None
+        self._main = threading.main_thread()
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is self._main:
+            self._depth += 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if threading.current_thread() is self._main:
+            self._depth -= 1
+            if self._pending and not self._depth:
+                self._deliver(sys._getframe(1))
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Handles SIGINT inside the block; what was kept but not delivered is forgotten at its end."""
+        self._pending = False
+        before = signal.signal(signal.SIGINT, self._on_sigint)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    @contextmanager
+    def released(self) -> Iterator[None]:
+        """Lets interrupts through inside a block that holds the guard; raises KeyboardInterrupt when one was kept."""
+        depth, self._depth = self._depth, 0
+        try:
+            if self._pending:
+                self._deliver(sys._getframe(0))
+            yield
+        finally:
+            self._depth = depth
+
+    @contextmanager
+    def cancelling(self, task: asyncio.Future[Any]) -> Iterator[None]:
+        """While the loop waits for `task`, an interrupt cancels it."""
+        self._task = task
+        try:
+            yield
+        finally:
+            self._task = None
+
+    def take_pending(self) -> bool:
+        """Whether an interrupt was kept; it is then no longer."""
+        pending, self._pending = self._pending, False
+        return pending
+
+    def _on_sigint(self, signum: int, frame: FrameType | None) -> None:
+        if self._depth:
+            self._pending = True
+        else:
+            self._deliver(frame)
+
+    def _deliver(self, frame: FrameType | None) -> None:
+        self._pending = False
+        if self._task is not None and not self._is_in_cell(frame):
+            self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+            return
+        raise KeyboardInterrupt
+
+    def _is_in_cell(self, frame: FrameType | None) -> bool:
+        """Whether the cell's own code is on the stack, where IPython catches what is raised."""
+        while frame is not None:
+            if frame.f_code is self._cell_code:
+                return True
+            frame = frame.f_back
+        return False

@@ -1,0 +1,165 @@
+"""The few places where the remote kernel's shell differs from ipykernel's: its namespace, its history, who shows errors."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.zmqshell import ZMQInteractiveShell
+from IPython.core.error import UsageError
+from IPython.core.history import HistoryManager
+from traitlets import Type
+
+from .namespace import MainModule, Namespace
+
+_INSIDE = "This cell already runs on {where}: %remote and %%remote work in the notebook only."
+
+
+class RemoteHistory(HistoryManager):
+    """`In` of this kernel, in memory: the notebook's own kernel keeps the history.
+
+    `In[n]` is filled up to the notebook's cell number, and no `_i`, `_i5`, ... are bound: reading one asks the notebook for its own.
+    """
+
+    def __init__(self, shell: Any = None, config: Any = None, **traits: Any) -> None:
+        super().__init__(shell=shell, config=config, **{**traits, "enabled": False})
+
+    def store_inputs(self, line_num: int, source: str, source_raw: str | None = None) -> None:
+        for lines, text in ((self.input_hist_parsed, source), (self.input_hist_raw, source_raw or source)):
+            lines.extend([""] * (line_num - len(lines)))
+            lines.append(text.rstrip("\n"))
+
+    def store_output(self, line_num: int) -> None:
+        pass
+
+
+class RemoteShell(ZMQInteractiveShell):  # type: ignore[misc]
+    """While a run goes on, the error that ends it is kept for the reply: the notebook raises it, and shows it once.
+
+    Any other error (a nested run_cell, %tb, a failing repr) is published as ever.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._kept: list[tuple[type[BaseException], BaseException, list[str]]] = []
+        self._is_running = False
+        self._nested = 0
+        super().__init__(*args, **kwargs)
+        for kind in ("line", "cell"):
+            self.register_magic_function(_already_remote, kind, "remote")
+
+    def init_history(self) -> None:
+        self.history_manager = RemoteHistory(shell=self, parent=self)
+        self.configurables.append(self.history_manager)
+
+    def ask_exit(self) -> None:
+        """`exit` asks the notebook's front end; this kernel's life is the session's affair."""
+        self.payload_manager.write_payload({"source": "ask_exit", "keepkernel": self.keepkernel_on_exit})
+
+    def run_cell(self, *args: Any, **kwargs: Any) -> Any:
+        self._nested += 1
+        try:
+            return super().run_cell(*args, **kwargs)
+        finally:
+            self._nested -= 1
+
+    def run_cell_of_notebook(self, *args: Any, **kwargs: Any) -> Any:
+        """ZMQInteractiveShell.run_cell for the run itself, not for a cell nested in it."""
+        return super().run_cell(*args, **kwargs)
+
+    def begin_run(self, execution_count: int) -> None:
+        self.execution_count = execution_count
+        self._kept = []
+        self._is_running = True
+        self._last_traceback = None
+        self._last_traceback_during_displayhook = False
+
+    def end_run(self, error: BaseException | None) -> list[str]:
+        """The traceback of the error that ended the run; what else was kept is published now."""
+        self._is_running = False
+        kept, self._kept = self._kept, []
+        lines: list[str] = []
+        for kind, value, traceback in kept:
+            if value is error:
+                lines = traceback
+            elif kind is not UsageError:
+                super()._showtraceback(kind, value, traceback)
+        return lines
+
+    def _showtraceback(self, etype: type[BaseException], evalue: BaseException, stb: list[str]) -> None:
+        if not self._may_end_the_run(evalue):
+            super()._showtraceback(etype, evalue, stb)
+            return
+        self._kept.append((etype, evalue, stb))
+        self._last_traceback = stb
+
+    def show_usage_error(self, exc: BaseException) -> None:
+        if not self._may_end_the_run(exc):
+            super().show_usage_error(exc)
+            return
+        self._kept.append((UsageError, exc, [f"UsageError: {exc}"]))
+
+    def _may_end_the_run(self, error: BaseException) -> bool:
+        """Surely once the cell's code runs, whose result knows its error; before that (a syntax error) the end decides."""
+        if not self._is_running or self._nested:
+            return False
+        result = self.displayhook.exec_result
+        return result is None or error is result.error_in_exec or error is result.error_before_exec
+
+    def prune(self, execution_count: int) -> None:
+        """Forgets what the run displayed: `_`, `Out` and the like are the notebook's, which sends them when they are read.
+
+        A `_` that the user has assigned is an ordinary name and stays.
+        """
+        names = ("_", "__", "___", *(f"_{number}" for number in self.history_manager.output_hist))
+        for name in names:
+            hidden = self.user_ns_hidden.pop(name, self)
+            if hidden is not self and self.user_ns.get(name, self) is hidden:
+                del self.user_ns[name]
+        self.history_manager.output_hist.clear()
+        for records in ("outputs", "output_hist_reprs", "exceptions"):
+            getattr(self.history_manager, records, {}).pop(execution_count, None)
+        self.displayhook._ = self.displayhook.__ = self.displayhook.___ = ""
+        self.displayhook.exec_result = None
+        self.last_execution_result = None
+
+
+def _already_remote(line: str, cell: str | None = None) -> None:
+    """Registered as %remote and %%remote in the remote kernel."""
+    raise UsageError(_INSIDE.format(where="the target"))
+
+
+class RemoteKernel(IPythonKernel):
+    """A kernel whose `__main__` shows its namespace, and whose input() may be answered over the direct link."""
+
+    shell_class = Type(RemoteShell)
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.link: Any = None
+        namespace = Namespace()
+        super().__init__(**{**kwargs, "user_ns": namespace, "user_module": MainModule(namespace)})
+        shell = self.shell
+        shell.user_ns_hidden.update({name: namespace[name] for name in ("_", "__", "___") if name in namespace})
+        namespace.own = shell.user_ns_hidden
+
+    def _input_request(self, prompt: str, ident: Any, parent: Any, password: bool = False) -> str:
+        """Called by raw_input and getpass of ipykernel, on the main thread or on a thread of the user's."""
+        if self.link is None or not self.link.is_ident(ident):
+            answer: str = super()._input_request(prompt, ident, parent, password=password)
+            return answer
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            answer = self.link.ask_input(prompt, password, parent)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("Interrupted by user") from None  # as ipykernel words it
+        if answer == "\x04":
+            raise EOFError
+        return answer
+
+    @property
+    def cell_lock(self) -> asyncio.Lock:
+        """Held while one shell request is handled; ipykernel 7's own lock."""
+        lock: asyncio.Lock = self._main_asyncio_lock
+        return lock
