@@ -1,0 +1,97 @@
+"""SIGINT is deferred where it must not cut in."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+
+import pytest
+from farcell_host.inkernel.interrupts import InterruptGuard
+
+
+def nothing() -> None:
+    """Code that is on no stack here."""
+
+
+@pytest.fixture
+def guard() -> InterruptGuard:
+    return InterruptGuard(nothing.__code__)
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_interrupt_outside_of_the_guard(guard: InterruptGuard) -> None:
+    """Where nothing is at stake, an interrupt is a KeyboardInterrupt at once."""
+    with guard.installed(), pytest.raises(KeyboardInterrupt):
+        interrupt()
+
+
+def test_interrupt_waits_for_the_guards_end(guard: InterruptGuard) -> None:
+    """What the guard protects is done to its end, nested guards included."""
+    done = []
+    with guard.installed():
+        with pytest.raises(KeyboardInterrupt), guard:
+            with guard:
+                interrupt()
+                done.append("inner")
+            done.append("outer")
+        assert done == ["inner", "outer"]
+        assert not guard.take_pending()
+
+
+def test_released_block(guard: InterruptGuard) -> None:
+    """A guarded run lets interrupts through while the user's code runs, one kept before included."""
+    with guard.installed(), guard:
+        with pytest.raises(KeyboardInterrupt), guard.released():
+            interrupt()
+        interrupt()
+        with pytest.raises(KeyboardInterrupt), guard.released():
+            pytest.fail("the kept interrupt was lost")
+        interrupt()
+        assert guard.take_pending() and not guard.take_pending()
+
+
+def test_handler_is_restored(guard: InterruptGuard) -> None:
+    """Outside of runs the kernel's own handling of SIGINT is as before."""
+    before = signal.getsignal(signal.SIGINT)
+    with guard.installed():
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_other_threads_are_not_concerned(guard: InterruptGuard) -> None:
+    """A guard held by another thread does not hold back the main thread's interrupt."""
+    held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with guard:
+            held.set()
+            release.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(10)
+    try:
+        with guard.installed(), pytest.raises(KeyboardInterrupt):
+            interrupt()
+    finally:
+        release.set()
+        thread.join(10)
+
+
+def test_waiting_task_is_cancelled(guard: InterruptGuard) -> None:
+    """An async cell that waits is woken and cancelled; the event loop lives on."""
+
+    async def main() -> str:
+        task = asyncio.ensure_future(asyncio.sleep(30))
+        asyncio.get_running_loop().call_later(0.05, interrupt)
+        with guard.installed(), guard.cancelling(task):
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        return "alive"
+
+    assert asyncio.run(asyncio.wait_for(main(), 5)) == "alive"
