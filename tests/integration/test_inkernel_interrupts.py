@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from farcell_host.protocol.messages import Message
-
-sys.path.insert(0, str(Path(__file__).parent))
 from inkernel_client import Answer, KernelClient, RemoteKernelProcess
 
 PROMPT_S = 2.0  # generous: the bench measures the 0.2 s

@@ -97,8 +97,10 @@ class Link:
 
     def send(self, message: Message) -> None:
         """Returns when the system has taken it; a lost link swallows it."""
-        for frame in encode_message(message):
-            self._write(frame)
+        frames = encode_message(message)
+        with self.guard, self._write_lock:  # fragments of two messages on one channel must not mix
+            for frame in frames:
+                self._write(frame)
 
     def send_reply(self, reply: Reply, parent: dict[str, Any], channel: Channel = Channel.SHELL) -> None:
         """With the bulk buffers in memory files of their own, whose descriptors go ahead."""
