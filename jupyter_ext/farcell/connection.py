@@ -25,11 +25,12 @@ from typing import Any, TypeVar
 
 from farcell_host import bulk as bulk_memory
 from farcell_host.errors import ProtocolError
-from farcell_host.protocol.client import Client, Hello
+from farcell_host.protocol.client import Client
 from farcell_host.protocol.events import (
     Acknowledged,
     ChunkArrived,
     DescriptorArrived,
+    Hello,
     Received,
     Refused,
     Responded,
@@ -113,6 +114,7 @@ class _Inbound:
     message: Message
     missing: set[str] = field(default_factory=set)
     chunks: dict[str, memoryview] = field(default_factory=dict)
+    mapped: dict[int, memoryview] = field(default_factory=dict)  # by descriptor number, which means something on one stream only
 
 
 class Connection:
@@ -158,7 +160,7 @@ class Connection:
         self._inbound: deque[_Inbound] = deque()
         self._arrived: dict[int, Descriptor] = {}
         self._responses: dict[int, concurrent.futures.Future[dict[str, Any]]] = {}
-        self._uploads: dict[int, Upload] = {}
+        self._uploads: dict[tuple[int, int], Upload] = {}  # by channel and sequence number
         self._descriptor_ids = 0
         self._handled = 0
         self._handled_unacknowledged = 0
@@ -296,7 +298,14 @@ class Connection:
             self._stream = None
             stream.close()
             opened.close()
+            self._close_descriptors()
             self._handle(self.client.receive_eof())
+
+    def _close_descriptors(self) -> None:
+        """What came for messages that did not: the host sends both again on the next stream."""
+        for fd in (*self.client.leftover_descriptors(), *(descriptor.fd for descriptor in self._arrived.values())):
+            os.close(fd)
+        self._arrived.clear()
 
     def _end(self, reason: str) -> None:
         self._abandon(reason)
@@ -306,9 +315,6 @@ class Connection:
         self.closed = True
         self.ended = self.ended or reason
         self._uploads.clear()
-        for descriptor in self._arrived.values():
-            os.close(descriptor.fd)
-        self._arrived.clear()
         for answer in self._responses.values():
             if not answer.done():
                 answer.set_exception(TargetUnavailable(f"No answer from {self._allocation.options.target!r}: {reason}"))
@@ -352,19 +358,20 @@ class Connection:
         sequence = self.client.send(whole, bulk.descriptors)
         self.sent_bulk_bytes += sum(descriptor.size for descriptor in bulk.descriptors)
         if bulk.chunks:
-            self._uploads[sequence] = Upload(bulk.chunks)
-            self._ask_missing(sequence)
+            key = (int(message.channel), sequence)
+            self._uploads[key] = Upload(bulk.chunks)
+            self._ask_missing(key)
 
-    def _ask_missing(self, sequence: int) -> None:
+    def _ask_missing(self, key: tuple[int, int]) -> None:
         def fill(answer: concurrent.futures.Future[dict[str, Any]]) -> None:
-            upload = self._uploads.get(sequence)
+            upload = self._uploads.get(key)
             if upload is not None and answer.exception() is None:
                 upload.waiting = deque(address for address in answer.result().get("missing", ()) if address in upload.chunks)
                 self._wake()
 
         answer: concurrent.futures.Future[dict[str, Any]] = concurrent.futures.Future()
         answer.add_done_callback(fill)
-        self._request(answer, "missing", {"addresses": list(self._uploads[sequence].chunks)})
+        self._request(answer, "missing", {"addresses": list(self._uploads[key].chunks)})
 
     def _request(self, answer: concurrent.futures.Future[dict[str, Any]], op: str, fields: dict[str, Any]) -> None:
         if self.closed:
@@ -389,7 +396,7 @@ class Connection:
                     if again is not None:
                         os.close(again.fd)
                     self._arrived[descriptor.id] = descriptor
-                case Acknowledged(_, descriptors):
+                case Acknowledged(descriptors=descriptors):
                     for descriptor in descriptors:
                         os.close(descriptor.fd)
                 case Responded(id, ok, fields):
@@ -405,8 +412,8 @@ class Connection:
             fields.get("descriptors") and self._stream is not None and self._stream.supports_descriptors
         )
         self._welcomed.set()
-        for sequence in self._uploads:
-            self._ask_missing(sequence)
+        for key in self._uploads:
+            self._ask_missing(key)
         for inbound in self._inbound:
             self._ask_chunks(inbound)
 
@@ -424,9 +431,22 @@ class Connection:
         if _BULK_KEY in message.parts[2]:
             for entry in message.metadata.get(BULK_KEY, ()):
                 inbound.missing.update(entry.get("chunks", ()))
+                if "descriptor" in entry:
+                    inbound.mapped[entry["descriptor"]] = self._map(entry["descriptor"], entry["size"])
             self._ask_chunks(inbound)
         self._inbound.append(inbound)
         self._deliver()
+
+    def _map(self, id: int, size: int) -> memoryview:
+        descriptor = self._arrived.pop(id, None)
+        if descriptor is None:
+            raise ProtocolError(f"The host's message names descriptor {id}, which has not come")
+        try:
+            return bulk_memory.map_descriptor(descriptor.fd, size)
+        except ValueError as error:
+            raise ProtocolError(str(error)) from error
+        finally:
+            os.close(descriptor.fd)
 
     def _ask_chunks(self, inbound: _Inbound) -> None:
         if inbound.missing:
@@ -452,11 +472,7 @@ class Connection:
     def _bulk_of(self, inbound: _Inbound) -> Iterator[Buffer]:
         for entry in inbound.message.metadata.get(BULK_KEY, ()):
             if "descriptor" in entry:
-                descriptor = self._arrived.pop(entry["descriptor"])
-                try:
-                    yield bulk_memory.map_descriptor(descriptor.fd, entry["size"])
-                finally:
-                    os.close(descriptor.fd)
+                yield inbound.mapped[entry["descriptor"]]
             else:
                 whole = bytearray(entry["size"])
                 at = 0

@@ -15,9 +15,8 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import datetime
 from typing import Any
 
-from IPython.core.interactiveshell import InteractiveShell
-
 from farcell_host.protocol.messages import Message
+from IPython.core.interactiveshell import InteractiveShell
 
 from .frames import FramePublisher
 
@@ -29,7 +28,7 @@ class Notebook:
 
     def __init__(self, namespace: MutableMapping[str, Any], shell: InteractiveShell | None = None) -> None:
         self.namespace = namespace
-        self.shell = shell
+        self.shell: Any = shell  # IPython's display objects are not typed
         self.kernel: Any = getattr(shell, "kernel", None)
         self.frames: FramePublisher | None = None
         if self.kernel is not None and getattr(self.kernel, "iopub_thread", None) is not None:
@@ -104,9 +103,9 @@ class Notebook:
 
 def _fills_out(hook: Any) -> bool:
     """Hooks put in sys.displayhook's place by the user or by %%capture keep results for themselves."""
-    return hook is sys.__displayhook__ or type(hook).__module__.startswith(("ipykernel.", "IPython.core.displayhook")) and (
+    return hook is sys.__displayhook__ or (type(hook).__module__.startswith(("ipykernel.", "IPython.core.displayhook")) and (
         type(hook).__name__ != "CapturingDisplayHook"
-    )
+    ))
 
 
 def _is_plain(value: Any) -> bool:

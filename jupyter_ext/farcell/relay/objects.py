@@ -78,7 +78,7 @@ def _is_ipykernels(hook: Any) -> bool:
     return type(hook).__module__ == "ipykernel.displayhook"
 
 
-def _show(hook: DisplayHook, data: dict[str, Any], metadata: dict[str, Any]) -> None:
+def _show(hook: Any, data: dict[str, Any], metadata: dict[str, Any]) -> None:
     """DisplayHook.__call__ from a bundle instead of an object, in its own order, so that registered hooks see the message."""
     hook.start_displayhook()
     hook.write_output_prompt()

@@ -66,9 +66,19 @@ class RunRelay:
         if held is not None and not failed:
             self._show(held)
 
-    @property
-    def unshown_result(self) -> bool:
-        return self._objects.unshown_result
+    def receive_stray(self, message: Message) -> None:
+        """Output outside any run, on the connection thread: there is no thread that waits for it."""
+        if message.msg_type in HIDDEN:
+            return
+        if self._notebook.frames is not None:
+            self._notebook.frames.publish(message)
+        else:
+            self._objects.publish(message)
+
+    def show_value(self, value: Any) -> None:
+        """A display hook of the user's is called with the value itself, which came with the reply."""
+        if self._objects.unshown_result:
+            sys.displayhook(value)
 
     def _show(self, message: Message) -> None:
         if self.uses_frames and self._notebook.frames is not None:

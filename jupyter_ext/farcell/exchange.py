@@ -1,0 +1,105 @@
+"""This side's half of the state that a notebook and one remote kernel share.
+
+Bound to one epoch of one remote kernel: object numbers mean nothing to the next one. Translates what `farcell_host.state` raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from farcell_host.protocol.messages import Buffer
+from farcell_host.state import CannotRestore, Replica
+from farcell_host.state import CannotTravel as CannotTravelHere
+from farcell_host.state.payload import ERROR, RESULT, Capture, NameReport, Payload
+
+from .errors import CannotTravel, FarcellError
+
+NOTHING = object()
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One name of a run: why it travels, what it is, and how much of it must be sent."""
+
+    name: str
+    why: str
+    type: str
+    size: int
+    there: bool
+    send: int
+
+    @classmethod
+    def of(cls, report: NameReport, why: str) -> PlanRow:
+        there = report.status in ("unchanged", "ref", "stays")
+        return cls(report.name, why or report.reason, report.type, report.size_bytes, there, report.bytes_to_send)
+
+
+@dataclass(frozen=True)
+class Returned:
+    """What came back with a reply."""
+
+    result: Any = NOTHING
+    error: BaseException | None = None
+    names: tuple[str, ...] = ()
+    nbytes: int = 0
+
+
+class Exchange:
+    """`outgoing` and `incoming` over a Replica; one thread at a time."""
+
+    def __init__(self, namespace: MutableMapping[str, Any], epoch: int, hashes: Sequence[str]) -> None:
+        self.namespace = namespace
+        self.epoch = epoch
+        self._replica = Replica(namespace, side="local", hashes=list(hashes))
+
+    def capture(self, names: Iterable[str]) -> Capture:
+        """Walks the names and compares with what the peer has; CannotTravel with the path to the culprit."""
+        try:
+            return self._replica.capture(list(names))
+        except CannotTravelHere as error:
+            raise CannotTravel(error.name, error.path, error.reason, error.hint) from None
+
+    def pack(self, capture: Capture) -> Payload:
+        try:
+            return self._replica.pack(capture)
+        except CannotTravelHere as error:
+            raise CannotTravel(error.name, error.path, error.reason, error.hint) from None
+
+    def sent(self, payload: Payload) -> None:
+        self._replica.sent(payload)
+
+    def merge(self, header: Mapping[str, Any] | None, buffers: Sequence[Buffer], bulk: Sequence[Buffer]) -> Returned:
+        """Decodes and validates everything, then applies it: all of it or nothing."""
+        if not header:
+            return Returned()
+        payload = Payload(dict(header), list(buffers), list(bulk))
+        try:
+            delta = self._replica.unpack(payload)
+        except CannotRestore as error:
+            raise FarcellError(f"{error}. Nothing of this run was merged; the values are still on the target.") from error
+        self._replica.apply(delta)
+        values = delta.values
+        return Returned(
+            values.get(RESULT, NOTHING),
+            values.get(ERROR),
+            tuple(name for name in values if name not in (RESULT, ERROR)),
+            payload.total_bytes,
+        )
+
+
+def plan_rows(capture: Capture, why: Mapping[str, str]) -> list[PlanRow]:
+    return [PlanRow.of(report, why.get(report.name, "")) for report in capture]
+
+
+
+
+def human_bytes(size: int) -> str:
+    """`1.5 GB`: as people say sizes, in powers of ten."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"

@@ -1,0 +1,77 @@
+"""How a finished run shows in the notebook: a result, or the exception that the cell would have raised here."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+from .errors import HostDied, KernelDied, Refused, RemoteTraceback, RunTimeout, remote_error
+from .exchange import NOTHING, Returned
+from .relay.notebook import Notebook
+from .relay.run_relay import RunRelay
+from .run import Finish
+
+
+def fail_if_ended(finish: Finish, target: str, log: str) -> None:
+    """Raises when the kernel or the host ended instead of answering."""
+    if finish.host is not None:
+        raise HostDied(target, finish.host.detail, log)
+    if finish.kernel is None:
+        return
+    if finish.killed and not finish.timed_out:
+        raise KeyboardInterrupt(f"The remote kernel on {target!r} was killed; the next run starts a new one.")
+    if not finish.timed_out:
+        raise KernelDied(target, finish.kernel.exit_code, finish.kernel.signal, finish.kernel.log_tail)
+
+
+def conclude(
+    finish: Finish, returned: Returned, relay: RunRelay, notebook: Notebook, target: str, log: str, timeout_s: float | None
+) -> None:
+    """Sets `_` and `Out`, hands payloads on, or raises."""
+    status = finish.reply.message.content.get("status") if finish.reply is not None else None
+    relay.settle(failed=status == "error")
+    if finish.timed_out and (finish.kernel is not None or status in ("error", "aborted")):
+        raise _timed_out(finish, returned, target, timeout_s)
+    fail_if_ended(finish, target, log)
+    assert finish.reply is not None
+    content = finish.reply.message.content
+    notebook.write_payloads(content.get("payload") or ())
+    if content.get("message"):
+        if status == "refused":
+            raise Refused(f"{content['message']} Nothing was run on {target!r}.")
+        notebook.say(content["message"])
+    if status == "aborted":
+        raise KeyboardInterrupt(f"The run on {target!r} was cancelled before it started.")
+    if status == "error":
+        raise exception_of(content, returned.error)
+    if content.get("has_result") and returned.result is not NOTHING:
+        notebook.set_result(returned.result, relay.result)
+        relay.show_value(returned.result)
+
+
+def exception_of(content: dict[str, Any], travelled: BaseException | None) -> BaseException:
+    """The user's own exception object where it travelled, with the remote lines as its traceback; else one named after it."""
+    ename, evalue, lines = content.get("ename", "Exception"), content.get("evalue", ""), content.get("traceback") or []
+    error = travelled
+    if error is None:
+        cls = getattr(builtins, ename, None)
+        if cls not in (KeyboardInterrupt, SystemExit, GeneratorExit):
+            return remote_error(ename, evalue, lines)
+        error = cls(evalue) if evalue else cls()
+    if lines:
+        try:
+            setattr(error, "_render_traceback_", RemoteTraceback(lines))  # noqa: B010 - no class declares it
+        except AttributeError:  # a class with __slots__
+            return remote_error(ename, evalue, lines)
+    return error
+
+
+def _timed_out(finish: Finish, returned: Returned, target: str, timeout_s: float | None) -> RunTimeout:
+    if finish.kernel is not None:
+        what = "it did not stop and its kernel was killed; what it had changed is lost"
+    else:
+        what = "it was interrupted, and what it had changed until then is merged"
+    error = RunTimeout(f"The run on {target!r} took longer than its time-out of {timeout_s:g} s: {what}.")
+    if finish.reply is not None:
+        error.__cause__ = exception_of(finish.reply.message.content, returned.error)
+    return error

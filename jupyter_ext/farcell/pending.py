@@ -1,0 +1,177 @@
+"""A request that the notebook's thread waits for: its messages come in from the connection thread, its effects happen here.
+
+`arrived` is called on the connection thread and leaves the waiting thread asleep for output that can go straight to the front end.
+`wait` is called on the thread that runs the cell; nothing in it raises KeyboardInterrupt but a question to the person.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from farcell_host.protocol.messages import Buffer, Channel, Message
+
+from .interrupts import interrupts_raise
+from .relay.notebook import Notebook
+from .relay.run_relay import RunRelay
+from .run import (
+    AnswerFetch,
+    AskInput,
+    AskToKill,
+    Effect,
+    Event,
+    FetchAsked,
+    Finish,
+    Idled,
+    InputAsked,
+    InterruptPressed,
+    KillAnswered,
+    Publish,
+    Published,
+    Replied,
+    Run,
+    Say,
+    SendInterrupt,
+    SendKill,
+    Ticked,
+)
+
+_IDLE = b'"idle"'
+
+
+class Pending:
+    """One request under way. `send` and `request` are the connection's; `answer_fetch` gives the reply to a name the cell asks for."""
+
+    def __init__(
+        self,
+        notebook: Notebook,
+        run: Run,
+        relay: RunRelay,
+        send: Callable[[Message], None],
+        request: Callable[..., Any],
+        answer_fetch: Callable[[Message], None],
+    ) -> None:
+        self.id = uuid.uuid4().hex
+        self.run = run
+        self.relay = relay
+        self.failure: BaseException | None = None
+        self._key = self.id.encode()
+        self._notebook = notebook
+        self._send = send
+        self._request = request
+        self._answer_fetch = answer_fetch
+        self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
+
+    # -- from the connection thread
+
+    def owns(self, message: Message) -> bool:
+        """Ids are unique, so a look into the parent's bytes is enough."""
+        return self._key in bytes(message.parts[1])
+
+    def arrived(self, message: Message, bulk: tuple[Buffer, ...]) -> None:
+        if message.channel == Channel.IOPUB:
+            if self.run.needs_idle and message.msg_type == "status" and _IDLE in bytes(message.parts[3]):
+                self._queue.put(Idled())
+            elif not self.relay.receive(message):
+                self._queue.put(Published(message))
+        elif message.channel == Channel.STDIN:
+            self._queue.put((InputAsked if message.msg_type == "input_request" else FetchAsked)(message))
+        else:
+            self._queue.put(Replied(message, bulk))
+
+    # -- from any thread, a signal handler among them
+
+    def tell(self, event: Event) -> None:
+        self._queue.put(event)
+
+    def press(self) -> None:
+        """Ctrl-C, a stop button, or `session.interrupt()`."""
+        self._queue.put(InterruptPressed(time.monotonic()))
+
+    # -- on the waiting thread
+
+    def wait(self) -> Finish:
+        """Until the run is over, however it ends. An exception of a display object of the user's is kept in `failure`."""
+        while True:
+            for effect in self.run.receive(self._next()):
+                if isinstance(effect, Finish):
+                    return effect
+                self._perform(effect)
+
+    def pressed_late(self) -> bool:
+        """Whether Ctrl-C came after the end, while the state was merged."""
+        pressed = False
+        while not self._queue.empty():
+            pressed |= isinstance(self._queue.get(), InterruptPressed)
+        return pressed
+
+    def _next(self) -> Event:
+        deadline = self.run.deadline
+        if deadline is None:
+            return self._queue.get()
+        try:
+            return self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            return Ticked(time.monotonic())
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Publish(message):
+                self._publish(message)
+            case AnswerFetch(message):
+                self._answer_fetch(message)
+            case AskInput(message):
+                self._ask(message)
+            case SendInterrupt():
+                self._request("interrupt", run=self.id)
+            case SendKill():
+                self._request("kill")
+            case AskToKill(waited_s):
+                self._ask_to_kill(waited_s)
+            case Say(text):
+                self._notebook.say(text)
+
+    def _publish(self, message: Message) -> None:
+        try:
+            self.relay.publish(message)
+        except Exception as error:  # the user's own stream or hook; the run goes on and must be waited for
+            self.failure = self.failure or error
+
+    def _ask(self, message: Message) -> None:
+        content = message.content
+        try:
+            with interrupts_raise():
+                value = self._notebook.ask(content.get("prompt", ""), bool(content.get("password")))
+        except KeyboardInterrupt:
+            self.press()
+            return
+        answer = {"value": value, "status": "ok"}
+        header = {**blank_header(), "farcell_run": self.id}
+        self._send(Message.build(Channel.STDIN, "input_reply", answer, header=header, parent=message.header))
+
+    def _ask_to_kill(self, waited_s: float) -> None:
+        target = self.run.target
+        question = f"The remote kernel on {target!r} has not stopped {waited_s:.0f} s after the interrupt; kill it? What it holds is lost."
+        try:
+            with interrupts_raise():
+                kill = self._notebook.confirm(question)
+        except KeyboardInterrupt:
+            kill = False
+        if kill is None:
+            self._notebook.say(
+                f"The remote kernel on {target!r} has not stopped {waited_s:.0f} s after the interrupt, and nobody can be asked whether "
+                "to kill it. It was interrupted again; from another notebook or a shell, end the session to kill it."
+            )
+        self._queue.put(KillAnswered(bool(kill), time.monotonic()))
+
+
+def blank_header() -> dict[str, Any]:
+    """For messages that no cell's header stands behind."""
+    return {"msg_id": uuid.uuid4().hex, "session": "", "username": "", "date": _now(), "version": "5.4"}
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

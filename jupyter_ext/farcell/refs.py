@@ -1,0 +1,131 @@
+"""Refs: what a name is bound to when its value stayed on the target.
+
+A ref shows what it stands for and can be fetched; it never imitates the value. Whatever else is done with it raises `NotHere` naming
+the fetch, so code that the analysis of a cell could not see gets an error instead of a wrong answer. Another remote cell on the same
+target uses the value itself: the ref travels back as its number.
+"""
+
+from __future__ import annotations
+
+import html
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from farcell_host.state.refs import RefBase, RefInfo
+
+from .errors import LostValue, NotHere
+from .exchange import human_bytes
+
+if TYPE_CHECKING:
+    from .session import RemoteSession
+
+# Protocols that Python, IPython, pickle, copy and weakref ask every object for; answering them by AttributeError is no imitation.
+_ASKED_OF_ALL = frozenset({"__wrapped__", "__isabstractmethod__", "__signature__", "__objclass__", "__func__"})
+
+
+class Ref(RefBase):
+    """Stands for one value on one target; `name` is what the notebook calls it."""
+
+    def __init__(self, session: RemoteSession, epoch: int, name: str, info: RefInfo) -> None:
+        set_own = object.__setattr__
+        set_own(self, "_session", weakref.ref(session))
+        set_own(self, "_epoch", epoch)
+        set_own(self, "_target", session.target)
+        set_own(self, "_name", name)
+        set_own(self, "info", info)
+        set_own(self, "__farcell_number__", info.number)
+
+    info: RefInfo
+    """Type, module, shape, dtype, device, size_bytes, preview, and why it stayed."""
+
+    def fetch(self) -> Any:
+        """Brings the value here, binds the name to it and returns it; LostValue when its kernel is gone."""
+        session = self._alive()
+        session.pull([self._name])
+        return session.notebook.namespace[self._name]
+
+    def _alive(self) -> RemoteSession:
+        session: RemoteSession | None = self._session()
+        if session is None or session.epoch != self._epoch:
+            raise LostValue(
+                f"{self._name!r} was on {self._target!r} only, and the remote kernel that held it has ended. "
+                "Run the cell that made it again."
+            )
+        return session
+
+    def __repr__(self) -> str:
+        info = self.info
+        facts = [fact for fact in (_shape(info), info.dtype, info.device, human_bytes(info.size_bytes)) if fact]
+        return f"<ref {self._name!r} on {self._target!r}: {info.module}.{info.type}, {', '.join(facts)}; {self._name}.fetch() brings it here>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        info = self.info
+        rows = [
+            ("on", self._target),
+            ("type", f"{info.module}.{info.type}"),
+            ("shape", _shape(info)),
+            ("dtype", info.dtype),
+            ("device", info.device),
+            ("size", human_bytes(info.size_bytes)),
+            ("preview", info.preview),
+            ("to bring it here", f"{self._name}.fetch()"),
+        ]
+        cells = "".join(f"<tr><th>{name}</th><td><pre>{html.escape(str(value))}</pre></td></tr>" for name, value in rows if value)
+        return {"text/plain": repr(self), "text/html": f"<table>{cells}</table>"}
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in _ASKED_OF_ALL or (name.startswith(("_repr_", "_ipython_", "__array_")) and not _is_conversion(name)):
+            raise AttributeError(name)
+        if name.startswith("__") and name.endswith("__") and not _is_conversion(name):
+            raise AttributeError(name)
+        self._not_here(f"its attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        self._not_here(f"setting {name!r}")
+
+    def _not_here(self, what: str) -> NoReturn:
+        raise NotHere(
+            f"{self._name!r} is on {self._target!r}, so {what} cannot be had here. "
+            f"{self._name}.fetch() brings it ({human_bytes(self.info.size_bytes)}), or use it in a %%remote cell on {self._target!r}."
+        )
+
+
+def _is_conversion(name: str) -> bool:
+    return name in ("__array__", "__array_interface__", "__array_struct__", "__arrow_c_array__", "__arrow_c_stream__", "__dataframe__")
+
+
+def _shape(info: RefInfo) -> str:
+    return "x".join(str(size) for size in info.shape) if info.shape is not None else ""
+
+
+def _refuse(what: str) -> Callable[..., NoReturn]:
+    def refuse(self: Ref, *args: Any, **kwargs: Any) -> NoReturn:
+        self._not_here(what)
+
+    return refuse
+
+
+_OPERATIONS = {
+    "its truth": ["bool"],
+    "its length": ["len"],
+    "its items": ["iter", "next", "getitem", "setitem", "delitem", "contains", "reversed", "aiter", "anext"],
+    "its number": ["int", "float", "complex", "index", "round", "trunc", "floor", "ceil"],
+    "a call of it": ["call"],
+    "its context": ["enter", "exit", "aenter", "aexit"],
+    "awaiting it": ["await"],
+    "an array of it": ["array", "array_ufunc", "array_function"],
+    "its text": ["str", "format", "bytes"],
+    "a comparison with it": ["eq", "ne", "lt", "le", "gt", "ge"],
+    "arithmetic with it": [
+        prefix + name
+        for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift")
+        for prefix in ("", "r", "i")
+        if prefix + name != "idivmod"
+    ]
+    + ["neg", "pos", "abs", "invert"],
+}
+for _what, _names in _OPERATIONS.items():
+    for _name in _names:
+        setattr(Ref, f"__{_name}__", _refuse(_what))
+Ref.__hash__ = object.__hash__  # type: ignore[method-assign]  # a ref may lie in a set; equality is refused

@@ -1,0 +1,589 @@
+"""A remote session: one kernel host, its remote kernel, and what it holds, bound to one notebook.
+
+Starts lazily, at the first run. One run at a time: others wait their turn. After the remote kernel or the host has died the next run
+starts afresh and says so. All methods block and may be called from any thread; SIGINT is taken over only while a run is waited for,
+and only on the main thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from farcell_host.protocol.messages import Buffer, Channel, Message
+from farcell_host.state.payload import Capture, Payload
+from IPython.core.interactiveshell import InteractiveShell
+
+from . import farewell
+from .backends.base import Allocation, Backend, LaunchOptions, backend_named
+from .connection import Bulk, Connection, loop_thread
+from .errors import Busy, FarcellError, HostDied, Refused, TargetUnavailable, UsageError, ending
+from .exchange import NOTHING, Exchange, PlanRow, Returned, human_bytes, plan_rows
+from .interrupts import interrupts_to
+from .outcome import conclude, fail_if_ended
+from .pending import Pending, blank_header
+from .relay.notebook import Notebook
+from .relay.run_relay import RunRelay
+from .run import Finish, HostEnded, KernelEnded, Noticed, Run, Started
+
+CONFIRM_BYTES = 8 << 30
+LIMIT_BYTES = 1 << 20
+LIMIT_BYTES_LOCAL = 64 << 20
+START_TIMEOUT_S = 120.0
+SLOW_START_S = 1.0
+STOP_TIMEOUT_S = 10.0
+RESTART_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What one run sent, brought back and took."""
+
+    run: str
+    target: str
+    seconds: float
+    sent: tuple[PlanRow, ...]
+    back: tuple[str, ...]
+    sent_bytes: int
+    received_bytes: int
+    has_result: bool
+
+
+@dataclass(frozen=True)
+class SessionStatus:
+    """A session at one moment; `state` is "not started", "idle", "running", "kernel dead" or "ended"."""
+
+    state: str
+    pid: int | None
+    kernel_pid: int | None
+    runtime: str | None
+    epoch: int
+    queued: int
+    sent: int
+    received: int
+    runs: int
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A name that was pushed or pulled."""
+
+    name: str
+    type: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    epoch: int
+    pid: int | None
+    direct: bool
+
+
+class RemoteSession:
+    """Starts nothing when made. `shell` is the notebook's IPython, None in plain Python."""
+
+    def __init__(
+        self,
+        options: LaunchOptions,
+        namespace: MutableMapping[str, Any],
+        shell: InteractiveShell | None = None,
+        *,
+        backend: Backend | None = None,
+        confirm_bytes: int = CONFIRM_BYTES,
+    ) -> None:
+        self.options = options
+        self.target = options.target
+        self.notebook = Notebook(namespace, shell)
+        self.confirm_bytes = confirm_bytes
+        self._backend = backend
+        self._allocation: Allocation | None = None
+        self._connection: Connection | None = None
+        self._exchange: Exchange | None = None
+        self._kernel: _Kernel | None = None
+        self._kernel_news = threading.Condition()
+        self._dead: KernelEnded | None = None
+        self._host_dead: str | None = None
+        self._turn_lock = threading.Lock()
+        self._turn_owner: int | None = None
+        self._queued = 0
+        self._pending: Pending | None = None
+        self._unsent: Payload | None = None  # of the present request, as long as the peer may not have installed it
+        self._runs = 0
+        self._sent_bytes = 0
+        self._received_bytes = 0
+        farewell.remember(self)
+
+    # -- what a session can be asked
+
+    def run(
+        self,
+        code: str,
+        names: Mapping[str, str] | Iterable[str] = (),
+        *,
+        out: Iterable[str] = (),
+        keep: Iterable[str] = (),
+        timeout_s: float | None = None,
+        yes: bool = False,
+    ) -> RunSummary:
+        """Runs a cell to its end, merges what it changed, sets `_` and `Out[N]`; raises what the cell raised."""
+        with self._turn():
+            self.start()
+            return self._run(code, _reasons(names), tuple(out), tuple(keep), timeout_s, yes)
+
+    def plan(
+        self, names: Mapping[str, str] | Iterable[str], *, out: Iterable[str] = (), keep: Iterable[str] = ()
+    ) -> list[PlanRow]:
+        """What a run that reads `names` would send. Sends nothing, starts nothing."""
+        why = _reasons(names)
+        exchange = self._exchange or Exchange(self.notebook.namespace, 0, ())
+        return plan_rows(exchange.capture(why), why)
+
+    def push(self, names: Iterable[str]) -> list[Moved]:
+        """Sends these names now."""
+        wanted = list(names)
+        missing = [name for name in wanted if name not in self.notebook.namespace]
+        if missing:
+            raise UsageError(f"Nothing to push: {', '.join(missing)} is not defined in this notebook.")
+        with self._turn():
+            self.start()
+            assert self._exchange is not None
+            capture = self._exchange.capture(wanted)
+            self._state_request(capture, {"names": [], "drop": [], "out": []})
+            return [Moved(report.name, report.type, report.bytes_to_send) for report in capture]
+
+    def pull(self, names: Iterable[str]) -> list[Moved]:
+        """Brings these names back now, however large."""
+        wanted = list(names)
+        with self._turn():
+            self._need_started()
+            reply, returned = self._state_request(None, {"names": wanted, "drop": [], "out": wanted})
+            missing = reply.get("missing") or []
+            if missing:
+                raise UsageError(f"{', '.join(missing)} is not defined on {self.target!r}. %remote vars lists what is.")
+            sizes = returned.nbytes
+            values = self.notebook.namespace
+            return [Moved(name, type(values[name]).__name__, sizes) for name in wanted if name in values]
+
+    def vars(self) -> list[dict[str, Any]]:
+        """What the remote kernel holds: name, type, shape, bytes, repr."""
+        with self._turn():
+            self._need_started()
+            return list(self._ask("farcell_vars_request", {})[0].get("vars", ()))
+
+    def status(self) -> SessionStatus:
+        kernel, allocation = self._kernel, self._allocation
+        return SessionStatus(
+            self._state(),
+            allocation.pid if allocation else None,
+            kernel.pid if kernel else None,
+            allocation.runtime if allocation else None,
+            kernel.epoch if kernel else 0,
+            self._queued,
+            self._sent_bytes,
+            self._received_bytes,
+            self._runs,
+        )
+
+    @property
+    def is_started(self) -> bool:
+        return self._connection is not None and not self._connection.closed
+
+    @property
+    def epoch(self) -> int:
+        """The remote kernel's number in this session; a ref is of one epoch. 0 before the first and after the last."""
+        return self._kernel.epoch if self._kernel is not None and self._dead is None and self.is_started else 0
+
+    @property
+    def is_running(self) -> bool:
+        return self._pending is not None
+
+    def interrupt(self) -> None:
+        """As Ctrl-C in the cell that waits; nothing when none does."""
+        pending = self._pending
+        if pending is not None:
+            pending.press()
+
+    def start(self) -> None:
+        """Makes sure that a kernel is up: launches a host, or restarts a kernel that has died."""
+        if self._host_dead is not None:
+            self._forget_host()
+        if self._connection is None or self._connection.closed:
+            self._launch()
+        elif self._dead is not None:
+            died, self._dead = self._dead, None
+            self.notebook.say(
+                f"The remote kernel on {self.target!r} {ending(died.exit_code, died.signal)}; a new one starts. "
+                "What was only there is lost."
+            )
+            self._restart()
+        kernel = self._kernel
+        if kernel is not None and (self._exchange is None or self._exchange.epoch != kernel.epoch):
+            assert self._connection is not None
+            self._exchange = Exchange(self.notebook.namespace, kernel.epoch, self._connection.welcome.get("hashes", ()))
+
+    def restart(self) -> None:
+        """A new remote kernel; what the old one alone held is lost."""
+        with self._turn():
+            self._need_started()
+            self._restart()
+            self.start()
+
+    def stop(self) -> None:
+        """Ends host, kernel and connection. The next run starts anew."""
+        self.interrupt()
+        with self._turn():
+            self._stop()
+
+    def log(self, lines: int = 50) -> str:
+        """The last lines of the remote kernel's and the host's log."""
+        self._need_started()
+        assert self._allocation is not None
+        parts = []
+        for name in ("kernel.log", "host.log"):
+            path = Path(self._allocation.runtime) / name
+            if path.exists():
+                parts.append(f"== {path}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-lines:]))
+        return "\n".join(parts)
+
+    # -- turns
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One thing at a time on a session."""
+        me = threading.get_ident()
+        if self._turn_owner == me:
+            raise Busy(f"A run on {self.target!r} is under way in this very thread; a remote cell cannot be started inside it.")
+        if not self._turn_lock.acquire(blocking=False):
+            self._queued += 1
+            try:
+                self.notebook.say(f"Waiting for the run before this one on {self.target!r} ({self._queued} waiting).")
+                self._turn_lock.acquire()
+            finally:
+                self._queued -= 1
+        self._turn_owner = me
+        try:
+            yield
+        finally:
+            self._turn_owner = None
+            self._turn_lock.release()
+
+    # -- life
+
+    def _state(self) -> str:
+        if not self.is_started:
+            return "ended" if self._allocation is not None else "not started"
+        if self._dead is not None:
+            return "kernel dead"
+        return "running" if self._pending is not None else "idle"
+
+    def _need_started(self) -> None:
+        if not self.is_started:
+            raise UsageError(f"No session on {self.target!r} has been started. The first %%remote cell starts one.")
+
+    def _launch(self) -> None:
+        if self._backend is None:
+            self._backend = backend_named(self.options.backend)
+        self._kernel = self._exchange = self._dead = None
+        began = time.monotonic()
+        opening = loop_thread().submit(self._open(self._backend))
+        try:
+            self._wait_slowly(opening, f"Starting a kernel on {self.target!r} ...")
+            self._wait_for_kernel(0, began + START_TIMEOUT_S)
+        except BaseException:
+            opening.cancel()
+            self._stop()
+            raise
+
+    async def _open(self, backend: Backend) -> None:
+        self._allocation = allocation = await backend.launch(self.options)
+        connection = Connection(backend, allocation, self._on_message, self._on_notice, self._on_ended)
+        self._connection = connection
+        await connection.open()
+
+    def _wait_slowly(self, future: concurrent.futures.Future[Any], text: str) -> None:
+        """Waits; what takes longer than a second says so once."""
+        try:
+            future.result(SLOW_START_S)
+        except concurrent.futures.TimeoutError:
+            if future.done():
+                raise TargetUnavailable(f"{self.target!r} did not answer in time.") from None
+            self.notebook.say(text)
+            future.result(START_TIMEOUT_S)
+
+    def _wait_for_kernel(self, after_epoch: int, deadline: float) -> None:
+        """Until the host says that a kernel of a later epoch is up."""
+        with self._kernel_news:
+            up = self._kernel_news.wait_for(
+                lambda: (self._kernel is not None and self._kernel.epoch > after_epoch) or self._dead or self._host_dead,
+                max(0.0, deadline - time.monotonic()),
+            )
+        if self._host_dead is not None:
+            raise HostDied(self.target, self._host_dead, self._log_path())
+        if self._dead is not None:
+            died = self._dead
+            tail = "\n".join(f"    {line}" for line in died.log_tail[-10:])
+            raise TargetUnavailable(
+                f"The remote kernel on {self.target!r} {ending(died.exit_code, died.signal)} while it started. "
+                f"Is ipykernel installed for its Python? Last lines of its log:\n{tail}"
+            )
+        if not up:
+            raise TargetUnavailable(f"The remote kernel on {self.target!r} did not start. The log: {self._log_path()}")
+
+    def _restart(self) -> None:
+        assert self._connection is not None
+        before = self._kernel.epoch if self._kernel is not None else 0
+        self._dead = None
+        self._connection.request("restart").result(RESTART_TIMEOUT_S)
+        self._wait_for_kernel(before, time.monotonic() + RESTART_TIMEOUT_S)
+
+    def _stop(self) -> None:
+        connection, self._connection = self._connection, None
+        allocation = self._allocation
+        self._kernel = self._exchange = self._dead = self._host_dead = None
+        if connection is None and allocation is None:
+            return
+        loop_thread().submit(self._end(connection, allocation)).result(2 * STOP_TIMEOUT_S)
+
+    async def _end(self, connection: Connection | None, allocation: Allocation | None) -> None:
+        if connection is not None:
+            if not connection.closed:
+                with contextlib.suppress(FarcellError, TimeoutError, concurrent.futures.TimeoutError):
+                    await _bounded(connection.request("stop"), STOP_TIMEOUT_S)
+            await connection.close()
+        if allocation is not None and self._backend is not None:
+            await self._backend.release(allocation)
+
+    def _forget_host(self) -> None:
+        """What a host that died leaves behind is cleared; the next run launches another."""
+        self.notebook.say(f"The kernel host on {self.target!r} is gone ({self._host_dead}); a new one starts.")
+        self._stop()
+
+    def _log_path(self) -> str:
+        return self._allocation.log if self._allocation is not None else "(none)"
+
+    # -- on the connection thread
+
+    def _on_message(self, message: Message, bulk: tuple[Buffer, ...]) -> None:
+        if message.channel == Channel.CONTROL:
+            self._on_control(message)
+            return
+        pending = self._pending
+        if pending is not None and pending.owns(message):
+            pending.arrived(message, bulk)
+        elif message.channel == Channel.IOPUB:
+            self._on_stray(message)
+
+    def _on_stray(self, message: Message) -> None:
+        """Output of threads, tasks and comm callbacks outside any run: shown under the cell it came from."""
+        RunRelay(self.notebook, 0).receive_stray(message)
+
+    def _on_control(self, message: Message) -> None:
+        content = message.content
+        with self._kernel_news:
+            if message.msg_type == "farcell_kernel_started":
+                self._kernel = _Kernel(content["epoch"], content.get("pid"), bool(content.get("direct")))
+                self._dead = None
+            elif message.msg_type == "farcell_kernel_died":
+                died = KernelEnded(content.get("exit_code"), content.get("signal"), tuple(content.get("log_tail") or ()))
+                self._dead = died
+                if self._pending is not None:
+                    self._pending.tell(died)
+            self._kernel_news.notify_all()
+
+    def _on_notice(self, text: str) -> None:
+        if self._pending is not None:
+            self._pending.tell(Noticed(text))
+
+    def _on_ended(self, reason: str) -> None:
+        with self._kernel_news:
+            self._host_dead = reason
+            if self._pending is not None:
+                self._pending.tell(HostEnded(reason))
+            self._kernel_news.notify_all()
+
+    # -- one run
+
+    def _run(
+        self, code: str, why: dict[str, str], out: tuple[str, ...], keep: tuple[str, ...], timeout_s: float | None, yes: bool
+    ) -> RunSummary:
+        assert self._exchange is not None and self._connection is not None and self._kernel is not None
+        began = time.monotonic()
+        exchange, connection = self._exchange, self._connection
+        capture = exchange.capture(name for name in why if name in self.notebook.namespace)
+        self._confirm(capture, yes)
+        payload = exchange.pack(capture)
+        bulk = connection.prepare(payload.bulk)
+        count = self.notebook.execution_count
+        relay = RunRelay(self.notebook, count)
+        content = {
+            "code": code,
+            "execution_count": count,
+            "silent": False,
+            "store_history": True,
+            "allow_stdin": self.notebook.allow_stdin,
+            "user_expressions": {},
+            "names": list(capture.names),
+            "drop": list(capture.deleted),
+            "out": list(out),
+            "keep": list(keep),
+            "limit_bytes": LIMIT_BYTES_LOCAL if self.options.backend.startswith("local") else LIMIT_BYTES,
+            "state": None if payload.is_empty else payload.header,
+        }
+        pending = self._new_pending(relay, timeout_s)
+        try:
+            finish, returned = self._converse(pending, "farcell_run_request", content, payload, bulk)
+        finally:
+            self._runs += 1
+            self._sent_bytes += payload.total_bytes
+        self._received_bytes += returned.nbytes
+        conclude(finish, returned, relay, self.notebook, self.target, self._log_path(), timeout_s)
+        if pending.failure is not None:
+            raise pending.failure
+        if pending.pressed_late():
+            raise KeyboardInterrupt
+        return RunSummary(
+            pending.id,
+            self.target,
+            time.monotonic() - began,
+            tuple(plan_rows(capture, why)),
+            returned.names,
+            payload.total_bytes,
+            returned.nbytes,
+            returned.result is not NOTHING,
+        )
+
+    def _confirm(self, capture: Capture, yes: bool) -> None:
+        """A very large upload is asked about; where nobody can be asked it is refused."""
+        size = capture.total_bytes
+        if yes or size <= self.confirm_bytes:
+            return
+        largest = max(capture, key=lambda report: report.bytes_to_send)
+        what = f"{human_bytes(size)} would be sent to {self.target!r} (largest: {largest.name}, {human_bytes(largest.bytes_to_send)})"
+        answer = self.notebook.confirm(f"{what}. Send it?")
+        if answer is None:
+            raise Refused(f"{what}, and nobody can be asked whether to. Nothing was run. `%%remote --yes` sends it without asking.")
+        if not answer:
+            raise Refused(f"{what}: not sent, nothing was run.")
+
+    def _new_pending(self, relay: RunRelay, timeout_s: float | None = None) -> Pending:
+        assert self._connection is not None and self._kernel is not None
+        run = Run(self.target, timeout_s, needs_idle=not self._kernel.direct)
+        return Pending(self.notebook, run, relay, self._connection.send, self._connection.request, self._answer_fetch)
+
+    def _converse(
+        self, pending: Pending, msg_type: str, content: dict[str, Any], payload: Payload | None, bulk: Bulk | None
+    ) -> tuple[Finish, Returned]:
+        """Sends a request, waits for its end and merges what came back; Ctrl-C is a message all along."""
+        assert self._connection is not None and self._exchange is not None
+        connection, exchange = self._connection, self._exchange
+        header = {**blank_header(), **self.notebook.cell_header(), "farcell_run": pending.id}
+        buffers = payload.buffers if payload is not None else ()
+        message = Message.build(Channel.SHELL, msg_type, {"run": pending.id, **content}, header=header, buffers=tuple(buffers))
+        with interrupts_to(pending.press):
+            self._pending = pending
+            self._unsent = payload
+            try:
+                pending.relay.before()
+                connection.send(message, bulk)
+                pending.tell(Started(time.monotonic()))
+                self._tell_late_death(pending)
+                finish = pending.wait()
+                connection.uploaded()
+                return finish, self._merge(finish, exchange)
+            finally:
+                self._pending = self._unsent = None
+
+    def _tell_late_death(self, pending: Pending) -> None:
+        """The kernel or the host may have died just before there was a run to be told."""
+        if self._dead is not None:
+            pending.tell(self._dead)
+        elif self._host_dead is not None:
+            pending.tell(HostEnded(self._host_dead))
+
+    def _installed(self) -> None:
+        """The peer has shown that it installed the request's state."""
+        payload, self._unsent = self._unsent, None
+        if payload is not None and self._exchange is not None:
+            self._exchange.sent(payload)
+
+    def _merge(self, finish: Finish, exchange: Exchange) -> Returned:
+        if finish.reply is None:
+            return Returned()
+        content = finish.reply.message.content
+        if content.get("status") in ("ok", "error"):
+            self._installed()
+        return exchange.merge(content.get("state"), finish.reply.message.buffers, finish.reply.bulk)
+
+    def _answer_fetch(self, request: Message) -> None:
+        """The running cell read a name it was not sent: answered from the notebook as it is now, always, or the cell waits for ever."""
+        assert self._exchange is not None and self._connection is not None
+        self._installed()
+        names = request.content.get("names", ())
+        found = [name for name in names if name in self.notebook.namespace]
+        content: dict[str, Any] = {
+            "run": request.content.get("run"),
+            "found": found,
+            "missing": [name for name in names if name not in found],
+            "error": None,
+            "state": None,
+        }
+        payload, bulk = None, None
+        try:
+            if found:
+                payload = self._exchange.pack(self._exchange.capture(found))
+                bulk = self._connection.prepare(payload.bulk)
+                content["state"] = None if payload.is_empty else payload.header
+        except Exception as error:
+            payload, bulk = None, None
+            content.update(found=[], error=str(error).removesuffix(" The cell was not run."))
+        header = {**blank_header(), "farcell_run": self._pending.id if self._pending else ""}
+        buffers = tuple(payload.buffers) if payload is not None else ()
+        self._connection.send(
+            Message.build(Channel.STDIN, "farcell_fetch_reply", content, header=header, parent=request.header, buffers=buffers), bulk
+        )
+        if payload is not None:
+            self._sent_bytes += payload.total_bytes
+            self._exchange.sent(payload)
+
+    # -- requests that are not runs
+
+    def _state_request(self, capture: Capture | None, content: dict[str, Any]) -> tuple[dict[str, Any], Returned]:
+        assert self._exchange is not None and self._connection is not None
+        payload = self._exchange.pack(capture) if capture is not None else None
+        bulk = self._connection.prepare(payload.bulk) if payload is not None else None
+        install = payload.header if payload is not None and not payload.is_empty else None
+        reply, returned = self._ask("farcell_state_request", {**content, "install": install}, payload, bulk)
+        self._sent_bytes += payload.total_bytes if payload is not None else 0
+        self._received_bytes += returned.nbytes
+        return reply, returned
+
+    def _ask(
+        self, msg_type: str, content: dict[str, Any], payload: Payload | None = None, bulk: Bulk | None = None
+    ) -> tuple[dict[str, Any], Returned]:
+        relay = RunRelay(self.notebook, self.notebook.execution_count)
+        pending = self._new_pending(relay)
+        finish, returned = self._converse(pending, msg_type, content, payload, bulk)
+        fail_if_ended(finish, self.target, self._log_path())
+        assert finish.reply is not None
+        reply = finish.reply.message.content
+        if reply.get("status", "ok") != "ok":
+            raise Refused(f"{self.target!r}: {reply.get('message') or reply.get('status')}")
+        if finish.interrupted:
+            raise KeyboardInterrupt
+        return reply, returned
+
+
+def _reasons(names: Mapping[str, str] | Iterable[str]) -> dict[str, str]:
+    return dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, "")
+
+
+async def _bounded(future: concurrent.futures.Future[Any], timeout_s: float) -> Any:
+    return await asyncio.wait_for(asyncio.wrap_future(future), timeout_s)
