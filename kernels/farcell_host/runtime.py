@@ -1,0 +1,127 @@
+"""Runtime folders: one 0700 folder a session, whose lock tells whether its host lives.
+
+A host holds an exclusive lock on its `host.json` for as long as it lives, so that whoever looks sees the truth without asking a
+process that may hang, and after a crash nothing stale is believed. Folders lie on this node, in a short place (a Unix socket's path
+has room for about a hundred bytes): never on NFS, never in XDG_RUNTIME_DIR, which is removed at logout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import FarcellHostError
+
+HOST_FILE = "host.json"
+SOCKET = "socket"
+KERNEL_SOCKET = "kernel.socket"
+_PATH_BYTES = 103  # sun_path has 104 bytes on macOS, 108 on Linux, with a closing NUL
+
+
+class RuntimeFolderError(FarcellHostError):
+    """A runtime folder that is not safe, not usable, or in use."""
+
+
+@dataclass(frozen=True)
+class HostInfo:
+    """A live host, as its folder tells."""
+
+    runtime: str
+    pid: int
+    socket: str
+    fields: dict[str, Any] = field(default_factory=dict)  # all of host.json: python, notebook, started, ...
+
+
+def root() -> Path:
+    """Where session folders are, `$FARCELL_RUNTIME_DIR` or `/tmp/farcell-<uid>`."""
+    chosen = os.environ.get("FARCELL_RUNTIME_DIR")
+    return Path(chosen) if chosen else Path(f"/tmp/farcell-{os.getuid()}")
+
+
+def secure(folder: Path) -> Path:
+    """Makes the folder with mode 0700, or checks that it is ours alone; sockets inside have no other lock."""
+    with contextlib.suppress(FileExistsError):
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(mode=0o700)
+    found = os.lstat(folder)
+    if not stat.S_ISDIR(found.st_mode):
+        raise RuntimeFolderError(f"{folder} is not a folder (symbolic links are not followed). Remove it or choose another.")
+    if found.st_uid != os.geteuid():
+        raise RuntimeFolderError(
+            f"{folder} belongs to user {found.st_uid}, not to you ({os.geteuid()}). Set FARCELL_RUNTIME_DIR to a folder of your own."
+        )
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        os.chmod(folder, 0o700)
+    return folder
+
+
+def check_length(folder: Path) -> None:
+    """Sockets in the folder must fit the system's limit for their paths."""
+    longest = len(os.fsencode(folder.absolute() / KERNEL_SOCKET))
+    if longest > _PATH_BYTES:
+        raise RuntimeFolderError(
+            f"{folder} is too long for Unix sockets ({longest} bytes, {_PATH_BYTES} fit). Set FARCELL_RUNTIME_DIR to a shorter folder."
+        )
+
+
+class HostLock:
+    """The exclusive lock on a session folder's `host.json`, held until `close` or the end of the process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._fd = os.open(folder / HOST_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        if not _try_lock(self._fd):
+            os.close(self._fd)
+            raise RuntimeFolderError(f"A kernel host already lives in {folder}")
+
+    def write(self, fields: dict[str, Any]) -> None:
+        data = json.dumps(fields).encode()
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, data, 0)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def find_host(folder: Path) -> HostInfo | None:
+    """The live host of this folder, or None."""
+    try:
+        fd = os.open(folder / HOST_FILE, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        if _try_lock(fd):
+            return None
+        data = os.pread(fd, 1 << 16, 0)
+    finally:
+        os.close(fd)
+    try:
+        fields = json.loads(data)
+        return HostInfo(str(folder), int(fields["pid"]), str(fields["socket"]), fields)
+    except (ValueError, KeyError, TypeError):  # it has the lock and has not written yet
+        return None
+
+
+def live_hosts(folder: Path | None = None) -> Iterator[HostInfo]:
+    """All hosts of this user that live on this machine, found by their locks."""
+    base = folder or root()
+    with contextlib.suppress(OSError):
+        for entry in sorted(base.iterdir()):
+            host = find_host(entry)
+            if host is not None:
+                yield host
+
+
+def _try_lock(fd: int) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
