@@ -89,8 +89,9 @@ def test_fetch_over_zmq(fallback: ZmqClient) -> None:
 
 def test_interrupt_over_zmq(fallback: ZmqClient) -> None:
     """SIGINT ends a cell that runs over zmq too."""
-    reply, _ = fallback.run("import os, signal, threading, time\nthreading.Timer(0.2, os.kill, (os.getpid(), 2)).start()\n"
-                            "time.sleep(30)")
+    reply, _ = fallback.run(
+        "import os, signal, threading, time\nthreading.Timer(0.2, os.kill, (os.getpid(), 2)).start()\ntime.sleep(30)"
+    )
     assert reply["ename"] == "KeyboardInterrupt"
     assert fallback.run("1 + 1")[0]["status"] == "ok"
 

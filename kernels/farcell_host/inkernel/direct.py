@@ -1,7 +1,12 @@
-"""Serves the kernel host on the kernel's own event loop: a run takes neither zmq's hops nor ipykernel's flushes and sleeps.
+"""Serves the kernel host on the kernel's own event loop: a run takes neither zmq's hops nor ipykernel's flushes and
+sleeps.
 
-Requests that are ipykernel's own (comms, completion, inspection) go through its own handlers, with the link as their stream.
+Requests that are ipykernel's own (comms, completion, inspection) go through its own handlers, with the link as their
+stream.
 """
+
+# mypy: disable-error-code="no-untyped-call"
+# ipykernel and IPython annotate only some of what is called here.
 
 from __future__ import annotations
 
@@ -15,10 +20,10 @@ from typing import Any
 
 from ..protocol.messages import Channel, Message
 from .exchange import Reply
+from .execution import Runner
 from .interrupts import InterruptGuard
 from .link import Link
 from .shell import RemoteKernel
-from .execution import Runner
 from .streams import LinkSession, flush_all
 
 _COMM = {"comm_open", "comm_msg", "comm_close"}
@@ -135,7 +140,7 @@ class DirectServer:
 
     def _fail(self, link: Link, message: Message, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}"
-        content = {
+        content: dict[str, Any] = {
             "run": message.content.get("run"),
             "status": "error",
             "ename": type(error).__name__,

@@ -1,11 +1,14 @@
 """One run in the remote kernel: install the state, run the cell as IPython would, collect what changed, reply.
 
-The interrupt guard is held all along except while the user's code runs: a SIGINT during the rest is kept, and the run is then
-reported as interrupted, with the state that it left behind.
+The interrupt guard is held all along except while the user's code runs: a SIGINT during the rest is kept, and the run
+is then reported as interrupted, with the state that it left behind.
 
-ipykernel's do_execute transforms the cell twice and parses it twice more to find out whether it awaits; here each is done once, which
-is why the coroutine of `run_cell_async` is driven by hand.
+ipykernel's do_execute transforms the cell twice and parses it twice more to find out whether it awaits; here each is
+done once, which is why the coroutine of `run_cell_async` is driven by hand.
 """
+
+# mypy: disable-error-code="no-untyped-call"
+# ipykernel and IPython annotate only some of what is called here.
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell, _asyncio_runner
+from IPython.core import interactiveshell
+from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
 from ..state import Payload
 from .exchange import Channel, Exchange, Refused, Reply, Request
@@ -27,6 +31,7 @@ from .preview import describe
 from .shell import RemoteKernel, RemoteShell
 from .streams import flush_all
 
+_ASYNCIO_RUNNER = getattr(interactiveshell, "_asyncio_runner", None)
 LATE_REPLY_S = 10.0  # a fetch that an interrupt left unanswered: its reply says what the notebook believes we hold
 
 
@@ -158,8 +163,9 @@ class Runner:
         waits = ("await" in cell or "async" in cell) and shell.should_run_async(
             code, transformed_cell=cell, preprocessing_exc_tuple=failure
         )
-        if waits and (shell.trio_runner or shell.loop_runner is not _asyncio_runner):
-            return shell.run_cell_of_notebook(code, store_history=store, silent=silent)  # %autoawait trio and the like
+        if waits and (shell.trio_runner or shell.loop_runner is not _ASYNCIO_RUNNER):
+            elsewhere: ExecutionResult = shell.run_cell_of_notebook(code, store_history=store, silent=silent)
+            return elsewhere  # %autoawait trio and the like
         coroutine = shell.run_cell_async(
             code, store_history=store, silent=silent, transformed_cell=cell, preprocessing_exc_tuple=failure
         )
@@ -251,7 +257,10 @@ class Runner:
         return error
 
     def install_fetched(self, reply: Request) -> str | None:
-        """Installs what a fetch brought; the reason when it brought nothing. Late replies are installed too: the notebook counts on it."""
+        """Installs what a fetch brought; the reason when it brought nothing.
+
+        Late replies are installed too: the notebook counts on it that we hold what it sent.
+        """
         found = reply.content.get("found") or ()
         self.namespace.reveal(found)
         try:

@@ -22,9 +22,7 @@ class ZmqChannel:
         self._kernel = kernel
 
     def send_fetch(self, content: dict[str, Any], parent: dict[str, Any]) -> None:
-        self._kernel.session.send(
-            self._kernel.stdin_socket, "farcell_fetch_request", content, parent, ident=self.ident
-        )
+        self._kernel.session.send(self._kernel.stdin_socket, "farcell_fetch_request", content, parent, ident=self.ident)
 
     def wait_fetch_reply(self, timeout_s: float | None) -> Request | None:
         """Reads the stdin socket as ipykernel's own input() does."""

@@ -1,9 +1,9 @@
 """SIGINT in the remote kernel: never in the middle of a frame, a merge or a reply.
 
-The main thread holds the guard wherever it must not be cut short; a signal that comes then is kept and delivered when the guard is
-released. Delivered means KeyboardInterrupt, or, while an async cell merely waits, the end of its task: an exception raised from the
-event loop's own frames would end the kernel. ipykernel's handler cancels the task by a plain callback, which does not wake a loop
-that sleeps; `call_soon_threadsafe` does.
+The main thread holds the guard wherever it must not be cut short; a signal that comes then is kept and delivered when
+the guard is released. Delivered means KeyboardInterrupt, or, while an async cell merely waits, the end of its task:
+an exception raised from the event loop's own frames would end the kernel. ipykernel's handler cancels the task by a
+plain callback, which does not wake a loop that sleeps; `call_soon_threadsafe` does.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
 """Starts the remote kernel: `python -m farcell_host.inkernel.launch -f kernel.json [--direct PATH]`.
 
-A real ipykernel; different are its namespace, its streams and who watches over it. It ends with its parent, the kernel host, and so
-does its process group; children that have a session of their own are spared.
+A real ipykernel; different are its namespace, its streams and who watches over it. It ends with its parent, the
+kernel host, and so does its process group; children that have a session of their own are spared.
 """
+
+# mypy: disable-error-code="no-untyped-call"
+# ipykernel and IPython annotate only some of what is called here.
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ import threading
 import time
 from typing import Any
 
-import ipykernel
 import IPython
+from ipykernel._version import __version__ as ipykernel_version
 from ipykernel.kernelapp import IPKernelApp
 from tornado.ioloop import IOLoop
 from traitlets import Type, default
@@ -33,11 +36,11 @@ from .streams import LinkSession
 _PARENT_POLL_S = 1.0  # only where there is no pidfd
 
 
-class RemoteKernelApp(IPKernelApp):  # type: ignore[misc]
+class RemoteKernelApp(IPKernelApp):
     """IPKernelApp with our kernel, session and streams."""
 
     name = "farcell-kernel"
-    kernel_class = Type(RemoteKernel, klass="ipykernel.kernelbase.Kernel")
+    kernel_class: Any = Type(RemoteKernel, klass="ipykernel.kernelbase.Kernel")
 
     @default("session")
     def _session_default(self) -> LinkSession:
@@ -80,7 +83,7 @@ async def _serve(kernel: RemoteKernel, runner: Runner, server: DirectServer | No
     ready: dict[str, Any] = {
         "direct": reason is None,
         "python": ".".join(map(str, sys.version_info[:3])),
-        "ipykernel": ipykernel.__version__,
+        "ipykernel": ipykernel_version,
         "ipython": IPython.__version__,
         "pid": os.getpid(),
     }

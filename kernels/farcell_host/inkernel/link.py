@@ -1,9 +1,9 @@
 """The kernel's end of its own Unix socket: frames in and out, by whichever thread needs them.
 
-The socket blocks: a cell that floods waits here until the host has taken what it wrote. Frames are written under a lock and with
-SIGINT deferred, so there is never half a frame. While a cell runs nobody turns the event loop, so a thread that waits for an answer
-(input(), a fetched name) reads the socket itself; what it reads for others is put where they find it. A forked child never touches
-the socket.
+The socket blocks: a cell that floods waits here until the host has taken what it wrote. Frames are written under a
+lock and with SIGINT deferred, so there is never half a frame. While a cell runs nobody turns the event loop, so a
+thread that waits for an answer (input(), a fetched name) reads the socket itself; what it reads for others is put
+where they find it. A forked child never touches the socket.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """The remote kernel's user namespace: a dict that can ask for a name it does not hold.
 
-The interpreter calls `__missing__` of a dict subclass for every global that is absent (LOAD_NAME and LOAD_GLOBAL on 3.10-3.13), and a
-builtin is absent from a namespace, so each `len` would pay for a Python call. Hence the builtins are stored in the dict itself and
-hidden from everything that looks at it as a mapping. `__getitem__`, `__setitem__` and `__delitem__` stay dict's own: overriding any
-of them would slow down each read or write of a global.
+The interpreter calls `__missing__` of a dict subclass for every global that is absent (LOAD_NAME and LOAD_GLOBAL on
+3.10-3.13), and a builtin is absent from a namespace, so each `len` would pay for a Python call. Hence the builtins
+are stored in the dict itself and hidden from everything that looks at it as a mapping. `__getitem__`, `__setitem__`
+and `__delitem__` stay dict's own: overriding any of them would slow down each read or write of a global.
 
-While a run goes on, every user name that its request did not verify lies aside: reading one asks the notebook instead of finding a
-stale value. It is kept alive, and is put back when the run is over.
+While a run goes on, every user name that its request did not verify lies aside: reading one asks the notebook instead
+of finding a stale value. It is kept alive, and is put back when the run is over.
 """
 
 from __future__ import annotations
@@ -19,7 +19,19 @@ from types import ModuleType
 from typing import Any, NoReturn, cast
 
 # IPython and ipykernel replace these while a cell runs, or install `_` for gettext: always look them up where they are.
-_NEVER_SEEDED = {"_", "copyright", "credits", "display", "exit", "get_ipython", "help", "input", "license", "open", "quit"}
+_NEVER_SEEDED = {
+    "_",
+    "copyright",
+    "credits",
+    "display",
+    "exit",
+    "get_ipython",
+    "help",
+    "input",
+    "license",
+    "open",
+    "quit",
+}
 _MODULE_NAMES = {
     "__annotations__",
     "__builtin__",
@@ -50,8 +62,9 @@ class Changes:
 class Namespace(dict[str, Any]):
     """`exec`'s globals in the remote kernel.
 
-    `own` is IPython's `user_ns_hidden`: a name bound to the very value recorded there is IPython's, and neither hidden nor collected.
-    `fetch(name)` is asked for a name that is absent while a run goes on; it binds the name and says so, or returns False.
+    `own` is IPython's `user_ns_hidden`: a name bound to the very value recorded there is IPython's, and neither hidden
+    nor collected. `fetch(name)` is asked for a name that is absent while a run goes on; it binds the name and says so,
+    or returns False.
     """
 
     __slots__ = ("_aside", "_lock", "_seeds", "fetch", "own")
@@ -74,7 +87,7 @@ class Namespace(dict[str, Any]):
         self._seeds = {
             name: value
             for name, value in vars(builtins).items()
-            if name not in _NEVER_SEEDED and not (name.startswith("__") and name != "__import__" and name != "__build_class__")
+            if name not in _NEVER_SEEDED and (not name.startswith("__") or name in ("__import__", "__build_class__"))
         }
         for name, value in self._seeds.items():
             dict.setdefault(self, name, value)
@@ -148,9 +161,7 @@ class Namespace(dict[str, Any]):
         """Visible names that are the user's: no builtins, nothing of IPython or of the module."""
         own = self.own
         return [
-            name
-            for name, value in self.items()
-            if name not in _MODULE_NAMES and own.get(name, _ABSENT) is not value
+            name for name, value in self.items() if name not in _MODULE_NAMES and own.get(name, _ABSENT) is not value
         ]
 
     def snapshot(self) -> dict[str, Any]:
@@ -158,7 +169,7 @@ class Namespace(dict[str, Any]):
         return {name: dict.__getitem__(self, name) for name in self.user_names()}
 
     def changes_since(self, snapshot: Mapping[str, Any]) -> Changes:
-        """Which of the user's names were bound, bound anew or deleted since. Content that changed in place is no change of a binding."""
+        """Which of the user's names were bound, bound anew or deleted since; content that changed in place is not."""
         now = self.snapshot()
         return Changes(
             new=frozenset(name for name in now if name not in snapshot),
@@ -246,8 +257,8 @@ class Namespace(dict[str, Any]):
 class MainModule(ModuleType):
     """`sys.modules['__main__']`: a module whose `__dict__` is the namespace.
 
-    A real module's dict cannot be replaced, so attribute access goes around it; pickle, typing.get_type_hints, dataclasses and
-    multiprocessing look names up here.
+    A real module's dict cannot be replaced, so attribute access goes around it; pickle, typing.get_type_hints,
+    dataclasses and multiprocessing look names up here.
     """
 
     def __init__(self, namespace: Namespace) -> None:

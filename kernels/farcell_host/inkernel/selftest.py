@@ -1,7 +1,11 @@
 """Before the direct link is offered: are the private names of ipykernel and IPython that it leans on as it expects them?
 
-They are written down here once. Where one is missing or has another signature, the kernel serves over zmq and says why.
+They are written down here once. Where one is missing or has another signature, the kernel serves over zmq and says
+why.
 """
+
+# mypy: disable-error-code="no-untyped-call"
+# ipykernel and IPython annotate only some of what is called here.
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ import os
 import sys
 from typing import Any
 
-import ipykernel
+from ipykernel._version import __version__ as ipykernel_version
 from ipykernel.iostream import IOPubThread, OutStream
 from ipykernel.kernelbase import Kernel
 from IPython.core.interactiveshell import InteractiveShell
@@ -21,14 +25,32 @@ from .execution import Runner
 from .shell import RemoteKernel
 from .streams import LinkStream
 
-_KERNEL_NAMES = ("_main_asyncio_lock", "_shell_parent_ident", "_get_shell_context_var", "_forward_input", "_restore_input")
-_STREAM_NAMES = ("_buffers", "_flush", "_schedule_flush", "_is_master_process", "_io_loop", "pub_thread", "flush_interval")
-_SIGNATURES = (
+_KERNEL_NAMES = (
+    "_main_asyncio_lock",
+    "_shell_parent_ident",
+    "_get_shell_context_var",
+    "_forward_input",
+    "_restore_input",
+)
+_STREAM_NAMES = (
+    "_buffers",
+    "_flush",
+    "_schedule_flush",
+    "_is_master_process",
+    "_io_loop",
+    "pub_thread",
+    "flush_interval",
+)
+_SIGNATURES: tuple[tuple[type, str, set[str]], ...] = (
     (IOPubThread, "_really_send", {"msg"}),
     (OutStream, "_flush", set()),
     (Kernel, "_input_request", {"prompt", "ident", "parent", "password"}),
     (Kernel, "set_parent", {"ident", "parent", "channel"}),
-    (InteractiveShell, "run_cell_async", {"raw_cell", "store_history", "silent", "transformed_cell", "preprocessing_exc_tuple"}),
+    (
+        InteractiveShell,
+        "run_cell_async",
+        {"raw_cell", "store_history", "silent", "transformed_cell", "preprocessing_exc_tuple"},
+    ),
     (InteractiveShell, "should_run_async", {"raw_cell", "transformed_cell", "preprocessing_exc_tuple"}),
     (InteractiveShell, "run_code", {"code_obj", "result"}),
 )
@@ -38,14 +60,14 @@ def reason_against(kernel: RemoteKernel) -> str | None:
     """Why the direct link cannot be used, or None."""
     if os.environ.get("FARCELL_DIRECT") == "0":
         return "FARCELL_DIRECT=0 is set"
-    if ipykernel.version_info[0] < 7:
-        return f"ipykernel {ipykernel.__version__} has no lock around its requests"
+    if int(ipykernel_version.partition(".")[0]) < 7:
+        return f"ipykernel {ipykernel_version} has no lock around its requests"
     for owner, names in ((kernel, _KERNEL_NAMES), (sys.stdout, _STREAM_NAMES)):
         for name in names:
             if not hasattr(owner, name):
-                return f"{type(owner).__name__} of ipykernel {ipykernel.__version__} has no {name}"
+                return f"{type(owner).__name__} of ipykernel {ipykernel_version} has no {name}"
     if not isinstance(sys.stdout, LinkStream) or not isinstance(kernel._main_asyncio_lock, asyncio.Lock):
-        return f"ipykernel {ipykernel.__version__} makes streams or a lock of another kind"
+        return f"ipykernel {ipykernel_version} makes streams or a lock of another kind"
     for owner, name, parameters in _SIGNATURES:
         missing = parameters - set(inspect.signature(getattr(owner, name)).parameters)
         if missing:
@@ -67,7 +89,7 @@ class _NoNotebook:
 
 async def reason_against_running(runner: Runner) -> str | None:
     """Runs one silent cell, which also warms up what the first cell would wait for."""
-    content = {"run": None, "code": "1 + 1", "execution_count": 0, "silent": True, "names": []}
+    content: dict[str, Any] = {"run": None, "code": "1 + 1", "execution_count": 0, "silent": True, "names": []}
     try:
         reply = await runner.run(Request({"msg_id": "selftest"}, content), _NoNotebook())
     except Exception as error:

@@ -1,5 +1,8 @@
 """The few places where the remote kernel's shell differs from ipykernel's: its namespace, its history, who shows errors."""
 
+# mypy: disable-error-code="no-untyped-call"
+# ipykernel and IPython annotate only some of what is called here.
+
 from __future__ import annotations
 
 import asyncio
@@ -20,7 +23,7 @@ _INSIDE = "This cell already runs on {where}: %remote and %%remote work in the n
 class RemoteHistory(HistoryManager):
     """`In` of this kernel, in memory: the notebook's own kernel keeps the history.
 
-    `In[n]` is filled up to the notebook's cell number, and no `_i`, `_i5`, ... are bound: reading one asks the notebook for its own.
+    `In[n]` is filled up to the notebook's cell number, and no `_i`, `_i5`, ... are bound: reading one asks the notebook.
     """
 
     def __init__(self, shell: Any = None, config: Any = None, **traits: Any) -> None:
@@ -35,11 +38,14 @@ class RemoteHistory(HistoryManager):
         pass
 
 
-class RemoteShell(ZMQInteractiveShell):  # type: ignore[misc]
+class RemoteShell(ZMQInteractiveShell):
     """While a run goes on, the error that ends it is kept for the reply: the notebook raises it, and shows it once.
 
     Any other error (a nested run_cell, %tb, a failing repr) is published as ever.
     """
+
+    history_manager: Any
+    payload_manager: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._kept: list[tuple[type[BaseException], BaseException, list[str]]] = []
@@ -47,11 +53,12 @@ class RemoteShell(ZMQInteractiveShell):  # type: ignore[misc]
         self._nested = 0
         super().__init__(*args, **kwargs)
         for kind in ("line", "cell"):
-            self.register_magic_function(_already_remote, kind, "remote")
+            self.magics_manager.register_function(_already_remote, kind, "remote")
 
     def init_history(self) -> None:
         self.history_manager = RemoteHistory(shell=self, parent=self)
-        self.configurables.append(self.history_manager)
+        configurables: list[Any] = self.configurables
+        configurables.append(self.history_manager)
 
     def ask_exit(self) -> None:
         """`exit` asks the notebook's front end; this kernel's life is the session's affair."""
@@ -134,6 +141,8 @@ class RemoteKernel(IPythonKernel):
     """A kernel whose `__main__` shows its namespace, and whose input() may be answered over the direct link."""
 
     shell_class = Type(RemoteShell)
+    shell: Any
+    session: Any
 
     def __init__(self, **kwargs: Any) -> None:
         self.link: Any = None

@@ -1,9 +1,12 @@
 """stdout, stderr and the session of the remote kernel: what goes to iopub goes over the direct link while it is up.
 
-ipykernel's flush hops to its IOPub thread and waits for it, up to four times a cell; with a link the calling thread writes the
-message itself. A stream that has collected FLUSH_CHARS is flushed at once, so a cell that floods waits for its reader instead of
-filling this process's memory.
+ipykernel's flush hops to its IOPub thread and waits for it, up to four times a cell; with a link the calling thread
+writes the message itself. A stream that has collected FLUSH_CHARS is flushed at once, so a cell that floods waits for
+its reader instead of filling this process's memory.
 """
+
+# mypy: disable-error-code="no-untyped-call"
+# ipykernel and IPython annotate only some of what is called here.
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from ipykernel.iostream import OutStream
 from jupyter_client.session import Session
 
 if TYPE_CHECKING:
-    from .direct import Link
+    from .link import Link
 
 FLUSH_CHARS = 64 << 10
 
@@ -67,12 +70,12 @@ class LinkStream(OutStream):
         self._has_timer = False
         super().__init__(*args, **kwargs)
 
-    def write(self, string: str) -> int | None:
-        written = super().write(string)
+    def write(self, string: str) -> int:
+        super().write(string)
         self._unflushed += len(string)
         if self._unflushed >= FLUSH_CHARS and self._link() is not None:
             self.flush()
-        return written
+        return len(string)
 
     def flush(self) -> None:
         """Returns when everything written before has been sent, also what the timer's thread has taken out of the buffer."""

@@ -89,9 +89,8 @@ def test_waiting_task_is_cancelled(guard: InterruptGuard) -> None:
     async def main() -> str:
         task = asyncio.ensure_future(asyncio.sleep(30))
         asyncio.get_running_loop().call_later(0.05, interrupt)
-        with guard.installed(), guard.cancelling(task):
-            with pytest.raises(asyncio.CancelledError):
-                await task
+        with guard.installed(), guard.cancelling(task), pytest.raises(asyncio.CancelledError):
+            await task
         return "alive"
 
     assert asyncio.run(asyncio.wait_for(main(), 5)) == "alive"

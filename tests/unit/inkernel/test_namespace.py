@@ -25,7 +25,9 @@ def test_builtins_are_hidden(namespace: Namespace) -> None:
     assert "len" not in namespace
     assert namespace.get("len") is None
     assert {**namespace} == dict(namespace) == copy.copy(namespace) == namespace.copy() == {"x": 1}
-    assert namespace == {"x": 1} and namespace | {"y": 2} == {"x": 1, "y": 2} and {"y": 2} | namespace == {"y": 2, "x": 1}
+    assert (
+        namespace == {"x": 1} and namespace | {"y": 2} == {"x": 1, "y": 2} and {"y": 2} | namespace == {"y": 2, "x": 1}
+    )
     assert list(reversed(namespace)) == ["x"]
     assert repr(namespace) == "{'x': 1}"
     assert pickle.loads(pickle.dumps(namespace)) == {"x": 1}
@@ -165,5 +167,5 @@ again = pickle.loads(pickle.dumps(Point(3)))
 """
     namespace = vars(main)
     exec(code, namespace)
-    assert namespace["hints"] == {"x": int, "other": typing.Optional[namespace["Point"]]}
+    assert namespace["hints"] == {"x": int, "other": namespace["Point"] | None}
     assert namespace["again"] == namespace["Point"](3)
