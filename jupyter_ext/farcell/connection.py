@@ -156,6 +156,7 @@ class Connection:
         self.ended: str | None = None
         self._refused: Refused | None = None
         self._stream: Stream | None = None
+        self._lost: Callable[[Exception | None], None] | None = None
         self._welcomed = asyncio.Event()
         self._inbound: deque[_Inbound] = deque()
         self._arrived: dict[int, Descriptor] = {}
@@ -290,12 +291,12 @@ class Connection:
 
         stream = Stream(opened.endpoint, self._take, on_data, on_lost, self.loop)
         self.client.connect()
-        self._stream = stream
+        self._stream, self._lost = stream, on_lost
         stream.wake()
         try:
             return await lost
         finally:
-            self._stream = None
+            self._stream = self._lost = None
             stream.close()
             opened.close()
             self._close_descriptors()
@@ -403,8 +404,10 @@ class Connection:
                     self._respond(id, ok, fields)
                 case Welcomed(fields):
                     self._welcome(fields)
-                case Refused():
+                case Refused(_, text):
                     self._refused = event
+                    if self._lost is not None:
+                        self.loop.call_soon(self._lost, ConnectionRefusedError(text))
 
     def _welcome(self, fields: dict[str, Any]) -> None:
         self.welcome = fields

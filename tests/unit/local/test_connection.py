@@ -1,0 +1,346 @@
+"""The connection thread against a small host made of the protocol's own other end, over real sockets that may be cut."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from farcell.backends.base import Allocation, JobState, LaunchOptions, OpenedStream
+from farcell.connection import Connection, loop_thread
+from farcell.errors import Busy, TargetUnavailable
+from farcell_host import bulk, capabilities
+from farcell_host.protocol.events import ChunkArrived, DescriptorArrived, Greeted, Received, Requested
+from farcell_host.protocol.frames import Descriptor
+from farcell_host.protocol.messages import Buffer, Channel, Message
+from farcell_host.protocol.peer import Peer
+from farcell_host.protocol.roles import Inbox
+from farcell_host.stream import from_socket
+
+BOUND_S = 10
+
+
+class Host:
+    """Journals what it says, remembers what it was told, serves one stream after another."""
+
+    def __init__(self, descriptors: bool = True, refuse: tuple[str, str] | None = None) -> None:
+        self.journal: list[Message] = []
+        self.told: queue.Queue[Message] = queue.Queue()
+        self.files: dict[int, Descriptor] = {}
+        self.chunks: dict[str, bytes] = {}
+        self.requests: list[str] = []
+        self.greeted = 0
+        self.descriptors = descriptors
+        self.refuse = refuse
+        self.gone = False
+        self.cuts = 0
+        self._inbox = Inbox()
+        self._streams: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    def connect(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        self._streams.append(ours)
+        thread = threading.Thread(target=self._serve, args=(ours,), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return theirs
+
+    def say(self, message: Message) -> None:
+        with self._lock:
+            self.journal.append(message)
+
+    def cut(self) -> None:
+        """The stream dies in the middle of whatever it carried; the one before it has been replaced by then."""
+        self.cuts += 1
+        wait_until(lambda: self.greeted >= self.cuts)
+        self._streams[-1].shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.gone = True
+        for stream in self._streams:
+            with contextlib.suppress(OSError):
+                stream.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(BOUND_S)
+        for file in self.files.values():
+            os.close(file.fd)
+
+    def _serve(self, sock: socket.socket) -> None:
+        sock.settimeout(0.02)
+        peer, buffer, client, cursor = Peer(), memoryview(bytearray(1 << 18)), "", 0
+        with sock:
+            while True:
+                try:
+                    size, fds = capabilities.receive(sock, buffer)
+                    if not size:
+                        return
+                    events = peer.receive(bytes(buffer[:size]), fds)
+                except TimeoutError:
+                    events = []
+                except OSError:
+                    return
+                for event in events:
+                    match event:
+                        case Greeted(hello):
+                            self.greeted += 1
+                            client, cursor = hello.client, hello.cursor
+                            self._greet(peer, client)
+                        case Received(sequence, message, _):
+                            if self._inbox.accept(client, message.channel, sequence):
+                                self.told.put(message)
+                            peer.acknowledge(message.channel, sequence)
+                        case ChunkArrived(address, data):
+                            self.chunks[address] = bytes(data)
+                        case DescriptorArrived(descriptor):
+                            self.files[descriptor.id] = descriptor
+                        case Requested(id, op, fields):
+                            self.requests.append(op)
+                            self._answer(peer, id, op, fields)
+                with self._lock:
+                    for sequence in range(cursor + 1, len(self.journal) + 1):
+                        if peer.is_welcome:
+                            peer.send(sequence, self.journal[sequence - 1])
+                            cursor = sequence
+                try:
+                    while frames := peer.take():
+                        for frame in frames:
+                            sock.sendall(b"".join(bytes(part) for part in frame.buffers))
+                except OSError:
+                    return
+
+    def _greet(self, peer: Peer, client: str) -> None:
+        if self.refuse is not None:
+            peer.refuse(*self.refuse)
+            return
+        peer.welcome(
+            generation=1, received=self._inbox.received(client), last=len(self.journal), epoch=1,
+            hashes=["blake3", "blake2b"], descriptors=self.descriptors,
+        )  # fmt: skip
+
+    def _answer(self, peer: Peer, id: int, op: str, fields: dict[str, Any]) -> None:
+        if op == "missing":
+            peer.respond(id, True, missing=[address for address in fields["addresses"] if address not in self.chunks])
+        elif op == "chunks":
+            for address in fields["addresses"]:
+                if address in self.chunks:
+                    peer.send_chunk(address, self.chunks[address])
+            peer.respond(id, True)
+        elif op == "bad":
+            peer.respond(id, False, message="no such thing")
+        else:
+            peer.respond(id, True, op=op)
+
+
+class HostBackend:
+    """The fake is just another backend."""
+
+    name = "fake"
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    async def launch(self, options: LaunchOptions) -> Allocation:
+        return Allocation(options, "/nowhere")
+
+    async def open_stream(self, allocation: Allocation) -> OpenedStream:
+        if self.host.gone:
+            raise ConnectionRefusedError("nobody listens")
+        return OpenedStream(from_socket(self.host.connect()))
+
+    async def poll(self, allocation: Allocation) -> JobState:
+        return JobState.GONE if self.host.gone else JobState.RUNNING
+
+    async def release(self, allocation: Allocation) -> None: ...
+
+
+class Line:
+    """A connection and what it delivered."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.heard: queue.Queue[tuple[Message, tuple[Buffer, ...]]] = queue.Queue()
+        self.ended: queue.Queue[str] = queue.Queue()
+        allocation = Allocation(LaunchOptions(target="far"), "/nowhere")
+        self.connection = Connection(
+            HostBackend(host), allocation, lambda *what: self.heard.put(what), lambda text: None, self.ended.put
+        )
+
+    def open(self) -> dict[str, Any]:
+        return loop_thread().submit(self.connection.open()).result(BOUND_S)
+
+    def close(self) -> None:
+        loop_thread().submit(self.connection.close()).result(BOUND_S)
+
+
+@pytest.fixture
+def lines() -> Iterator[Callable[[Host], Line]]:
+    opened: list[Line] = []
+
+    def line(host: Host) -> Line:
+        opened.append(Line(host))
+        return opened[-1]
+
+    yield line
+    for each in opened:
+        each.close()
+        each.host.close()
+
+
+def text(message: Message) -> str:
+    return str(message.content["text"])
+
+
+def line_of_output(number: int) -> Message:
+    return Message.build(Channel.IOPUB, "stream", {"name": "stdout", "text": f"{number}"})
+
+
+def wait_until(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + BOUND_S
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_messages_go_both_ways(lines: Callable[[Host], Line]) -> None:
+    """What is sent arrives; what the host says is delivered in order."""
+    line = lines(Host())
+    assert line.open()["epoch"] == 1
+    line.connection.send(Message.build(Channel.SHELL, "farcell_run_request", {"code": "1"}))
+    assert line.host.told.get(timeout=BOUND_S).content == {"code": "1"}
+    for number in range(5):
+        line.host.say(line_of_output(number))
+    assert [text(line.heard.get(timeout=BOUND_S)[0]) for _ in range(5)] == list("01234")
+
+
+def test_output_survives_cuts_once_each(lines: Callable[[Host], Line]) -> None:
+    """The stream is cut in mid-output several times: every line comes, in order, once."""
+    line = lines(Host())
+    line.open()
+    heard: list[str] = []
+    for number in range(300):
+        line.host.say(line_of_output(number))
+        if number % 60 == 30:
+            heard.append(text(line.heard.get(timeout=BOUND_S)[0]))
+            line.host.cut()
+    while len(heard) < 300:
+        heard.append(text(line.heard.get(timeout=BOUND_S)[0]))
+    assert heard == [str(number) for number in range(300)]
+    assert line.heard.empty()
+    assert line.host.greeted > 1
+
+
+def test_requests_sent_over_a_cut_run_once(lines: Callable[[Host], Line]) -> None:
+    """A run request is neither lost nor run twice when the connection dies under it."""
+    line = lines(Host())
+    line.open()
+    for number in range(60):
+        line.connection.send(Message.build(Channel.SHELL, "farcell_run_request", {"code": str(number)}))
+        if number % 20 == 10:
+            line.host.cut()
+    got = [line.host.told.get(timeout=BOUND_S).content["code"] for _ in range(60)]
+    assert got == [str(number) for number in range(60)]
+
+
+def test_large_buffers_go_as_open_files(lines: Callable[[Host], Line]) -> None:
+    """On one machine nothing is copied through the stream: a descriptor rides along."""
+    line = lines(Host())
+    line.open()
+    data = os.urandom(3_000_000)
+    ready = line.connection.prepare([data])
+    line.connection.send(Message.build(Channel.SHELL, "farcell_run_request", {}), ready)
+    message = line.host.told.get(timeout=BOUND_S)
+    (entry,) = message.metadata["farcell_bulk"]
+    file = line.host.files[entry["descriptor"]]
+    assert entry["size"] == len(data)
+    assert bytes(bulk.map_descriptor(file.fd, file.size)) == data
+
+
+def test_only_missing_chunks_are_sent(lines: Callable[[Host], Line]) -> None:
+    """Where descriptors cannot go, a buffer travels in pieces, and what the host has is not sent again."""
+    line = lines(Host(descriptors=False))
+    line.open()
+    data = os.urandom(5 << 20)
+    known = data[1 << 20 : 2 << 20]
+    line.host.chunks[bulk.address_of(known)] = known
+    line.connection.send(Message.build(Channel.SHELL, "farcell_run_request", {}), line.connection.prepare([data]))
+    message = line.host.told.get(timeout=BOUND_S)
+    (entry,) = message.metadata["farcell_bulk"]
+    wait_until(lambda: all(address in line.host.chunks for address in entry["chunks"]))
+    assert b"".join(line.host.chunks[address] for address in entry["chunks"]) == data
+    assert line.connection.sent_bulk_bytes == 4 << 20
+
+
+def test_an_upload_goes_on_after_a_cut(lines: Callable[[Host], Line]) -> None:
+    """Chunks that were in flight when the connection died are asked for and sent again."""
+    line = lines(Host(descriptors=False))
+    line.open()
+    data = os.urandom(24 << 20)
+    line.connection.send(Message.build(Channel.SHELL, "farcell_run_request", {}), line.connection.prepare([data]))
+    message = line.host.told.get(timeout=BOUND_S)
+    wait_until(lambda: len(line.host.chunks) > 3)
+    line.host.cut()
+    (entry,) = message.metadata["farcell_bulk"]
+    wait_until(lambda: all(address in line.host.chunks for address in entry["chunks"]))
+    assert line.host.greeted == 2
+
+
+def test_bulk_that_comes_as_chunks_is_whole(lines: Callable[[Host], Line]) -> None:
+    """A message whose bulk is still on its way is delivered when it is whole, writable, and before what follows it."""
+    host = Host(descriptors=False)
+    line = lines(host)
+    line.open()
+    data = os.urandom((2 << 20) + 17)
+    addresses = []
+    for piece in bulk.pieces(data):
+        addresses.append(bulk.address_of(piece))
+        host.chunks[addresses[-1]] = bytes(piece)
+    entries = [{"size": len(data), "chunks": addresses}]
+    host.say(Message.build(Channel.SHELL, "farcell_run_reply", {"run": "r"}, metadata={"farcell_bulk": entries}))
+    host.say(line_of_output(1))
+    message, (got,) = line.heard.get(timeout=BOUND_S)
+    assert message.msg_type == "farcell_run_reply"
+    assert bytes(got) == data and not memoryview(got).readonly
+    assert text(line.heard.get(timeout=BOUND_S)[0]) == "1"
+
+
+def test_requests_are_answered(lines: Callable[[Host], Line]) -> None:
+    """An answer comes back; a refusal is an exception with the host's words."""
+    line = lines(Host())
+    line.open()
+    assert line.connection.request("status").result(BOUND_S) == {"op": "status"}
+    with pytest.raises(TargetUnavailable, match="no such thing"):
+        line.connection.request("bad").result(BOUND_S)
+
+
+def test_a_host_that_is_gone_is_given_up(lines: Callable[[Host], Line]) -> None:
+    """When the backend knows that the host has ended nobody waits for it."""
+    line = lines(Host())
+    line.open()
+    line.host.gone = True
+    line.host.cut()
+    assert "ended" in line.ended.get(timeout=BOUND_S)
+    with pytest.raises(TargetUnavailable):
+        line.connection.request("status").result(BOUND_S)
+
+
+def test_a_refusal_says_why(lines: Callable[[Host], Line]) -> None:
+    """Another driver holds the session: the host's words reach the person."""
+    line = lines(Host(refuse=("busy", "notebook other.ipynb drives it")))
+    with pytest.raises(Busy, match="other.ipynb"):
+        line.open()
+
+
+def test_a_host_that_cannot_be_reached_is_named(lines: Callable[[Host], Line]) -> None:
+    """The message names the target and the log."""
+    host = Host()
+    host.gone = True
+    with pytest.raises(TargetUnavailable, match="'far'.*host.log"):
+        lines(host).open()
