@@ -344,3 +344,10 @@ threads = [threading.Thread(target=lambda n=n: [print(n, i) for i in range(100)]
 """
     lines = client.run(code).stdout.split("\n")
     assert sorted(line for line in lines if line) == sorted(f"{n} {i}" for n in range(4) for i in range(100))
+
+
+def test_replaced_stdout(client: KernelClient) -> None:
+    """A cell that leaves something else as sys.stdout ends like any other."""
+    answer = client.run("import sys\nkept, sys.stdout = sys.stdout, None\n1 + 1;")
+    assert answer.reply["status"] == "ok"
+    assert client.run("sys.stdout = kept\nprint('back')", names=["sys", "kept"]).stdout == "back\n"

@@ -16,6 +16,7 @@ import inspect
 import os
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from ..protocol.messages import Channel, Message
@@ -24,7 +25,7 @@ from .execution import Runner
 from .interrupts import InterruptGuard
 from .link import Link
 from .shell import RemoteKernel
-from .streams import LinkSession, flush_all
+from .streams import LinkSession
 
 _COMM = {"comm_open", "comm_msg", "comm_close"}
 _DELIMITER = b"<IDS|MSG>"
@@ -51,7 +52,7 @@ class DirectServer:
         self._ready = ready
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)
+            Path(self._path).unlink()
         before = os.umask(0o177)
         try:
             listener.bind(self._path)
@@ -128,7 +129,7 @@ class DirectServer:
                 async with self._kernel.cell_lock:
                     await self._serve_upstream(link, message)
         except Exception as error:
-            self._kernel.log.error("farcell: %s failed", msg_type, exc_info=True)
+            self._kernel.log.exception("farcell: %s failed", msg_type)
             if msg_type.endswith("_request"):
                 self._fail(link, message, error)
 
@@ -163,14 +164,15 @@ class DirectServer:
         """Runs ipykernel's own handler; what it replies goes to `link.replies`."""
         parent = _as_dict(message)
         self._kernel.set_parent(link.ident, parent, "shell")
-        with self._guard.installed():
+        with self._guard.serving():
             try:
-                result = self._kernel.shell_handlers[message.msg_type](link.replies, link.ident, parent)
-                if inspect.isawaitable(result):
-                    await result
+                with self._guard.released():  # callbacks of comms are the user's code
+                    result = self._kernel.shell_handlers[message.msg_type](link.replies, link.ident, parent)
+                    if inspect.isawaitable(result):
+                        await result
             except KeyboardInterrupt:
                 self._kernel.log.error("KeyboardInterrupt caught in %s", message.msg_type)
-        flush_all()
+        self._runner.flush()
 
     async def _serve_comm(self, link: Link, message: Message) -> None:
         """As ipykernel 7 does, at once when an async cell waits; but always between busy and idle, which front ends count on."""

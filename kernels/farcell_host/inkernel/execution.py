@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ipykernel.jsonutil import json_clean
 from IPython.core import interactiveshell
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
@@ -29,7 +30,6 @@ from .interrupts import InterruptGuard
 from .namespace import Namespace
 from .preview import describe
 from .shell import RemoteKernel, RemoteShell
-from .streams import flush_all
 
 _ASYNCIO_RUNNER = getattr(interactiveshell, "_asyncio_runner", None)
 LATE_REPLY_S = 10.0  # a fetch that an interrupt left unanswered: its reply says what the notebook believes we hold
@@ -56,15 +56,15 @@ class Runner:
         self.exchange = exchange
         self.guard = guard
         self._run: _Run | None = None
+        self._streams = (sys.stdout, sys.stderr)  # the kernel's own, whatever a cell puts in their place
         self._fetch_lock = threading.RLock()
         self._unanswered = 0
 
     async def run(self, request: Request, channel: Channel) -> Reply:
         """farcell_run_request -> farcell_run_reply."""
         start = time.monotonic()
-        with self.guard.installed():
-            with self.guard:
-                reply = await self._run_guarded(request, channel)
+        with self.guard.serving():
+            reply = await self._run_guarded(request, channel)
             reply.content["usage"] = {"seconds": time.monotonic() - start}
         return reply
 
@@ -92,7 +92,7 @@ class Runner:
             self._run = None
             namespace.end_run()
             self.shell.prune(content["execution_count"])
-            flush_all()
+            self.flush()
         if self.guard.take_pending() and answer["status"] == "ok":
             answer.update(_interrupted())
         state = payload.header if payload is not None and not payload.is_empty else None
@@ -102,6 +102,11 @@ class Runner:
             payload.buffers if payload is not None and state is not None else (),
             payload.bulk if payload is not None and state is not None else (),
         )
+
+    def flush(self) -> None:
+        """All that was written before is on its way when this returns."""
+        for stream in self._streams:
+            stream.flush()
 
     def _refresh_builtins(self, code: str) -> None:
         if "builtins" in code:
@@ -191,14 +196,14 @@ class Runner:
             "status": "ok",
             "execution_count": content["execution_count"],
             "user_expressions": {},
-            "payload": shell.payload_manager.read_payload(),
+            "payload": json_clean(shell.payload_manager.read_payload()),
             "has_result": error is None and result.result is not None,
         }
         shell.payload_manager.clear_payload()
         if error is not None:
             answer.update(status="error", ename=type(error).__name__, evalue=_text(error), traceback=traceback)
         elif content.get("user_expressions"):
-            answer["user_expressions"] = shell.user_expressions(content["user_expressions"])
+            answer["user_expressions"] = json_clean(shell.user_expressions(content["user_expressions"]))
         return answer
 
     def _collect(
@@ -230,7 +235,7 @@ class Runner:
             if name in self.namespace:  # another thread was faster
                 return True
             with self.guard:
-                flush_all()
+                self.flush()
                 run.channel.send_fetch({"run": run.request.content.get("run"), "names": [name]}, run.parent)
                 self._unanswered += 1
             error = self._settle_fetches(None)
@@ -278,7 +283,7 @@ class Runner:
         content = request.content
         answer: dict[str, Any] = {"status": "ok", "message": "", "state": None, "missing": []}
         names = content.get("names") or []
-        with self.guard.installed(), self.guard:
+        with self.guard.serving():
             try:
                 self.exchange.install(content.get("install"), request.buffers, request.bulk)
                 self.namespace.drop(content.get("drop") or ())
@@ -296,7 +301,7 @@ class Runner:
     def describe_names(self) -> Reply:
         """farcell_vars_request -> farcell_vars_reply."""
         namespace = self.namespace
-        with self.guard.installed(), self.guard:
+        with self.guard.serving():
             described = [describe(name, namespace[name]) for name in sorted(namespace.user_names())]
         return Reply("farcell_vars_reply", {"status": "ok", "vars": described})
 

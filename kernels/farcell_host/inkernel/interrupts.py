@@ -39,14 +39,21 @@ class InterruptGuard:
                 self._deliver(sys._getframe(1))
 
     @contextmanager
-    def installed(self) -> Iterator[None]:
-        """Handles SIGINT inside the block; what was kept but not delivered is forgotten at its end."""
+    def serving(self) -> Iterator[None]:
+        """Handles SIGINT inside the block and holds the guard there; what is kept and not taken is forgotten at its end.
+
+        The old handler, which ignores the signal, is back before the guard is released: nothing may be raised into the
+        event loop.
+        """
         self._pending = False
+        self._depth += 1
         before = signal.signal(signal.SIGINT, self._on_sigint)
         try:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
+            self._depth -= 1
+            self._pending = False
 
     @contextmanager
     def released(self) -> Iterator[None]:

@@ -11,7 +11,6 @@ its reader instead of filling this process's memory.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -109,10 +108,3 @@ class LinkStream(OutStream):
     def _flush_by_timer(self) -> None:
         self._has_timer = False
         self._flush()
-
-
-def flush_all() -> None:
-    """Flushes what `sys.stdout` and `sys.stderr` are now, user's replacements included."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()

@@ -26,15 +26,15 @@ def interrupt() -> None:
 
 def test_interrupt_outside_of_the_guard(guard: InterruptGuard) -> None:
     """Where nothing is at stake, an interrupt is a KeyboardInterrupt at once."""
-    with guard.installed(), pytest.raises(KeyboardInterrupt):
+    with guard.serving(), pytest.raises(KeyboardInterrupt), guard.released():
         interrupt()
 
 
 def test_interrupt_waits_for_the_guards_end(guard: InterruptGuard) -> None:
     """What the guard protects is done to its end, nested guards included."""
     done = []
-    with guard.installed():
-        with pytest.raises(KeyboardInterrupt), guard:
+    with guard.serving():
+        with pytest.raises(KeyboardInterrupt), guard.released(), guard:
             with guard:
                 interrupt()
                 done.append("inner")
@@ -45,7 +45,7 @@ def test_interrupt_waits_for_the_guards_end(guard: InterruptGuard) -> None:
 
 def test_released_block(guard: InterruptGuard) -> None:
     """A guarded run lets interrupts through while the user's code runs, one kept before included."""
-    with guard.installed(), guard:
+    with guard.serving():
         with pytest.raises(KeyboardInterrupt), guard.released():
             interrupt()
         interrupt()
@@ -55,10 +55,18 @@ def test_released_block(guard: InterruptGuard) -> None:
         assert guard.take_pending() and not guard.take_pending()
 
 
+def test_kept_interrupt_is_not_raised_later(guard: InterruptGuard) -> None:
+    """An interrupt that comes when all is done but the reply is forgotten: the run is over."""
+    with guard.serving():
+        interrupt()
+    with guard.serving(), guard.released():
+        pass
+
+
 def test_handler_is_restored(guard: InterruptGuard) -> None:
     """Outside of runs the kernel's own handling of SIGINT is as before."""
     before = signal.getsignal(signal.SIGINT)
-    with guard.installed():
+    with guard.serving():
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
 
@@ -76,7 +84,7 @@ def test_other_threads_are_not_concerned(guard: InterruptGuard) -> None:
     thread.start()
     assert held.wait(10)
     try:
-        with guard.installed(), pytest.raises(KeyboardInterrupt):
+        with guard.serving(), pytest.raises(KeyboardInterrupt), guard.released():
             interrupt()
     finally:
         release.set()
@@ -89,7 +97,7 @@ def test_waiting_task_is_cancelled(guard: InterruptGuard) -> None:
     async def main() -> str:
         task = asyncio.ensure_future(asyncio.sleep(30))
         asyncio.get_running_loop().call_later(0.05, interrupt)
-        with guard.installed(), guard.cancelling(task), pytest.raises(asyncio.CancelledError):
+        with guard.serving(), guard.released(), guard.cancelling(task), pytest.raises(asyncio.CancelledError):
             await task
         return "alive"
 

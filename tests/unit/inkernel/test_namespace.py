@@ -6,7 +6,6 @@ import builtins
 import copy
 import pickle
 import sys
-import typing
 
 import pytest
 from farcell_host.inkernel.namespace import MainModule, Namespace
