@@ -1,0 +1,203 @@
+"""The Python API, in the magics' own words: `connect(target)` gives a `Remote`, which runs code, pushes and pulls.
+
+A notebook (or a plain Python program) has one session a target, made at first use and kept until it is stopped. All calls
+block and may come from any thread.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+import threading
+from collections.abc import Iterable, MutableMapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from .exchange import PlanRow
+    from .session import Moved, RemoteSession, RunSummary, SessionStatus
+    from .targets import Target, Targets
+
+RUNS_KEPT = 1000
+UNSUPPORTED = (
+    "farcell does not run on Windows itself: it needs Unix sockets and signals. Start Jupyter inside WSL "
+    "(Windows Subsystem for Linux) and install farcell there."
+)
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """A run as `%remote log` lists it; `cell` is its execution count, `code` its first line of code."""
+
+    cell: int
+    code: str
+    summary: RunSummary
+
+
+class Workspace:
+    """What one notebook has remotely: its sessions by target name, and its runs so far."""
+
+    def __init__(self, namespace: MutableMapping[str, Any], shell: InteractiveShell | None) -> None:
+        self.namespace = namespace
+        self.shell = shell
+        self.runs: list[LoggedRun] = []
+        self._sessions: dict[str, RemoteSession] = {}
+        self._lock = threading.Lock()
+
+    def targets(self) -> Targets:
+        """As the files have them now: an edit counts from the next cell on."""
+        from . import targets
+
+        return targets.load()
+
+    @property
+    def sessions(self) -> dict[str, RemoteSession]:
+        with self._lock:
+            return dict(self._sessions)
+
+    def session(self, target: Target) -> RemoteSession:
+        """The session on this target, made now if there is none; a changed definition counts when the session has ended."""
+        if sys.platform == "win32":
+            from .errors import TargetUnavailable
+
+            raise TargetUnavailable(UNSUPPORTED)
+        from .relay.notebook import Notebook
+        from .session import RemoteSession
+
+        with self._lock:
+            session = self._sessions.get(target.name)
+            options = target.launch_options(Notebook(self.namespace, self.shell).name)
+            if session is None or (not session.is_started and session.options != options):
+                session = self._sessions[target.name] = RemoteSession(
+                    options, self.namespace, self.shell, confirm_bytes=target.confirm_bytes
+                )
+            return session
+
+    def remember(self, code: str, summary: RunSummary) -> None:
+        count = int(self.shell.execution_count) if self.shell is not None else len(self.runs) + 1
+        lines = (line.strip() for line in code.splitlines())
+        first = next((line for line in lines if line and not line.startswith("#")), "")
+        self.runs.append(LoggedRun(count, first, summary))
+        del self.runs[:-RUNS_KEPT]
+
+
+_workspaces: dict[int, Workspace] = {}
+_lock = threading.Lock()
+
+
+def workspace(shell: InteractiveShell | None = None) -> Workspace:
+    """The present notebook's, or the program's when there is no IPython."""
+    if shell is None and "IPython" in sys.modules:
+        from IPython.core.getipython import get_ipython
+
+        shell = get_ipython()  # type: ignore[no-untyped-call]
+    namespace = shell.user_ns if shell is not None else sys.modules["__main__"].__dict__
+    with _lock:
+        found = _workspaces.get(id(namespace))
+        if found is None:
+            found = _workspaces[id(namespace)] = Workspace(namespace, shell)
+        return found
+
+
+def connect(target: str | None = None) -> Remote:
+    """A target by name, the default one without a name. Starts nothing; raises UsageError for a name nobody has defined."""
+    here = workspace()
+    return Remote(here, here.targets().get(target))
+
+
+class Remote:
+    """One target as this notebook sees it; `namespace` names are the notebook's globals, never a caller's locals."""
+
+    def __init__(self, workspace: Workspace, target: Target) -> None:
+        self._workspace = workspace
+        self._target = target
+
+    @property
+    def target(self) -> str:
+        return self._target.name
+
+    @property
+    def session(self) -> RemoteSession:
+        return self._workspace.session(self._target)
+
+    def run(
+        self,
+        code: str,
+        *,
+        inputs: Iterable[str] = (),
+        out: Iterable[str] = (),
+        keep: Iterable[str] = (),
+        timeout_s: float | None = None,
+        yes: bool = False,
+    ) -> RunSummary:
+        """Runs code as one remote cell and merges what it changed; raises what it raised.
+
+        `inputs` adds names to those the code is seen to read, `out` brings these back although large, `keep` leaves these new
+        objects on the target, `timeout_s` (seconds of running) interrupts it, `yes` sends large values without asking.
+        """
+        wanted_back, kept = tuple(out), tuple(keep)
+        names = self._names(code, inputs)
+        summary = self.session.run(code, names, out=wanted_back, keep=kept, timeout_s=timeout_s, yes=yes)
+        self._workspace.remember(code, summary)
+        return summary
+
+    def plan(
+        self, code: str, *, inputs: Iterable[str] = (), out: Iterable[str] = (), keep: Iterable[str] = ()
+    ) -> list[PlanRow]:
+        """What `run` would send and why. Sends nothing and starts nothing."""
+        return self.session.plan(self._names(code, inputs), out=tuple(out), keep=tuple(keep))
+
+    def push(self, *names: str) -> list[Moved]:
+        """Sends these names now."""
+        self._check_defined(names)
+        return self.session.push(names)
+
+    def pull(self, *names: str) -> list[Moved]:
+        """Brings these names back now, however large."""
+        return self.session.pull(names)
+
+    def vars(self) -> list[dict[str, Any]]:
+        """What the remote kernel holds: name, type, shape, bytes, repr."""
+        return self.session.vars()
+
+    def status(self) -> SessionStatus:
+        return self.session.status()
+
+    def interrupt(self) -> None:
+        """As Ctrl-C in the cell that waits."""
+        self.session.interrupt()
+
+    def restart(self) -> None:
+        """A new remote kernel; what only the old one held is lost."""
+        self.session.restart()
+
+    def stop(self) -> None:
+        """Ends the session; the next run starts a new one."""
+        self.session.stop()
+
+    def log(self, lines: int = 50) -> str:
+        """The last lines of the kernel's and the host's log."""
+        return self.session.log(lines)
+
+    def _names(self, code: str, inputs: Iterable[str]) -> dict[str, str]:
+        from .capture import reads
+
+        asked = tuple(inputs)
+        self._check_defined(asked)
+        names = reads(code, self._workspace.shell).within(self._workspace.namespace)
+        return {**names, **{name: "--in" for name in asked if name not in names}}
+
+    def _check_defined(self, names: Iterable[str]) -> None:
+        missing = [name for name in names if name not in self._workspace.namespace]
+        if missing:
+            from .errors import UsageError
+
+            close = difflib.get_close_matches(missing[0], [name for name in self._workspace.namespace if name[0] != "_"], 1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            what = ", ".join(repr(name) for name in missing)
+            raise UsageError(f"{what} {'is' if len(missing) == 1 else 'are'} not defined in this notebook.{hint}")
+
+    def __repr__(self) -> str:
+        return f"<farcell.Remote {self.target!r}: {self.status().state}>"

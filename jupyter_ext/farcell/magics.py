@@ -1,0 +1,416 @@
+"""The magics: parse a line, call the API, show the result.
+
+`%%remote` runs its cell on a target, `%remote SUBCOMMAND` steers sessions, `%%local` keeps a cell here under `%remote on`.
+
+Line numbers: the code is sent with the lines above it (`%%remote`, a `%%time` above that) as comment lines, so that
+tracebacks show the notebook's own numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+
+from .api import Remote, Workspace, workspace
+from .tables import Table
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
+
+    from .exchange import PlanRow
+    from .targets import Target
+
+SUBCOMMANDS = (
+    "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "log", "on", "off",
+)  # fmt: skip
+_LINE_MAGICS = re.compile(r"\s*%(?:remote|load_ext|reload_ext|unload_ext)\b")
+_REMOTE_CELL = re.compile(r"(?:\s*%%[^\n]*\n)*?\s*%%remote\b")
+_LOCAL_CELL = re.compile(r"%%local[ \t]*\r?\n?$")
+
+
+def load(shell: InteractiveShell) -> None:
+    """Registers the magics, the completer and the hooks; starts nothing."""
+    from . import completion
+
+    if shell.magics_manager.registry.get(RemoteMagics.__name__) is not None:
+        return
+    magics = RemoteMagics(shell)
+    shell.register_magics(magics)
+    magics.switch.install()
+    shell.events.register("pre_run_cell", magics.fetch_refs)
+    completion.install(shell, magics)
+
+
+def unload(shell: InteractiveShell) -> None:
+    magics = shell.magics_manager.registry.pop(RemoteMagics.__name__, None)
+    if isinstance(magics, RemoteMagics):
+        magics.switch.uninstall()
+        shell.events.unregister("pre_run_cell", magics.fetch_refs)
+        shell.magics_manager.magics["cell"].pop("remote", None)
+        shell.magics_manager.magics["line"].pop("remote", None)
+
+
+class Switch:
+    """`%remote on TARGET`: an input transformer that puts `%%remote TARGET` on top of each cell the person runs.
+
+    Cells of the front end's own (silent or without history) and what a running cell transforms itself are left alone, as are
+    `%remote` and `%load_ext` lines, and cells that say `%%local` or `%%remote`.
+    """
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self.target: str | None = None
+        self._shell = shell
+        self._running = False
+
+    def install(self) -> None:
+        self._shell.input_transformers_cleanup.append(self.transform)
+        self._shell.events.register("pre_execute", self._began)
+        self._shell.events.register("post_execute", self._ended)
+
+    def uninstall(self) -> None:
+        self._shell.input_transformers_cleanup.remove(self.transform)
+        self._shell.events.unregister("pre_execute", self._began)
+        self._shell.events.unregister("post_execute", self._ended)
+
+    def _began(self) -> None:
+        self._running = True
+
+    def _ended(self) -> None:
+        self._running = False
+
+    def transform(self, lines: list[str]) -> list[str]:
+        if not lines:
+            return lines
+        if _LOCAL_CELL.match(lines[0]):
+            # a cell magic below it must come first; else the line stays as a comment, for the line numbers
+            return lines[1:] if len(lines) > 1 and lines[1].startswith("%%") else ["# " + lines[0], *lines[1:]]
+        if self.target is None or self._running or not self._is_cell(lines):
+            return lines
+        return [f"%%remote {self.target}\n", *lines]
+
+    def _is_cell(self, lines: Sequence[str]) -> bool:
+        text = "".join(lines)
+        code = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        if not code or all(_LINE_MAGICS.match(line) for line in code) or _REMOTE_CELL.match(text):
+            return False
+        kernel = getattr(self._shell, "kernel", None)
+        content = (kernel.get_parent("shell") or {}).get("content", {}) if kernel is not None else {}
+        return not content.get("silent", False) and content.get("store_history", True) is not False
+
+
+@magics_class
+class RemoteMagics(Magics):  # type: ignore[misc]
+    """Registered by `%load_ext farcell`."""
+
+    shell: InteractiveShell
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)  # type: ignore[no-untyped-call]
+        self.switch = Switch(shell)
+        self._last: tuple[Target, str, argparse.Namespace] | None = None
+
+    @property
+    def workspace(self) -> Workspace:
+        return workspace(self.shell)
+
+    # -- %%remote
+
+    @magic_arguments()
+    @argument("target", nargs="?", help="Where to run: a name of targets.toml; without one the default target.")
+    @argument("--in", dest="inputs", action="append", default=[], metavar="NAMES", help="Send these names too (comma-separated).")
+    @argument("--out", action="append", default=[], metavar="NAMES", help="Bring these back at once although they are large.")
+    @argument("--keep", action="append", default=[], metavar="NAMES", help="Leave these new objects on the target, as refs.")
+    @argument("--timeout", type=float, metavar="S", help="Interrupt the cell after this many seconds of running.")
+    @argument("--plan", action="store_true", help="Show what would be sent and why; do not run.")
+    @argument("--yes", action="store_true", help="Send very large values without asking.")
+    @cell_magic("remote")
+    def remote_cell(self, line: str, cell: str) -> None:
+        """Run this cell on a target as if it ran here.
+
+        The code and exactly the state it needs travel there, its output streams back into this cell, and what it changed is
+        merged back into the notebook.
+        """
+        options = parse_argstring(self.remote_cell, line)
+        if options.timeout is not None and options.timeout <= 0:
+            raise UsageError(f"--timeout must be a positive number of seconds, not {options.timeout:g}.")
+        target = self.workspace.targets().get(options.target)
+        code = self._with_line_numbers(cell)
+        self._check_syntax(code)
+        self._last = (target, code, options)
+        remote = Remote(self.workspace, target)
+        if options.plan:
+            self._show(plan_table(target.name, self._plan(remote, code, options)))
+            return
+        self._keep_input_as_typed()
+        remote.run(
+            code,
+            inputs=split_names(options.inputs),
+            out=split_names(options.out),
+            keep=split_names(options.keep),
+            timeout_s=options.timeout,
+            yes=options.yes,
+        )
+
+    def _plan(self, remote: Remote, code: str, options: argparse.Namespace) -> list[PlanRow]:
+        return remote.plan(
+            code, inputs=split_names(options.inputs), out=split_names(options.out), keep=split_names(options.keep)
+        )
+
+    def _raw_cell(self) -> str:
+        """The cell that runs, as typed."""
+        history = self.shell.history_manager
+        return str(history.input_hist_raw[-1]) if history is not None and history.input_hist_raw else ""
+
+    def _with_line_numbers(self, cell: str) -> str:
+        """The body below comment lines in the place of the magic lines; as it is when it does not stem from the running cell."""
+        raw, body = self._raw_cell().strip("\n"), cell.rstrip("\n")
+        above = raw[: len(raw) - len(body)]
+        if not body or not raw.endswith(body) or (above and not above.endswith("\n")):
+            return cell
+        return "".join(f"# {line}\n" for line in above.splitlines()) + cell
+
+    def _check_syntax(self, code: str) -> None:
+        """Raises a syntax error that shows as a local cell's; nothing is started then."""
+        shell = self.shell
+        transformed = shell.transform_cell(code)
+        name = shell.compile.cache(transformed, shell.execution_count, raw_code=code)
+        try:
+            shell.compile.ast_parse(transformed, filename=name)
+        except SyntaxError as error:
+            from .errors import remote_error
+
+            lines = shell.SyntaxTB.structured_traceback(type(error), error, [])
+            raise remote_error(type(error).__name__, str(error), lines) from None
+
+    def _keep_input_as_typed(self) -> None:
+        """`In[n]` is the cell as typed, not the call that its first line was turned into."""
+        history, raw = self.shell.history_manager, self._raw_cell()
+        parsed = history.input_hist_parsed if history is not None else []
+        if parsed and "run_cell_magic('remote'" in parsed[-1] and (_REMOTE_CELL.match(raw) or self.switch.target):
+            parsed[-1] = raw
+
+    # -- %remote
+
+    @line_magic("remote")
+    def remote_line(self, line: str) -> None:
+        """Steer remote sessions: %remote SUBCOMMAND [ARGUMENTS].
+
+        status                      sessions of this notebook
+        plan                        what the last %%remote cell would send now
+        targets                     targets that are defined
+        interrupt|restart|stop [TARGET]
+        vars [TARGET]               what the remote kernel holds
+        pull NAMES [--target T]     bring values back, however large
+        push NAMES [--target T]     send values now
+        log [TARGET] [--lines N]    the runs so far; with --lines the kernel's and the host's log
+        on TARGET, off              send all following cells there
+        """
+        words = line.split()
+        if not words or words[0] not in SUBCOMMANDS:
+            known = ", ".join(SUBCOMMANDS)
+            raise UsageError(f"%remote needs a subcommand, one of {known}" + (f"; not {words[0]!r}." if words else "."))
+        getattr(self, f"_do_{words[0]}")(words[1:])
+
+    def _do_status(self, words: list[str]) -> None:
+        self._none("status", words)
+        rows = []
+        for name, session in self.workspace.sessions.items():
+            s = session.status()
+            rows.append([name, s.state, s.pid, s.kernel_pid, s.runs, s.queued, _bytes(s.sent), _bytes(s.received), s.runtime])
+        columns = ["target", "state", "host pid", "kernel pid", "runs", "waiting", "sent", "received", "runtime folder"]
+        self._show(Table("Remote sessions", columns, rows, "none yet; the first %%remote cell starts one"))
+
+    def _do_plan(self, words: list[str]) -> None:
+        self._none("plan", words)
+        if self._last is None:
+            raise UsageError("There is no %%remote cell yet whose plan could be shown.")
+        target, code, options = self._last
+        self._show(plan_table(target.name, self._plan(Remote(self.workspace, target), code, options)))
+
+    def _do_targets(self, words: list[str]) -> None:
+        self._none("targets", words)
+        targets = self.workspace.targets()
+        default = targets.get(None).name
+        known = [targets.get(name) for name in targets.names]
+        rows = [[t.name, t.backend, t.name == default, t.python or "this notebook's"] for t in known]
+        self._show(Table("Targets", ["target", "backend", "default", "python"], rows))
+
+    def _do_interrupt(self, words: list[str]) -> None:
+        self._one_remote("interrupt", words).interrupt()
+
+    def _do_restart(self, words: list[str]) -> None:
+        remote = self._one_remote("restart", words)
+        remote.restart()
+        self._do_status([])
+
+    def _do_stop(self, words: list[str]) -> None:
+        remote = self._one_remote("stop", words)
+        remote.stop()
+        self._do_status([])
+
+    def _do_vars(self, words: list[str]) -> None:
+        remote = self._one_remote("vars", words)
+        rows = [[v["name"], v["type"], _shape(v.get("shape")), _bytes(v.get("bytes")), v["repr"]] for v in remote.vars()]
+        self._show(Table(f"Variables on {remote.target!r}", ["name", "type", "shape", "size", "value"], rows))
+
+    def _do_pull(self, words: list[str]) -> None:
+        remote, names = self._names_and_remote("pull", words)
+        self._show_moved(f"Pulled from {remote.target!r}", remote.pull(*names))
+
+    def _do_push(self, words: list[str]) -> None:
+        remote, names = self._names_and_remote("push", words)
+        self._show_moved(f"Pushed to {remote.target!r}", remote.push(*names))
+
+    def _do_log(self, words: list[str]) -> None:
+        options = _parse("log", words, target=True, lines=True)
+        if options.lines is not None:
+            print(self._remote(options.target).log(options.lines))
+            return
+        rows = [
+            [
+                run.cell,
+                run.summary.target,
+                ", ".join(row.name for row in run.summary.sent if not row.there) or "-",
+                ", ".join(run.summary.back) or "-",
+                _bytes(run.summary.sent_bytes),
+                _bytes(run.summary.received_bytes),
+                f"{run.summary.seconds:.2f}",
+                run.code,
+            ]
+            for run in self.workspace.runs
+            if options.target in (None, run.summary.target)
+        ]
+        columns = ["cell", "target", "sent", "back", "bytes sent", "bytes back", "seconds", "code"]
+        self._show(Table("Remote runs", columns, rows, "none yet"))
+
+    def _do_on(self, words: list[str]) -> None:
+        if len(words) > 1:
+            raise UsageError("%remote on takes one target.")
+        target = self.workspace.targets().get(words[0] if words else None)
+        self.switch.target = target.name
+        print(f"All following cells run on {target.name!r}, until %remote off. A cell with %%local on top stays here.")
+
+    def _do_off(self, words: list[str]) -> None:
+        self._none("off", words)
+        self.switch.target = None
+        print("Cells run in this notebook's own kernel again.")
+
+    # -- inside
+
+    def fetch_refs(self, info: ExecutionInfo) -> None:
+        """Called before each cell: a local cell that reads a name whose value stayed on a target has it fetched first."""
+        raw = info.raw_cell or ""
+        goes_away = self.switch.target is not None and not raw.lstrip().startswith("%%local")
+        if goes_away or _REMOTE_CELL.match(raw):
+            return
+        refs = {name: value for name, value in self._refs().items() if name in raw}
+        if not refs:
+            return
+        from .capture import reads
+
+        try:
+            needed = reads(raw, self.shell).within(self.shell.user_ns)
+        except SyntaxError:
+            return
+        with _fetching([refs[name] for name in refs if needed.get(name) == "read by the cell"]) as wanted:
+            for ref in wanted:
+                ref.fetch()
+
+    def _refs(self) -> dict[str, Any]:
+        if not self.workspace.sessions:
+            return {}
+        from .refs import Ref
+
+        return {name: value for name, value in self.shell.user_ns.items() if type(value) is Ref and name[0] != "_"}
+
+    def _remote(self, name: str | None) -> Remote:
+        """A target by name; without one the last cell's, or the default."""
+        if name is None and self._last is not None:
+            return Remote(self.workspace, self._last[0])
+        return Remote(self.workspace, self.workspace.targets().get(name))
+
+    def _one_remote(self, command: str, words: list[str]) -> Remote:
+        return self._remote(_parse(command, words, target=True).target)
+
+    def _names_and_remote(self, command: str, words: list[str]) -> tuple[Remote, list[str]]:
+        options = _parse(command, words, names=True)
+        return self._remote(options.target), split_names(options.names)
+
+    def _none(self, command: str, words: list[str]) -> None:
+        if words:
+            raise UsageError(f"%remote {command} takes no arguments.")
+
+    def _show(self, table: Table) -> None:
+        from IPython.display import display
+
+        display(table)  # type: ignore[no-untyped-call]
+
+    def _show_moved(self, title: str, moved: Sequence[Any]) -> None:
+        self._show(Table(title, ["name", "type", "bytes"], [[m.name, m.type, _bytes(m.bytes)] for m in moved]))
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise UsageError(f"{self.prog}: {message}")
+
+
+def _parse(
+    command: str, words: list[str], *, target: bool = False, names: bool = False, lines: bool = False
+) -> argparse.Namespace:
+    parser = _Parser(prog=f"%remote {command}", add_help=False)
+    if target:
+        parser.add_argument("target", nargs="?")
+    if names:
+        parser.add_argument("names", nargs="+")
+        parser.add_argument("--target")
+    if lines:
+        parser.add_argument("--lines", type=int)
+    return parser.parse_args(words)
+
+
+def split_names(values: Sequence[str]) -> list[str]:
+    """`["a,b", "c"]` -> names; UsageError for what cannot be one."""
+    names = [name for value in values for name in re.split(r"[,\s]+", value) if name]
+    for name in names:
+        if not name.isidentifier():
+            raise UsageError(f"{name!r} is not a variable name. Give names separated by commas, without spaces.")
+    return names
+
+
+def plan_table(target: str, rows: Sequence[PlanRow]) -> Table:
+    total = sum(row.send for row in rows)
+    title = f"Plan for {target!r}: {_bytes(total)} to send"
+    cells = [[r.name, r.why, r.type, _bytes(r.size), "yes" if r.there else "no", _bytes(r.send)] for r in rows]
+    columns = ["name", "needed because", "type", "size", "there already", "to send"]
+    return Table(title, columns, cells, "the cell reads no variables")
+
+
+@contextlib.contextmanager
+def _fetching(refs: list[Any]) -> Iterator[Iterator[Any]]:
+    """The refs to fetch, with a progress bar when it takes longer than a second."""
+    if not refs:
+        yield iter(())
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(refs, desc="Fetching", unit="value", delay=1, leave=False) as bar:
+        yield iter(bar)
+
+
+def _bytes(size: int | None) -> str:
+    if size is None:
+        return "-"
+    from .exchange import human_bytes
+
+    return human_bytes(size)
+
+
+def _shape(shape: Any) -> str:
+    return "-" if not shape else "x".join(map(str, shape)) if isinstance(shape, (list, tuple)) else str(shape)
