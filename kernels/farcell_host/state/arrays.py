@@ -1,0 +1,129 @@
+"""numpy arrays: raw memory out of the pickle, restored writable, views kept views.
+
+An array that owns its memory travels as (dtype, shape, order, memory). A view travels as (base, offset, shape, strides, dtype), so base and
+view share memory at the peer too. numpy is only looked at when the program has imported it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import sys
+from typing import Any
+
+from .payload import LARGE_BYTES
+
+
+def numpy() -> Any:
+    """numpy, when this process has it already."""
+    return sys.modules.get("numpy")
+
+
+def is_array(obj: object) -> bool:
+    np = numpy()
+    return np is not None and type(obj) is getattr(np, "ndarray", None)
+
+
+def owner(array: Any) -> Any:
+    """The array whose memory `array` uses, when that is a plain array; else `array` itself."""
+    base, last = array.base, array
+    while type(base) is type(array):
+        base, last = base.base, base
+    return last
+
+
+def order_of(array: Any) -> str:
+    """"C", "F", or "" when the memory has gaps."""
+    flags = array.flags
+    return "C" if flags.c_contiguous else "F" if flags.f_contiguous else ""
+
+
+def raw(array: Any) -> memoryview:
+    """The memory of a contiguous array as bytes, without a copy."""
+    np = numpy()
+    if array.nbytes == 0:
+        return memoryview(b"")
+    flat = array if array.flags.c_contiguous else array.T
+    return memoryview(flat.reshape(-1).view(np.uint8))
+
+
+def layout(array: Any) -> tuple[Any, ...]:
+    """What must be the same for a merge into this array's memory."""
+    return dtype_code(array.dtype), array.shape, order_of(array)
+
+
+def dtype_code(dtype: Any) -> Any:
+    """A dtype as its short name, where that says all."""
+    simple = dtype.fields is None and dtype.subdtype is None and dtype.metadata is None and dtype.isbuiltin == 1
+    return dtype.str if simple or dtype.kind in "SUmM" and dtype.metadata is None else dtype
+
+
+def reduce_array(array: Any, note: Any) -> Any:
+    """How a plain ndarray goes into a pickle; `note(array, pickle_buffer)` hears of memory that stays outside of it."""
+    if array.dtype.hasobject:
+        return _reduce_objects(array)
+    base = owner(array)
+    if base is not array and not base.dtype.hasobject and order_of(base):
+        offset = address(array) - address(base)
+        dtype = dtype_code(array.dtype)
+        return make_view, (base, offset, array.shape, array.strides, dtype, array.flags.writeable)
+    order = order_of(array)
+    if not order:
+        array, order = array.copy("C"), "C"
+    memory: Any = raw(array)
+    if array.nbytes >= LARGE_BYTES:
+        memory = pickle.PickleBuffer(memory)
+        note(array, memory)
+    else:
+        memory = bytes(memory)
+    return make_array, (dtype_code(array.dtype), array.shape, order, memory, array.flags.writeable)
+
+
+def address(array: Any) -> int:
+    where: int = array.__array_interface__["data"][0]
+    return where
+
+
+def make_array(dtype: Any, shape: tuple[int, ...], order: str, memory: Any, writeable: bool) -> Any:
+    np = importlib.import_module("numpy")
+    view = memoryview(memory)
+    if view.nbytes >= LARGE_BYTES and not view.readonly:
+        array = np.ndarray(shape, dtype, buffer=view, order=order)
+    else:
+        array = np.empty(shape, dtype, order)
+        if view.nbytes:
+            raw(array)[:] = view.cast("B")
+    if not writeable:
+        array.flags.writeable = False
+    return array
+
+
+def make_view(base: Any, offset: int, shape: Any, strides: Any, dtype: Any, writeable: bool) -> Any:
+    np = importlib.import_module("numpy")
+    flat = base if base.flags.c_contiguous else base.T
+    memory = flat.reshape(-1).view(np.uint8) if base.nbytes else base
+    view = np.ndarray(shape, dtype, buffer=memory, offset=offset, strides=strides)
+    if view.flags.writeable and not writeable:
+        view.flags.writeable = False
+    return view
+
+
+def _reduce_objects(array: Any) -> Any:
+    if array.dtype.fields is not None:
+        return NotImplemented
+    state = objects_of(array)
+    return make_objects, (array.shape, order_of(array) or "C"), state, None, None, set_objects
+
+
+def objects_of(array: Any) -> list[Any]:
+    return list(array.flat)
+
+
+def make_objects(shape: tuple[int, ...], order: str) -> Any:
+    return importlib.import_module("numpy").empty(shape, object, order)
+
+
+def set_objects(array: Any, objects: list[Any]) -> None:
+    # Item by item: numpy would look into sequences when given them together.
+    for index, value in zip(numpy().ndindex(array.shape), objects):
+        array[index] = value

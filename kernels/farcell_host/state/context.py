@@ -1,0 +1,41 @@
+"""Which Replica the functions named in pickles work for: set around every dump and load, one per thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+
+class Environment(Protocol):
+    """What reducers and rebuilders need of a Replica."""
+
+    namespace: dict[str, Any]
+
+    def resolve(self, number: int) -> Any: ...
+
+    def number_of(self, obj: object) -> int | None: ...
+
+    def private_globals(self, of: dict[str, Any]) -> dict[str, Any]: ...
+
+
+_local = threading.local()
+
+
+def current() -> Environment:
+    """The Replica at work in this thread."""
+    environment: Environment | None = getattr(_local, "environment", None)
+    if environment is None:
+        raise RuntimeError("farcell state can be unpickled by a Replica only")
+    return environment
+
+
+@contextmanager
+def working(environment: Environment) -> Iterator[None]:
+    before = getattr(_local, "environment", None)
+    _local.environment = environment
+    try:
+        yield
+    finally:
+        _local.environment = before

@@ -1,0 +1,76 @@
+"""From a payload to a Delta, without touching an object that is here already."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import pickle
+from array import array
+from typing import Any
+
+from .delta import Delta
+from .objects import Table
+from .payload import Payload
+from .refs import RefInfo
+from .sources import BOOK
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, data: Any, buffers: list[Any], table: Table) -> None:
+        super().__init__(io.BytesIO(data), buffers=buffers)
+        self._objects = table.objects
+
+    def persistent_load(self, number: int) -> Any:
+        try:
+            return self._objects[number]
+        except KeyError:
+            raise LookupError(f"object {number} is not known here") from None
+
+
+def decode(payload: Payload, table: Table) -> Delta:
+    """Raises whatever unpickling raises: the caller says which names it concerns."""
+    header = payload.header
+    for text in header.get("sources", {}).values():
+        BOOK.receive(text["filename"], text["text"])
+    delta = Delta(
+        bind=dict(header.get("bind", {})),
+        deleted=list(header.get("deleted", ())),
+        dropped=list(header.get("dropped", ())),
+        forget=list(header.get("forget", ())),
+        refs={name: RefInfo(**info) for name, info in header.get("refs", {}).items()},
+    )
+    for name, module in header.get("modules", {}).items():
+        delta.values[name] = importlib.import_module(module)
+    for stream in header.get("streams", ()):
+        _decode_stream(payload, stream, table, delta)
+    return delta
+
+
+def _decode_stream(payload: Payload, stream: dict[str, Any], table: Table, delta: Delta) -> None:
+    buffers = [_writable(payload.find(place)) for place in stream["buffers"]]
+    unpickler = _Unpickler(payload.find(stream["data"]), buffers, table)
+    for name in stream["names"]:
+        delta.values[name] = unpickler.load()
+    for _ in range(stream["states"]):
+        number, kind, content = unpickler.load()
+        delta.states.append((unpickler.persistent_load(number), kind, content))
+    if stream["objects"]:
+        memo: dict[int, Any] = unpickler.memo.copy()  # type: ignore[attr-defined]
+        delta.objects.extend((number, memo[index]) for index, number in read_numbers(payload.find(stream["objects"])))
+
+
+def _writable(buffer: Any) -> memoryview:
+    """Bulk comes writable from the transport; what came inside a message is small enough to copy."""
+    view = memoryview(buffer)
+    return memoryview(bytearray(view)) if view.readonly else view
+
+
+def write_numbers(pairs: list[tuple[int, int]]) -> bytes:
+    """(memo index, number) pairs, little-endian on every machine farcell runs on."""
+    return array("q", [value for pair in pairs for value in pair]).tobytes()
+
+
+def read_numbers(data: Any) -> list[tuple[int, int]]:
+    values = array("q")
+    values.frombytes(bytes(data))
+    return list(zip(values[::2], values[1::2]))

@@ -1,0 +1,216 @@
+"""Pass 1 of a name, and pass 2 of a component that the peer knows in part.
+
+Pass 2 writes, with one memo, the values of the changed names and then the states of every known object met: a known
+object goes as its number (persistent id), so that at the peer everything is decoded straight onto the objects it has.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import Any
+
+from .arrays import address, dtype_code, is_array, layout, order_of, owner, raw
+from .hashing import changed_spans, digest, piece_digests
+from .kinds import content, kind_of
+from .objects import Table, relevant
+from .payload import LARGE_BYTES
+from .pickler import StatePickler
+
+Pieces = tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Print:
+    """A fingerprint: equal means unchanged."""
+
+    digest: bytes
+    ids: tuple[int, ...]
+    buffers: tuple[Pieces, ...]
+
+
+@dataclass
+class Part:
+    """A name's value as pass 1 found it."""
+
+    name: str
+    value: Any
+    reason: str
+    print: Print
+    data: bytes = b""
+    buffers: list[pickle.PickleBuffer] = field(default_factory=list)
+    objects: list[tuple[int, Any]] = field(default_factory=list)
+    arrays: dict[int, Pieces] = field(default_factory=dict)
+    codes: list[CodeType] = field(default_factory=list)
+    sources: set[str] = field(default_factory=set)
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.data) + sum(buffer.raw().nbytes for buffer in self.buffers)
+
+
+def dump_name(name: str, value: Any, reason: str, kept: dict[int, int]) -> Part:
+    """Pass 1."""
+    file = io.BytesIO()
+    pickler = StatePickler(file, kept)
+    try:
+        pickler.dump(value)
+        objects = relevant(pickler.memo.copy(), pickler.by_value)
+    finally:
+        pickler.clear_memo()
+    data = file.getvalue()
+    pieces = [piece_digests(buffer.raw()) for buffer in pickler.buffers]
+    arrays = {
+        id(pickler.array_of_buffer[id(buffer)]): each
+        for buffer, each in zip(pickler.buffers, pieces)
+        if id(buffer) in pickler.array_of_buffer
+    }
+    ids = tuple(id(obj) for _, obj in objects)
+    return Part(
+        name, value, reason, Print(digest(data), ids, tuple(pieces)), data, pickler.buffers, objects, arrays,
+        pickler.codes, pickler.sources(),
+    )  # fmt: skip
+
+
+@dataclass
+class Memory:
+    """What is remembered of known objects that do not simply go whole: arrays and opaque ones."""
+
+    pieces: dict[int, Pieces] = field(default_factory=dict)
+    layouts: dict[int, Any] = field(default_factory=dict)
+    digests: dict[int, bytes] = field(default_factory=dict)
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            for each in (self.pieces, self.layouts, self.digests):
+                each.pop(number, None)  # type: ignore[attr-defined]
+
+
+def array_layout(array: Any) -> Any:
+    """What of an array a merge cannot change."""
+    base = owner(array)
+    if base is array or base.dtype.hasobject or not order_of(base):
+        return layout(array)
+    return id(base), address(array) - address(base), array.shape, array.strides, dtype_code(array.dtype)
+
+
+class NumberingPickler(StatePickler):
+    """Pass 2: known objects go as numbers, and wait for their states to be written."""
+
+    def __init__(self, file: io.BytesIO, table: Table, memory: Memory, arrays: dict[int, Pieces], inline: set[int]) -> None:
+        super().__init__(file, table.kept)
+        self._table, self._memory, self._arrays, self._inline = table, memory, arrays, inline
+        self._checked: dict[int, bool] = {}
+        self.waiting: list[tuple[int, str, Any]] = []
+
+    def persistent_id(self, obj: Any) -> int | None:
+        number = self._table.numbers.get(id(obj))
+        if number is None or id(obj) in self._inline:
+            return None
+        return number if self._goes_by_number(number, obj) else None
+
+    def _goes_by_number(self, number: int, obj: Any) -> bool:
+        known = self._checked.get(number)
+        if known is None:
+            self._checked[number] = True  # a cycle back to here counts as unchanged
+            known = self._checked[number] = id(obj) in self._table.kept or self._check(number, obj)
+        return known
+
+    def _check(self, number: int, obj: Any) -> bool:
+        kind = kind_of(obj)
+        if is_array(obj) and self._memory.layouts.get(number) != array_layout(obj):
+            return False
+        if kind is None:
+            return self._is_unchanged(number, obj)
+        if kind == "array" and owner(obj) is not obj:
+            return self.persistent_id(owner(obj)) is not None
+        self.waiting.append((number, kind, obj))
+        return True
+
+    def _is_unchanged(self, number: int, obj: Any) -> bool:
+        shallow = ShallowPickler(self._table, obj, self._goes_by_number)
+        return shallow.digest() == self._memory.digests.get(number) and shallow.children_unchanged
+
+    def state(self, number: int, kind: str, obj: Any) -> tuple[int, str, Any]:
+        if kind != "array":
+            return number, kind, content(kind, obj)
+        return number, kind, (obj.flags.writeable, list(self._changed_pieces(number, obj)))
+
+    def _changed_pieces(self, number: int, array: Any) -> Iterable[tuple[int, Any]]:
+        memory = raw(array)
+        if memory.nbytes < LARGE_BYTES:
+            yield 0, bytes(memory)
+            return
+        now = self._arrays.get(id(array)) or piece_digests(memory)
+        self._arrays[id(array)] = now
+        before = self._memory.pieces.get(number, ())
+        spans = changed_spans(before, now, memory.nbytes) if len(before) == len(now) else [(0, memory.nbytes)]
+        for start, stop in spans:
+            yield start, pickle.PickleBuffer(memory[start:stop])
+
+
+class ShallowPickler(StatePickler):
+    """The digest of one opaque object, its known children as numbers."""
+
+    def __init__(self, table: Table, root: Any, goes_by_number: Any = None) -> None:
+        self._file = io.BytesIO()
+        super().__init__(self._file, table.kept)
+        self._table, self._root, self._goes_by_number = table, root, goes_by_number
+        self.children_unchanged = True
+
+    def persistent_id(self, obj: Any) -> int | None:
+        if obj is self._root:
+            return None
+        number = self._table.numbers.get(id(obj))
+        if number is not None and self._goes_by_number is not None and not self._goes_by_number(number, obj):
+            self.children_unchanged = False
+        return number
+
+    def digest(self) -> bytes:
+        try:
+            self.dump(self._root)
+        finally:
+            self.clear_memo()
+        pieces = [each for buffer in self.buffers for each in piece_digests(buffer.raw())]
+        return digest(self._file.getvalue() + b"".join(pieces))
+
+
+@dataclass
+class Stream:
+    """One component, ready to be sent."""
+
+    names: list[str]
+    data: bytes
+    buffers: list[pickle.PickleBuffer]
+    states: int
+    objects: list[tuple[int, Any]]
+    """(memo index, object) of objects that are new to the peer."""
+    sources: set[str]
+
+
+def dump_component(parts: list[Part], table: Table, memory: Memory, inline: set[int]) -> Stream:
+    """The cheapest stream for these names: pass 1's own bytes where nothing in them is known to the peer."""
+    if len(parts) == 1 and table.numbers.keys().isdisjoint(parts[0].print.ids):
+        part = parts[0]
+        return Stream([part.name], part.data, part.buffers, 0, part.objects, part.sources)
+    file = io.BytesIO()
+    arrays: dict[int, Pieces] = {}
+    for part in parts:
+        arrays.update(part.arrays)
+    pickler = NumberingPickler(file, table, memory, arrays, inline)
+    try:
+        for part in parts:
+            pickler.dump(part.value)
+        done = 0
+        while done < len(pickler.waiting):
+            pickler.dump(pickler.state(*pickler.waiting[done]))
+            done += 1
+        reached = {key for part in parts for key in part.print.ids}
+        objects = [each for each in relevant(pickler.memo.copy(), pickler.by_value) if id(each[1]) in reached]
+    finally:
+        pickler.clear_memo()
+    sources = pickler.sources()
+    return Stream([part.name for part in parts], file.getvalue(), pickler.buffers, done, objects, sources)

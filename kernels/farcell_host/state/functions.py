@@ -1,0 +1,144 @@
+"""Notebook-defined functions, closure cells and lru_cache wrappers: how they go into a pickle and come out.
+
+Code goes by source (`sources`), defaults and attributes as values, closure cells as objects of their own, so that two functions that
+share a cell go on sharing it. Globals are the peer's own namespace: `global counter` and redefined helpers behave as they
+would have here.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from types import CellType, CodeType, FunctionType
+from typing import Any
+
+from farcell_host._vendor.cloudpickle import cloudpickle
+
+from . import context
+
+
+class Globals:
+    """Stands for the peer's namespace."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return namespace, ()
+
+
+GLOBALS = Globals()
+
+
+def namespace() -> dict[str, Any]:
+    return context.current().namespace
+
+
+def module_globals(name: str) -> dict[str, Any]:
+    return vars(importlib.import_module(name))
+
+
+class ModuleGlobals:
+    """Stands for the globals of an importable module."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return module_globals, (self.name,)
+
+
+def is_by_value(obj: Any) -> bool:
+    """A function or class that the peer cannot import: notebook-defined, or local to a library's function."""
+    module = getattr(obj, "__module__", None)
+    return module == "__main__" or not cloudpickle._should_pickle_by_reference(obj)
+
+
+def reduce_function(function: FunctionType) -> tuple[Any, ...]:
+    code = function.__code__
+    args = (code, _globals_of(function), function.__name__, code.co_freevars, function.__closure__)
+    return make_function, args, function_state(function), None, None, set_function_state
+
+
+def _globals_of(function: FunctionType) -> Any:
+    environment = context.current()
+    own = function.__globals__
+    if own is environment.namespace:
+        return GLOBALS
+    module = own.get("__name__", "")
+    if module != "__main__" and getattr(sys.modules.get(module), "__dict__", None) is own:
+        return ModuleGlobals(module)
+    private = environment.private_globals(own)
+    names = cloudpickle._extract_code_globals(function.__code__)
+    private.update({name: own[name] for name in ("__name__", *names) if name in own})
+    return private
+
+
+def make_function(
+    code: CodeType, globals_: dict[str, Any], name: str, freevars: tuple[str, ...], cells: tuple[CellType, ...] | None
+) -> FunctionType:
+    if globals_ is not context.current().namespace:
+        globals_.setdefault("__builtins__", __builtins__)
+    by_name = dict(zip(freevars, cells or ()))
+    if set(by_name) != set(code.co_freevars):
+        raise LookupError(f"free variables of {name!r} differ: {freevars} there, {code.co_freevars} here")
+    return FunctionType(code, globals_, name, None, tuple(by_name[each] for each in code.co_freevars))
+
+
+_PARTS = ("__qualname__", "__module__", "__doc__", "__defaults__", "__kwdefaults__")
+
+
+def function_state(function: FunctionType) -> dict[str, Any]:
+    """What of a function its code does not say."""
+    state = {part: getattr(function, part) for part in _PARTS}
+    state["__annotations__"] = function.__annotations__ or None
+    state["__dict__"] = dict(function.__dict__) if function.__dict__ else None
+    return state
+
+
+def set_function_state(function: FunctionType, state: dict[str, Any]) -> None:
+    """Called by unpickling, and by a merge for a function that is here already."""
+    for part in _PARTS:
+        setattr(function, part, state[part])
+    function.__annotations__ = state["__annotations__"] or {}
+    function.__dict__.clear()
+    function.__dict__.update(state["__dict__"] or {})
+
+
+def reduce_cell(cell: CellType) -> tuple[Any, ...]:
+    content = cell_content(cell)
+    if not content:
+        return CellType, ()
+    return CellType, (), content, None, None, set_cell
+
+
+def cell_content(cell: CellType) -> tuple[Any, ...]:
+    """(value,), or () for an empty cell."""
+    try:
+        return (cell.cell_contents,)
+    except ValueError:
+        return ()
+
+
+def set_cell(cell: CellType, content: tuple[Any, ...]) -> None:
+    if content:
+        cell.cell_contents = content[0]
+    else:
+        del cell.cell_contents
+
+
+_LRU_OWN = ("__wrapped__", "cache_parameters")
+
+
+def reduce_lru(wrapper: Any) -> Any:
+    """An lru_cache function: what it has cached stays behind."""
+    if not is_by_value(wrapper):
+        return NotImplemented
+    attributes = {name: value for name, value in vars(wrapper).items() if name not in _LRU_OWN}
+    return make_lru, (wrapper.__wrapped__, wrapper.cache_parameters()), attributes, None, None, set_lru_state
+
+
+def make_lru(function: Any, parameters: dict[str, Any]) -> Any:
+    return functools.lru_cache(**parameters)(function)
+
+
+def set_lru_state(wrapper: Any, attributes: dict[str, Any]) -> None:
+    vars(wrapper).update(attributes)

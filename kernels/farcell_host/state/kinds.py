@@ -1,0 +1,296 @@
+"""How each kind of known object is described to the peer, and merged there into the object it already has.
+
+`content(obj)` is on the sender's side: a plain value to pickle. `merge(obj, content)` is on the receiver's: it changes the object in place,
+bypassing the notebook's own `__setattr__` and `__setitem__`, and returns how to undo that. An object of no kind here is opaque:
+when it changed, the peer gets a new one.
+"""
+
+from __future__ import annotations
+
+import collections
+import copyreg
+import functools
+from collections.abc import Callable
+from types import CellType, FunctionType
+from typing import Any
+
+from .arrays import is_array, objects_of, raw, set_objects
+from .classes import class_state
+from .functions import cell_content, function_state, set_cell, set_function_state
+
+Undo = Callable[[], None]
+
+
+def kind_of(obj: Any) -> str | None:
+    """The name of the merge for this object; None for an opaque one."""
+    if is_array(obj):
+        return "objects" if obj.dtype == object else None if obj.dtype.hasobject else "array"
+    if isinstance(obj, type):
+        return "class"
+    return _kind_of_type(type(obj))
+
+
+@functools.lru_cache(4096)
+def _kind_of_type(kind: type) -> str | None:
+    exact: dict[type, str] = {
+        bytearray: "bytearray", CellType: "cell", FunctionType: "function", collections.deque: "deque",
+        collections.Counter: "dict", collections.defaultdict: "dict", collections.OrderedDict: "dict",
+        list: "list", dict: "dict", set: "set",
+    }  # fmt: skip
+    if kind in exact:
+        return exact[kind]
+    if not _reduces_by_default(kind):
+        return None
+    if hasattr(kind, "__setstate__"):
+        return "stateful"
+    for base in (list, dict):
+        if issubclass(kind, base):
+            return exact[base]
+    return "object"
+
+
+def _reduces_by_default(kind: type) -> bool:
+    if kind in copyreg.dispatch_table or hasattr(kind, "__getnewargs__") or hasattr(kind, "__getnewargs_ex__"):
+        return False
+    if kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__:
+        return False
+    return kind.__flags__ & _HEAP_TYPE != 0 and not issubclass(kind, (int, str, float, complex, bytes, tuple, frozenset))
+
+
+_HEAP_TYPE = 1 << 9
+
+
+def content(kind: str, obj: Any) -> Any:
+    """What the peer needs to make its own object equal to this one."""
+    if kind == "list":
+        return list(list.__iter__(obj)), _attributes(obj)
+    if kind == "dict":
+        return dict(dict.items(obj)), _attributes(obj), getattr(obj, "default_factory", None)
+    if kind in ("set", "deque"):
+        return list(obj)
+    if kind == "bytearray":
+        return bytes(obj)
+    if kind == "cell":
+        return cell_content(obj)
+    if kind == "function":
+        return function_state(obj)
+    if kind == "class":
+        return {name: value for name, value in class_state(obj).items() if not name.startswith("<")}
+    if kind == "objects":
+        return obj.shape, objects_of(obj)
+    state = obj.__reduce_ex__(4)[2]
+    if kind == "stateful":
+        return dict(state) if state is getattr(obj, "__dict__", None) else state
+    attributes, slots = state if isinstance(state, tuple) else (state, None)
+    return type(obj), dict(attributes or {}), slots or {}, not _has_getstate(type(obj))
+
+
+def _has_getstate(kind: type) -> bool:
+    return getattr(kind, "__getstate__", None) is not getattr(object, "__getstate__", None)
+
+
+def _attributes(obj: Any) -> dict[str, Any] | None:
+    return dict(vars(obj)) if type(obj).__dictoffset__ and vars(obj) else None
+
+
+def merge(kind: str, obj: Any, new: Any) -> Undo:
+    """Give `obj` the content `new`; the answer takes it back."""
+    return _MERGES[kind](obj, new)
+
+
+def _merge_list(obj: Any, new: Any) -> Undo:
+    old, undo_attributes = list(list.__iter__(obj)), _set_attributes(obj, new[1])
+    list.__setitem__(obj, slice(None), new[0])
+
+    def undo() -> None:
+        list.__setitem__(obj, slice(None), old)
+        undo_attributes()
+
+    return undo
+
+
+def _fill_dict(obj: Any, items: dict[Any, Any]) -> None:
+    if isinstance(obj, collections.OrderedDict):  # dict.update would pass its links by
+        collections.OrderedDict.clear(obj)
+        for key, value in items.items():
+            collections.OrderedDict.__setitem__(obj, key, value)
+    else:
+        dict.clear(obj)
+        dict.update(obj, items)
+
+
+def _merge_dict(obj: Any, new: Any) -> Undo:
+    items, attributes, factory = new
+    old, old_factory = dict(dict.items(obj)), getattr(obj, "default_factory", None)
+    undo_attributes = _set_attributes(obj, attributes)
+    _fill_dict(obj, items)
+    if isinstance(obj, collections.defaultdict):
+        obj.default_factory = factory
+
+    def undo() -> None:
+        _fill_dict(obj, old)
+        undo_attributes()
+        if isinstance(obj, collections.defaultdict):
+            obj.default_factory = old_factory
+
+    return undo
+
+
+def _set_attributes(obj: Any, attributes: dict[str, Any] | None) -> Undo:
+    if not type(obj).__dictoffset__:
+        return lambda: None
+    own: dict[str, Any] = object.__getattribute__(obj, "__dict__")
+    old = dict(own)
+
+    def put(values: dict[str, Any]) -> None:
+        own.clear()
+        own.update(values)
+
+    put(attributes or {})
+    return lambda: put(old)
+
+
+def _merge_refill(obj: Any, new: Any) -> Undo:
+    old, grow = list(obj), obj.update if isinstance(obj, set) else obj.extend
+
+    def fill(items: list[Any]) -> None:
+        obj.clear()
+        grow(items)
+
+    fill(new)
+    return lambda: fill(old)
+
+
+def _merge_bytearray(obj: bytearray, new: bytes) -> Undo:
+    old = bytes(obj)
+    obj[:] = new
+
+    def undo() -> None:
+        obj[:] = old
+
+    return undo
+
+
+def _merge_cell(obj: CellType, new: Any) -> Undo:
+    old = cell_content(obj)
+    set_cell(obj, new)
+    return lambda: set_cell(obj, old)
+
+
+def _merge_function(obj: FunctionType, new: Any) -> Undo:
+    old = function_state(obj)
+    set_function_state(obj, new)
+    return lambda: set_function_state(obj, old)
+
+
+def _merge_class(obj: type, new: dict[str, Any]) -> Undo:
+    now = content("class", obj)
+    changed = {name: value for name, value in new.items() if name not in now or now[name] is not value}
+    gone = [name for name in now if name not in new]
+
+    def put(values: dict[str, Any], without: Any) -> None:
+        for name, value in values.items():
+            type.__setattr__(obj, name, value)
+        for name in without:
+            if name in obj.__dict__:
+                type.__delattr__(obj, name)
+
+    put(changed, gone)
+    before = {name: now[name] for name in (*changed, *gone) if name in now}
+    return lambda: put(before, [name for name in changed if name not in now])
+
+
+def _merge_object(obj: Any, new: Any) -> Undo:
+    cls, attributes, slots, replaces = new
+    before = type(obj)
+    undo_slots = _set_slots(obj, slots, replaces)
+    own = object.__getattribute__(obj, "__dict__") if type(obj).__dictoffset__ else {}
+    undo_attributes = _set_attributes(obj, attributes if replaces else {**own, **attributes})
+    if cls is not before:
+        object.__setattr__(obj, "__class__", cls)
+
+    def undo() -> None:
+        if cls is not before:
+            object.__setattr__(obj, "__class__", before)
+        undo_attributes()
+        undo_slots()
+
+    return undo
+
+
+def slot_values(obj: Any) -> dict[str, Any]:
+    names = copyreg._slotnames(type(obj))  # type: ignore[attr-defined]
+    return {name: getattr(obj, name) for name in names if hasattr(obj, name)}
+
+
+def _set_slots(obj: Any, slots: dict[str, Any], replaces: bool) -> Undo:
+    old = slot_values(obj)
+
+    def put(values: dict[str, Any], without: Any) -> None:
+        for name in without:
+            object.__delattr__(obj, name)
+        for name, value in values.items():
+            object.__setattr__(obj, name, value)
+
+    put(slots, [name for name in old if name not in slots] if replaces else ())
+    return lambda: put(old, [name for name in slots if name not in old])
+
+
+def _merge_stateful(obj: Any, state: Any) -> Undo:
+    attributes = object.__getattribute__(obj, "__dict__") if type(obj).__dictoffset__ else {}
+    old, old_slots = dict(attributes), slot_values(obj)
+
+    def undo() -> None:
+        _set_attributes(obj, old)
+        _set_slots(obj, old_slots, True)
+
+    try:
+        obj.__setstate__(state)
+    except BaseException:
+        undo()
+        raise
+    return undo
+
+
+def _merge_array(array: Any, new: Any) -> Undo:
+    writeable, pieces = new
+    was = array.flags.writeable
+    array.flags.writeable = True
+    memory = raw(array)
+    old = [(offset, bytes(memory[offset : offset + _size(piece)])) for offset, piece in pieces]
+
+    def put(parts: Any, flag: bool) -> None:
+        array.flags.writeable = True
+        into = raw(array)
+        for offset, piece in parts:
+            into[offset : offset + _size(piece)] = memoryview(piece).cast("B")
+        array.flags.writeable = flag
+
+    put(pieces, writeable)
+    return lambda: put(old, was)
+
+
+def _size(piece: Any) -> int:
+    return memoryview(piece).nbytes
+
+
+def _merge_objects(array: Any, new: Any) -> Undo:
+    old = objects_of(array)
+    set_objects(array, new[1])
+    return lambda: set_objects(array, old)
+
+
+_MERGES: dict[str, Callable[[Any, Any], Undo]] = {
+    "list": _merge_list,
+    "dict": _merge_dict,
+    "set": _merge_refill,
+    "deque": _merge_refill,
+    "bytearray": _merge_bytearray,
+    "cell": _merge_cell,
+    "function": _merge_function,
+    "class": _merge_class,
+    "object": _merge_object,
+    "stateful": _merge_stateful,
+    "array": _merge_array,
+    "objects": _merge_objects,
+}

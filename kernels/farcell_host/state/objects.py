@@ -1,0 +1,161 @@
+"""Objects whose identity matters, and their numbers.
+
+A number means the same object on both sides. Local numbers are positive, remote ones negative, so that both sides may number without asking.
+The table holds its objects, so an id in it never means another object.
+
+Out of a pickler's memo, identity matters for what can change or be compared with `is`: containers, instances, arrays, cells, notebook functions
+and classes. Temporaries that some `__reduce__` made for the dump have no other holder than the memo and each other, which their reference counts tell.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import fractions
+import functools
+import gc
+import io
+import pathlib
+import pickle
+import re
+import sys
+import types
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from .arrays import numpy
+from .functions import Globals, ModuleGlobals
+from .refs import RefBase
+
+_VALUES = (
+    str, bytes, frozenset, int, float, complex, range, slice, types.CodeType, types.ModuleType, types.MethodType,
+    types.BuiltinFunctionType, types.MappingProxyType, property, classmethod, staticmethod, enum.Enum, datetime.date,
+    datetime.time, datetime.timedelta, datetime.tzinfo, decimal.Decimal, fractions.Fraction, pathlib.PurePath, re.Pattern, uuid.UUID,
+    Globals, ModuleGlobals, RefBase, pickle.PickleBuffer, type(None), types.GenericAlias,
+)  # fmt: skip
+_NO, _YES, _BY_VALUE, _TUPLE = range(4)
+
+
+@functools.lru_cache(4096)
+def _relevance(kind: type) -> int:
+    if kind is tuple:
+        return _TUPLE
+    if issubclass(kind, (type, types.FunctionType)):
+        return _BY_VALUE
+    np = numpy()
+    if np is not None and issubclass(kind, (np.generic, np.dtype)):
+        return _NO
+    return _NO if issubclass(kind, _VALUES) or kind.__module__ == "typing" else _YES
+
+
+def _count(obj: object) -> int:
+    return sys.getrefcount(obj)
+
+
+def _counts(entries: dict[int, tuple[int, Any]]) -> dict[int, int]:
+    return {key: _count(entry[1]) for key, entry in entries.items()}
+
+
+class _Probe:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Probe, (), [[]]
+
+
+def _baseline() -> int:
+    """The reference count of an object held by a memo alone, measured since it depends on the interpreter."""
+    pickler = pickle.Pickler(io.BytesIO(), 5)
+    pickler.dump(_Probe())
+    entries = pickler.memo.copy()  # type: ignore[union-attr]
+    counts = _counts(entries)
+    return min(counts[key] for key, (_, obj) in entries.items() if type(obj) is list)
+
+
+_HELD_BY_MEMO = _baseline()
+
+
+def relevant(entries: dict[int, tuple[int, Any]], by_value: set[int]) -> list[tuple[int, Any]]:
+    """(memo index, object) of the objects in a memo's copy whose identity matters, in order of the index."""
+    counts = _counts(entries)
+    dropped = _temporaries(entries, counts)
+    found = []
+    for key, (index, obj) in entries.items():
+        relevance = _relevance(type(obj))
+        if key in dropped or relevance in (_NO, _TUPLE) or (relevance == _BY_VALUE and key not in by_value):
+            continue
+        found.append((index, obj))
+        attributes = _own_dict(obj)
+        if attributes is not None:
+            dropped.add(id(attributes))
+    found.sort(key=lambda each: each[0])
+    return [each for each in found if id(each[1]) not in dropped]
+
+
+def _temporaries(entries: dict[int, tuple[int, Any]], counts: dict[int, int]) -> set[int]:
+    waiting = [key for key, count in counts.items() if count <= _HELD_BY_MEMO]
+    found = set(waiting)
+    while waiting:
+        for referent in gc.get_referents(entries[waiting.pop()][1]):
+            key = id(referent)
+            if key in counts and key not in found:
+                counts[key] -= 1
+                if counts[key] <= _HELD_BY_MEMO:
+                    found.add(key)
+                    waiting.append(key)
+    return found
+
+
+_WITHOUT_DICT = (list, dict, set, bytearray)
+
+
+def _own_dict(obj: Any) -> dict[str, Any] | None:
+    """The `__dict__` of an instance: a part of it, not an object of its own."""
+    kind = type(obj)
+    if kind in _WITHOUT_DICT or isinstance(obj, type) or not kind.__dictoffset__:
+        return None
+    try:
+        attributes = object.__getattribute__(obj, "__dict__")
+    except AttributeError:
+        return None
+    return attributes if isinstance(attributes, dict) else None
+
+
+class Table:
+    """Number <-> object."""
+
+    def __init__(self, sign: int) -> None:
+        self._sign = sign
+        self._last = 0
+        self.objects: dict[int, Any] = {}
+        self.numbers: dict[int, int] = {}
+        self.kept: dict[int, int] = {}
+        """id -> number of objects that the peer knows as refs only."""
+        self._holders: Counter[int] = Counter()
+
+    def new_number(self) -> int:
+        self._last += 1
+        return self._sign * self._last
+
+    def add(self, number: int, obj: Any) -> None:
+        """Number an object; a number it had before stays valid for reading only."""
+        self.objects[number] = obj
+        self.numbers[id(obj)] = number
+
+    def remove(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            obj = self.objects.pop(number, None)
+            self._holders.pop(number, None)
+            if self.numbers.get(id(obj)) == number:
+                del self.numbers[id(obj)]
+                self.kept.pop(id(obj), None)
+
+    def hold(self, numbers: Iterable[int]) -> None:
+        """A name reaches these."""
+        self._holders.update(numbers)
+
+    def release(self, numbers: Iterable[int]) -> list[int]:
+        """Undo a `hold`; the answer are numbers that nothing holds any more."""
+        self._holders.subtract(numbers)
+        return [number for number in numbers if number in self.objects and self._holders[number] <= 0]

@@ -1,0 +1,106 @@
+"""Pass 1: one C-speed dump of a value, and which objects it met.
+
+`reducer_override` is asked only for what is not an exact builtin container, so lists and dicts go at the C Pickler's speed. Its memo tells
+afterwards, without a callback per object, which objects the dump met; the receiver's Unpickler has the same memo by index.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import pickle
+from collections.abc import Callable, Mapping
+from types import CellType, CodeType, FunctionType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from farcell_host._vendor.cloudpickle import cloudpickle
+
+from .arrays import is_array, reduce_array
+from .classes import reduce_class
+from .functions import is_by_value, reduce_cell, reduce_function, reduce_lru
+from .payload import LARGE_BYTES
+from .refs import RefBase, resolve
+from .refusals import Refused, refusal
+from .sources import BOOK, reduce_code
+
+Reducer = Callable[[Any], Any]
+
+
+def _refuse(obj: Any) -> Any:
+    raise Refused(obj, *(refusal(type(obj)) or ("", "")))
+
+
+def _reduce_ref(ref: Any) -> Any:
+    return resolve, (ref.__farcell_number__,)
+
+
+def _plain(obj: Any) -> Any:
+    return NotImplemented
+
+
+_RULES: WeakKeyDictionary[type, Reducer] = WeakKeyDictionary()
+
+
+def _rule(kind: type) -> Reducer:
+    if issubclass(kind, RefBase) or hasattr(kind, "__farcell_number__"):
+        rule: Reducer = _reduce_ref
+    elif refusal(kind):
+        rule = _refuse
+    elif kind is functools._lru_cache_wrapper:
+        rule = reduce_lru
+    elif kind is CellType:
+        rule = reduce_cell
+    else:
+        rule = _plain
+    _RULES[kind] = rule
+    return rule
+
+
+class StatePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unused-ignore]
+    """A Pickler that notes what a later dump, a plan and the peer's merge need to know."""
+
+    def __init__(self, file: io.BytesIO, kept: Mapping[int, int]) -> None:
+        self.buffers: list[pickle.PickleBuffer] = []
+        self.array_of_buffer: dict[int, Any] = {}
+        self.codes: list[CodeType] = []
+        self.by_value: set[int] = set()
+        self._kept = kept
+        buffers = self.buffers
+
+        def leaves_the_pickle(buffer: pickle.PickleBuffer) -> bool:
+            if buffer.raw().nbytes < LARGE_BYTES:
+                return True
+            buffers.append(buffer)
+            return False
+
+        super().__init__(file, protocol=5, buffer_callback=leaves_the_pickle)
+
+    def _note_array(self, array: Any, buffer: pickle.PickleBuffer) -> None:
+        self.array_of_buffer[id(buffer)] = array
+
+    def reducer_override(self, obj: Any) -> Any:
+        kind = type(obj)
+        if self._kept and id(obj) in self._kept:
+            return resolve, (self._kept[id(obj)],)
+        if kind is FunctionType:
+            if not is_by_value(obj):
+                return NotImplemented
+            self.codes.append(obj.__code__)
+            self.by_value.add(id(obj))
+            return reduce_function(obj)
+        if kind is CodeType:
+            return reduce_code(obj)
+        if is_array(obj):
+            return reduce_array(obj, self._note_array)
+        if issubclass(kind, type):
+            reduced = reduce_class(obj)
+            if reduced is not NotImplemented:
+                self.by_value.add(id(obj))
+            return reduced
+        return (_RULES.get(kind) or _rule(kind))(obj)
+
+    def sources(self) -> set[str]:
+        """Hashes of the texts that the codes met so far stand in."""
+        refs = (BOOK.ref(code) for code in self.codes)
+        return {ref.source for ref in refs if ref is not None}

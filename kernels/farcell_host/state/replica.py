@@ -1,0 +1,395 @@
+"""One side's half of a shared notebook state: what the peer has, and what must travel.
+
+Two Replicas are mirror images. Each compares with its own history only: a name whose fingerprint is that of the last exchange is not
+sent. `capture` and `collect` look, `pack` writes, `sent` remembers; `unpack` decodes, `apply` changes everything or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import CodeType, ModuleType
+from typing import Any, Literal
+
+from . import context
+from .capture import Walk, dump_or_refuse
+from .decode import decode, write_numbers
+from .delta import Delta, bind_step, carry_out, delete_step, state_steps
+from .dumps import Memory, Part, Print, ShallowPickler, Stream, array_layout, dump_component
+from .errors import CannotRestore, CannotTravel
+from .groups import components
+from .hashing import piece_digests
+from .arrays import is_array, owner, raw
+from .kinds import kind_of
+from .objects import Table
+from .payload import ERROR, LARGE_BYTES, PSEUDO_NAMES, RESULT, Capture, NameReport, Payload
+from .refs import Ref, RefBase, RefInfo, describe
+from .sources import BOOK
+from .uses import uses as default_uses
+
+Uses = Callable[[CodeType], Iterable[str]]
+_UNKNOWN = Print(b"", (), ())
+
+
+@dataclass
+class _Held:
+    """A name as the last exchange left it."""
+
+    print: Print
+    numbers: tuple[int, ...]
+    kept: bool = False
+
+
+@dataclass
+class _Receipt:
+    parts: list[Part]
+    objects: list[tuple[int, Any]]
+    refs: list[tuple[str, int, Any]]
+    sources: set[str]
+    dropped: set[int]
+    forget: set[str]
+    deleted: list[str]
+
+
+class Replica:
+    """See docs/architecture.md, section 4. Not thread-safe: one exchange at a time."""
+
+    def __init__(
+        self,
+        namespace: dict[str, Any],
+        side: Literal["local", "remote"],
+        hashes: Iterable[str] = (),
+        make_ref: Callable[[RefInfo], Any] = Ref,
+    ) -> None:
+        self.namespace = namespace
+        self.side = side
+        self.hashes = tuple(hashes)
+        self._make_ref = make_ref
+        self._table = Table(1 if side == "local" else -1)
+        self._memory = Memory()
+        self._held: dict[str, _Held] = {}
+        self._known_sources: set[str] = set()
+        self._dropped: set[int] = set()
+        self._forget: set[str] = set()
+        self._private_globals: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
+
+    # -- context.Environment: what reducers and rebuilders ask for ----------------------------------------------------
+
+    def resolve(self, number: int) -> Any:
+        try:
+            return self._table.objects[number]
+        except KeyError:
+            raise LookupError(f"object {number} is not known here") from None
+
+    def number_of(self, obj: object) -> int | None:
+        """The number both sides know an object by."""
+        return self._table.numbers.get(id(obj))
+
+    def private_globals(self, of: dict[str, Any]) -> dict[str, Any]:
+        return self._private_globals.setdefault(id(of), (of, {}))[1]
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Names that both sides have, as of the last exchange."""
+        return frozenset(self._held)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """The peer no longer has these names: they count as never sent."""
+        for name in names:
+            self._release(self._held.pop(name, None))
+
+    def capture(self, names: Iterable[str], uses: Uses = default_uses) -> Capture:
+        """Walk these names and all that their functions use; raises CannotTravel."""
+        with context.working(self):
+            walk = Walk(self.namespace, self._table.kept, uses)
+            for name in names:
+                walk.add(name, "read by the cell")
+            capture = Capture({}, dict(walk.parts()), walk.missing)
+        for part in capture.parts.values():
+            capture.names[part.name] = self._report(part)
+        capture.deleted = [name for name in self._held if name not in self.namespace]
+        return capture
+
+    def collect(
+        self,
+        names: Iterable[str],
+        *,
+        limit_bytes: int,
+        out: Iterable[str] = (),
+        keep: Iterable[str] = (),
+        result: Any = None,
+        error: BaseException | None = None,
+        has_result: bool = False,
+        hidden: Iterable[str] = (),
+    ) -> Capture:
+        """What a run changed among `names`; held names that are neither in the namespace nor `hidden` were deleted."""
+        out, keep, hidden = set(out), set(keep), set(hidden)
+        capture = Capture({})
+        with context.working(self):
+            for name, value in self._to_collect(names, result, error, has_result):
+                self._collect_name(capture, name, value, name in out)
+        self._decide_refs(capture, limit_bytes, out, keep)
+        capture.deleted = [name for name in self._held if name not in self.namespace and name not in hidden]
+        return capture
+
+    def _to_collect(
+        self, names: Iterable[str], result: Any, error: BaseException | None, has_result: bool
+    ) -> Iterable[tuple[str, Any]]:
+        for name in names:
+            if dict.__contains__(self.namespace, name):
+                yield name, dict.__getitem__(self.namespace, name)
+        if has_result or result is not None:
+            yield RESULT, result
+        if error is not None:
+            yield ERROR, error
+
+    def _collect_name(self, capture: Capture, name: str, value: Any, wanted: bool) -> None:
+        held = self._held.get(name)
+        if held is not None and held.kept and not wanted and self._table.kept.get(id(value)) in held.numbers:
+            return
+        if wanted:
+            self._table.kept.pop(id(value), None)
+        try:
+            part = dump_or_refuse(name, value, "changed by the cell", self._table.kept)
+        except CannotTravel as refusal:
+            if wanted:
+                raise
+            if name != ERROR:
+                self._keep(capture, name, value, 0, str(refusal))
+            return
+        capture.parts[name] = part
+        capture.names[name] = self._report(part)
+
+    def _decide_refs(self, capture: Capture, limit_bytes: int, out: set[str], keep: set[str]) -> None:
+        for group in components(self._changed(capture)):
+            size = sum(part.size_bytes for part in group)
+            shared = any(key in self._table.numbers and key not in self._table.kept for p in group for key in p.print.ids)
+            names = {part.name for part in group}
+            for part in group:
+                is_new = part.name not in self._held or self._held[part.name].kept
+                asked = part.name in keep
+                if not shared and is_new and not names & out and (asked or size > limit_bytes):
+                    reason = "kept on the target" if asked else f"larger than {limit_bytes} bytes"
+                    del capture.parts[part.name]
+                    self._keep(capture, part.name, part.value, part.size_bytes, reason)
+
+    def _keep(self, capture: Capture, name: str, value: Any, size: int, reason: str) -> None:
+        number = self._table.kept.get(id(value)) or next(
+            (info.number for info, other in capture.refs.values() if other is value), 0
+        )
+        info = describe(value, number or self._table.new_number(), size, reason)
+        capture.refs[name] = (info, value)
+        capture.names[name] = NameReport(name, reason, "stays", type(value).__name__, info.size_bytes, 0)
+
+    def _report(self, part: Part) -> NameReport:
+        held = self._held.get(part.name)
+        status = "new" if held is None else "unchanged" if held.print == part.print else "changed"
+        if isinstance(part.value, RefBase):
+            status = "ref"
+        to_send = 0 if status in ("unchanged", "ref") else len(part.data) + self._buffer_bytes(part)
+        return NameReport(part.name, part.reason, status, type(part.value).__name__, part.size_bytes, to_send)
+
+    def _buffer_bytes(self, part: Part) -> int:
+        """Bytes of the buffers' pieces that differ from what the peer has of the same array."""
+        known = {self._table.numbers.get(key): pieces for key, pieces in part.arrays.items()}
+        total = sum(buffer.raw().nbytes for buffer in part.buffers)
+        for number, pieces in known.items():
+            before = self._memory.pieces.get(number or 0, ())
+            if len(before) == len(pieces):
+                same = sum(old == new for old, new in zip(before, pieces))
+                total -= min(same << 20, total)
+        return total
+
+    def _changed(self, capture: Capture) -> list[Part]:
+        changed = []
+        for part in capture.parts.values():
+            held = self._held.get(part.name)
+            if held is None or held.print != part.print:
+                changed.append(part)
+        return changed
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def pack(self, capture: Capture) -> Payload:
+        """The payload for a capture; nothing is remembered before `sent`."""
+        header: dict[str, Any] = {"version": 1, "streams": [], "modules": {}, "bind": {}, "refs": {}, "sources": {}}
+        payload = Payload(header)
+        changed = self._changed(capture)
+        receipt = _Receipt(changed, [], [], set(), set(self._dropped), set(self._forget), capture.deleted)
+        plain = [part for part in changed if not self._place_by_name(part, header)]
+        named = {key for part in changed if part.name not in PSEUDO_NAMES for key in part.print.ids}
+        with context.working(self):
+            for group in components(plain):
+                inline = {id(part.value) for part in group} & self._formerly_kept(group)
+                stream = dump_component(group, self._table, self._memory, inline)
+                header["streams"].append(self._place(payload, stream, named, receipt))
+        for name, (info, value) in capture.refs.items():
+            header["refs"][name] = info.as_json()
+            receipt.refs.append((name, info.number, value))
+        header["sources"] = {source: BOOK.text(source) for source in sorted(receipt.sources - self._known_sources)}
+        header["deleted"], header["dropped"] = capture.deleted, sorted(self._dropped)
+        header["forget"] = sorted(self._forget)
+        payload.receipt = receipt
+        return payload
+
+    def _formerly_kept(self, group: list[Part]) -> set[int]:
+        held = [self._held.get(part.name) for part in group]
+        numbers = {number for each in held if each is not None and each.kept for number in each.numbers}
+        return {id(self._table.objects[number]) for number in numbers if number in self._table.objects}
+
+    def _place_by_name(self, part: Part, header: dict[str, Any]) -> bool:
+        if isinstance(part.value, ModuleType) and part.value.__name__ != "__main__":
+            header["modules"][part.name] = part.value.__name__
+        elif isinstance(part.value, RefBase):
+            header["bind"][part.name] = part.value.__farcell_number__
+        else:
+            return False
+        return True
+
+    def _place(self, payload: Payload, stream: Stream, named: set[int], receipt: _Receipt) -> dict[str, Any]:
+        pairs = []
+        for index, obj in stream.objects:
+            if id(obj) in named:
+                number = self._table.new_number()
+                pairs.append((index, number))
+                receipt.objects.append((number, obj))
+        receipt.sources |= stream.sources
+        return {
+            "names": stream.names,
+            "states": stream.states,
+            "data": payload.place(stream.data),
+            "buffers": [payload.place(buffer.raw()) for buffer in stream.buffers],
+            "objects": payload.place(write_numbers(pairs)) if pairs else None,
+        }
+
+    def sent(self, payload: Payload) -> None:
+        """The peer has installed this payload."""
+        receipt: _Receipt = payload.receipt
+        self._known_sources |= receipt.sources
+        self._dropped -= receipt.dropped
+        self._forget -= receipt.forget
+        for number, obj in receipt.objects:
+            self._table.add(number, obj)
+        for name, number, value in receipt.refs:
+            self._table.add(number, value)
+            self._table.kept[id(value)] = number
+            if name not in PSEUDO_NAMES:
+                self._hold(name, _Held(_UNKNOWN, (number,), kept=True))
+        for part in receipt.parts:
+            self._remember(part)
+        self.forget(receipt.deleted)
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def unpack(self, payload: Payload) -> Delta:
+        """Decode and validate; raises CannotRestore, and nothing was touched."""
+        names = [name for stream in payload.header.get("streams", ()) for name in stream["names"]]
+        try:
+            with context.working(self):
+                delta = decode(payload, self._table)
+            delta.validate()
+        except Exception as error:
+            self._give_back(payload, names)
+            if isinstance(error, CannotRestore):
+                raise
+            text = f"{type(error).__name__}: {error}"
+            raise CannotRestore([*names, *payload.header.get("modules", ())], text) from error
+        self._known_sources.update(payload.header.get("sources", ()))
+        return delta
+
+    def _give_back(self, payload: Payload, names: list[str]) -> None:
+        """Tell the peer with the next payload that this one was not installed."""
+        from .decode import read_numbers
+
+        places = [stream["objects"] for stream in payload.header.get("streams", ()) if stream["objects"]]
+        self._dropped.update(number for place in places for _, number in read_numbers(payload.find(place)))
+        self._forget.update(name for name in names if name not in PSEUDO_NAMES)
+
+    def apply(self, delta: Delta) -> list[str]:
+        """Merge everything or nothing; the answer are the names now bound anew or changed in place."""
+        bindings = {name: value for name, value in delta.values.items() if name not in PSEUDO_NAMES}
+        refs = {name: self._make_ref(info) for name, info in delta.refs.items()}
+        bindings.update({name: ref for name, ref in refs.items() if name not in PSEUDO_NAMES})
+        bindings.update({name: self.resolve(number) for name, number in delta.bind.items()})
+        steps = state_steps(delta)
+        steps += [bind_step(self.namespace, name, value) for name, value in bindings.items()]
+        steps += [delete_step(self.namespace, name) for name in delta.deleted]
+        carry_out(steps)
+        for name, ref in refs.items():
+            if name in PSEUDO_NAMES:
+                delta.values[name] = ref
+        self._note(delta, refs)
+        touched = self._touched(delta, bindings)
+        self._reprint(touched, delta, refs)
+        return sorted(touched)
+
+    def _note(self, delta: Delta, refs: dict[str, Any]) -> None:
+        for number, obj in delta.objects:
+            self._table.add(number, obj)
+        for name, ref in refs.items():
+            self._table.add(delta.refs[name].number, ref)
+        for name in (*delta.deleted, *delta.forget):
+            self._release(self._held.pop(name, None))
+        self._table.remove(delta.dropped)
+        self._memory.forget(delta.dropped)
+
+    def _touched(self, delta: Delta, bindings: dict[str, Any]) -> set[str]:
+        merged = {id(obj) for obj, _, _ in delta.states}
+        others = {name for name, held in self._held.items() if merged and not merged.isdisjoint(held.print.ids)}
+        return (others | bindings.keys()) & self.namespace.keys()
+
+    def _reprint(self, names: Iterable[str], delta: Delta, refs: dict[str, Any]) -> None:
+        """Fingerprint anew what came in: each side compares with its own history, hashed after decoding."""
+        with context.working(self):
+            for name in names:
+                value = dict.__getitem__(self.namespace, name)
+                if name in refs:
+                    part = dump_or_refuse(name, value, "", self._table.kept)
+                    self._hold(name, _Held(part.print, (delta.refs[name].number,)))
+                    continue
+                if id(value) in self._table.kept:
+                    self._hold(name, _Held(_UNKNOWN, (self._table.kept[id(value)],), kept=True))
+                    continue
+                try:
+                    self._remember(dump_or_refuse(name, value, "", self._table.kept))
+                except CannotTravel:
+                    self._hold(name, _Held(_UNKNOWN, ()))
+
+    # -- remembering --------------------------------------------------------------------------------------------------
+
+    def _remember(self, part: Part) -> None:
+        if part.name in PSEUDO_NAMES:
+            return
+        numbers = tuple(self._table.numbers[key] for key in part.print.ids if key in self._table.numbers)
+        if isinstance(part.value, RefBase):
+            numbers = (part.value.__farcell_number__,)
+        self._hold(part.name, _Held(part.print, numbers))
+        with context.working(self):
+            for _, obj in part.objects:
+                self._remember_object(obj, part)
+
+    def _remember_object(self, obj: Any, part: Part) -> None:
+        number = self._table.numbers.get(id(obj))
+        if number is None:
+            return
+        if is_array(obj):
+            self._memory.layouts[number] = array_layout(obj)
+            if not obj.dtype.hasobject and owner(obj) is obj and obj.nbytes >= LARGE_BYTES:
+                self._memory.pieces[number] = part.arrays.get(id(obj)) or piece_digests(raw(obj))
+        elif kind_of(obj) is None and id(obj) not in self._table.kept:
+            self._memory.digests[number] = ShallowPickler(self._table, obj).digest()
+
+    def _hold(self, name: str, held: _Held) -> None:
+        before = self._held.get(name)
+        self._held[name] = held
+        self._table.hold(held.numbers)
+        self._release(before)
+
+    def _release(self, held: _Held | None) -> None:
+        if held is not None:
+            free = self._table.release(held.numbers)
+            self._table.remove(free)
+            self._memory.forget(free)
+            self._dropped.update(free)
