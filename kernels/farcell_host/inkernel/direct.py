@@ -189,11 +189,10 @@ class DirectServer:
                 yield
             return
         parent = self._kernel.get_parent("shell")
-        ident = self._kernel._get_shell_context_var(self._kernel._shell_parent_ident)
         try:
             yield
         finally:
-            self._kernel.set_parent(ident, parent, "shell")
+            self._kernel.set_parent(link.ident, parent, "shell")
 
     def _status(self, link: Link, state: str, message: Message) -> None:
         content = {"execution_state": state}

@@ -27,8 +27,6 @@ from .streams import LinkStream
 
 _KERNEL_NAMES = (
     "_main_asyncio_lock",
-    "_shell_parent_ident",
-    "_get_shell_context_var",
     "_forward_input",
     "_restore_input",
 )
