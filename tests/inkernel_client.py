@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from farcell_host.protocol.frames import FrameReader, Kind, MessageAssembler, encode_frame, encode_message
+from farcell_host import bulk, capabilities
+from farcell_host.protocol.frames import FrameReader, Kind, MessageAssembler, decode_descriptor, encode_frame, encode_message
 from farcell_host.protocol.messages import Channel, Message
 
 START_S = 40.0
@@ -31,6 +32,7 @@ class Answer:
 
     reply: dict[str, Any] = field(default_factory=dict)
     buffers: list[Any] = field(default_factory=list)
+    bulk: list[Any] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
 
     @property
@@ -105,6 +107,7 @@ class KernelClient:
         self._reader = FrameReader()
         self._assembler = MessageAssembler()
         self._messages: list[Message] = []
+        self._mapped: dict[int, Any] = {}
         self.pongs = 0
         self.fetched: list[list[str]] = []
         self.ready = self.next(WAIT_S).content
@@ -129,6 +132,10 @@ class KernelClient:
                     message = self._assembler.add(frame)
                     if message is not None:
                         self._messages.append(message)
+                elif frame.kind == Kind.DESCRIPTOR:
+                    item = decode_descriptor(frame, self._reader.take_descriptor())
+                    self._mapped[item.id] = bulk.map_descriptor(item.fd, item.size)
+                    os.close(item.fd)
                 elif frame.kind == Kind.PONG:
                     self.pongs += 1
         return self._messages.pop(0)
@@ -136,6 +143,9 @@ class KernelClient:
     def send(self, message: Message) -> None:
         for frame in encode_message(message):
             self.sock.sendall(b"".join(bytes(part) for part in frame))
+
+    def send_with_descriptor(self, frame: list[Any], fd: int) -> None:
+        capabilities.send(self.sock, [b"".join(bytes(part) for part in frame)], [fd])
 
     def ping(self) -> None:
         self.sock.sendall(b"".join(bytes(part) for part in encode_frame(Kind.PING, ())))
@@ -184,7 +194,9 @@ class KernelClient:
             message = self.next()
             if message.msg_type == msg_type:
                 answer.reply = message.content
-                answer.buffers = list(message.buffers)
+                answer.buffers = [bytearray(buffer) for buffer in message.buffers]
+                entries = message.metadata.get("farcell_bulk", ())
+                answer.bulk = [self._mapped.pop(entry["descriptor"]) for entry in entries]
                 return answer
             if message.msg_type == "farcell_fetch_request":
                 self.fetched.append(message.content["names"])

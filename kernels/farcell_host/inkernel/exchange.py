@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from ..state import CannotRestore, CannotTravel, Payload, Replica
 from .namespace import Namespace
 
+LIMIT_BYTES = 1 << 20  # what comes back unasked, when the request does not say
+
 Buffer = bytes | bytearray | memoryview
 
 
@@ -66,13 +68,21 @@ class Exchange:
                 raise Refused(explain_failure(error)) from error
             self.replica.apply(delta)
 
+    def drop(self, names: Iterable[str]) -> None:
+        """Forgets names that the notebook has deleted or bound to something else; they are not reported as deleted here."""
+        with self.lock:
+            self.namespace.drop(names)
+            self.replica.forget(names)
+
     def collect(self, names: Iterable[str], content: dict[str, Any], **pseudo: Any) -> Payload:
+        """What has changed of `names`; `content` is the request's, with its `limit_bytes`, `out` and `keep`."""
         with self.lock:
             capture = self.replica.collect(
                 sorted(names),
-                limit_bytes=content.get("limit_bytes"),
+                limit_bytes=content.get("limit_bytes", LIMIT_BYTES),
                 out=content.get("out") or (),
                 keep=content.get("keep") or (),
+                hidden=self.namespace.hidden_names,
                 **pseudo,
             )
             payload = self.replica.pack(capture)

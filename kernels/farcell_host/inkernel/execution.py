@@ -75,7 +75,7 @@ class Runner:
             self.exchange.install(content.get("state"), request.buffers, request.bulk)
         except Refused as refusal:
             return _refusal(content, str(refusal))
-        namespace.drop(content.get("drop") or ())
+        self.exchange.drop(content.get("drop") or ())
         self._refresh_builtins(content["code"])
         verified = set(content.get("names") or ())
         namespace.begin_run(verified)
@@ -212,7 +212,7 @@ class Runner:
         error = result.error_before_exec if result.error_before_exec is not None else result.error_in_exec
         pseudo: dict[str, Any] = {}
         if answer["has_result"]:
-            pseudo["result"] = result.result
+            pseudo.update(result=result.result, has_result=True)
         if error is not None:
             pseudo["error"] = error
         try:
@@ -286,7 +286,7 @@ class Runner:
         with self.guard.serving():
             try:
                 self.exchange.install(content.get("install"), request.buffers, request.bulk)
-                self.namespace.drop(content.get("drop") or ())
+                self.exchange.drop(content.get("drop") or ())
                 answer["missing"] = [name for name in names if name not in self.namespace]
                 payload = self.exchange.collect([name for name in names if name in self.namespace], content)
             except Refused as refusal:
