@@ -51,7 +51,9 @@ def secure(folder: Path) -> Path:
         folder.mkdir(mode=0o700)
     found = os.lstat(folder)
     if not stat.S_ISDIR(found.st_mode):
-        raise RuntimeFolderError(f"{folder} is not a folder (symbolic links are not followed). Remove it or choose another.")
+        raise RuntimeFolderError(
+            f"{folder} is not a folder (symbolic links are not followed). Remove it or choose another."
+        )
     if found.st_uid != os.geteuid():
         raise RuntimeFolderError(
             f"{folder} belongs to user {found.st_uid}, not to you ({os.geteuid()}). Set FARCELL_RUNTIME_DIR to a folder of your own."

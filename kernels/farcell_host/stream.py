@@ -249,14 +249,18 @@ class Stream:
             self._writer_on = False
             self.loop.remove_writer(self.endpoint.writing)
 
-    def _drain(self, error: Exception) -> None:
-        """Writing has failed, yet the other end may have said why: what can be read is read first."""
+    def read_available(self) -> None:
+        """Reads all that has arrived: the other end is gone, or about to be closed."""
         while not self.closed:
             try:
                 size, fds = self.endpoint.read(self._inbound)
             except OSError:
-                break
+                return
             if not (size or fds):
-                break
+                return
             self._on_data(bytes(self._inbound[:size]), fds)
+
+    def _drain(self, error: Exception) -> None:
+        """Writing has failed, yet the other end may have said why."""
+        self.read_available()
         self._lose(error)

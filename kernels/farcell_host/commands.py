@@ -1,0 +1,264 @@
+"""The commands of `python -m farcell_host`; results are JSON lines on stdout, what went wrong is on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import runtime
+from .errors import FarcellHostError
+
+if TYPE_CHECKING:
+    from .host import HostOptions
+
+STOP_TIMEOUT_S = 8.0
+LAUNCH_TIMEOUT_S = 60.0
+_ASK_TIMEOUT_S = 5.0
+
+
+def run(arguments: list[str]) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except FarcellHostError as error:
+        print(f"farcell: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m farcell_host", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    launch = commands.add_parser("launch", help="start a kernel host and its remote kernel; prints where it listens")
+    launch.add_argument("--runtime", required=True, type=Path, help="folder of this session, made with mode 0700")
+    launch.add_argument("--python", default=sys.executable, help="the remote kernel's Python (default: this one)")
+    launch.add_argument("--cwd", default=None, help="the remote kernel's working folder")
+    launch.add_argument(
+        "--idle-timeout", type=float, default=3600.0, metavar="S", help="end after S seconds without work"
+    )
+    launch.add_argument("--keep", type=float, default=600.0, metavar="S", help="wait S seconds for a lost notebook")
+    launch.add_argument(
+        "--journal-mib", type=float, default=512.0, metavar="MIB", help="disk quota for output not yet read"
+    )
+    launch.add_argument("--chunks-mib", type=float, default=4096.0, metavar="MIB", help="disk quota of the chunk store")
+    launch.add_argument("--notebook", default=None, help="which notebook this session belongs to")
+    launch.add_argument("--zmq", action="store_true", help="talk to the kernel over zmq only")
+    launch.add_argument("--foreground", action="store_true", help="serve in this process, as a batch job wants it")
+    launch.set_defaults(command=_launch)
+    attach = commands.add_parser("attach", help="bridge stdin and stdout to a kernel host")
+    attach.add_argument("--runtime", required=True, type=Path)
+    attach.set_defaults(command=_attach)
+    status = commands.add_parser("status", help="one JSON line for each live kernel host")
+    status.add_argument("--runtime", type=Path, default=None, help="this session only")
+    status.set_defaults(command=_status)
+    stop = commands.add_parser("stop", help="end a session: the host, its kernel, its folder")
+    stop.add_argument("--runtime", required=True, type=Path)
+    stop.set_defaults(command=_stop)
+    zipapp = commands.add_parser("zipapp", help="write this package as one file that any Python with ipykernel can run")
+    zipapp.add_argument("target", type=Path)
+    zipapp.set_defaults(command=_zipapp)
+    return parser
+
+
+def _launch(options: argparse.Namespace) -> int:
+    if not hasattr(os, "fork"):
+        raise FarcellHostError("A kernel host needs Linux or macOS; on Windows use WSL or a remote target.")
+    folder: Path = options.runtime.absolute()
+    runtime.check_length(folder)
+    runtime.secure(folder)
+    living = runtime.find_host(folder)
+    if living is not None:
+        print(json.dumps({**living.fields, "already": True}), flush=True)
+        return 0
+    if options.foreground:
+        _serve(options, folder, lambda info: print(json.dumps(info), flush=True))
+        return 0
+    return _fork(options, folder)
+
+
+def _fork(options: argparse.Namespace, folder: Path) -> int:
+    """The child serves in a session of its own; this process prints what it says and ends."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        code = 1
+        try:
+            os.setsid()
+            if os.fork() == 0:  # never a session leader that could get a terminal; and nobody's zombie
+                _detach(folder)
+                _serve(options, folder, lambda info: _tell(writing, info))
+            code = 0
+        except BaseException as error:
+            _report(writing, error)
+        finally:
+            os._exit(code)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as answer:
+        line = answer.readline()
+    if not line:
+        tail = (
+            (folder / "host.log").read_text(errors="replace").splitlines()[-10:]
+            if (folder / "host.log").exists()
+            else []
+        )
+        raise FarcellHostError("The kernel host ended before it listened.\n" + "\n".join(tail))
+    fields = json.loads(line)
+    if "error" in fields:
+        raise FarcellHostError(fields["error"])
+    print(line, end="", flush=True)
+    return 0
+
+
+def _tell(writing: int, info: dict[str, Any]) -> None:
+    os.write(writing, json.dumps(info).encode() + b"\n")
+    os.close(writing)
+
+
+def _report(writing: int, error: BaseException) -> None:
+    import traceback
+
+    traceback.print_exc()
+    try:
+        os.write(writing, json.dumps({"error": f"{error}"}).encode() + b"\n")
+    except OSError:  # it has been told before that all is well
+        pass
+
+
+def _detach(folder: Path) -> None:
+    """Nothing of the caller's is kept open: a host that held its stdout would hang whoever reads that to its end."""
+    log = os.open(folder / "host.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    os.close(null)
+
+
+def _serve(options: argparse.Namespace, folder: Path, on_listening: Any) -> None:
+    """The kernel starts first: the host imports while the kernel does."""
+    os.umask(0o077)
+    lock = runtime.HostLock(folder)
+    from .kernelprocess import KernelProcess
+
+    process = KernelProcess(folder, options.python, options.cwd, direct=not options.zmq)
+    try:
+        import logging
+
+        from .host import serve
+
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+        serve(_host_options(options, folder), lock, process, on_listening)
+    finally:
+        process.kill()
+
+
+def _host_options(options: argparse.Namespace, folder: Path) -> HostOptions:
+    from .host import HostOptions
+
+    return HostOptions(
+        runtime=folder,
+        python=options.python,
+        cwd=options.cwd,
+        idle_timeout_s=options.idle_timeout,
+        keep_s=options.keep,
+        journal_bytes=int(options.journal_mib * 2**20),
+        chunk_bytes=int(options.chunks_mib * 2**20),
+        notebook=options.notebook,
+        zmq_only=options.zmq,
+    )
+
+
+def _attach(options: argparse.Namespace) -> int:
+    from .attach import attach
+
+    return attach(str(options.runtime))
+
+
+def _status(options: argparse.Namespace) -> int:
+    if options.runtime is not None:
+        host = runtime.find_host(options.runtime)
+        hosts = [] if host is None else [host]
+    else:
+        hosts = list(runtime.live_hosts())
+    for host in hosts:
+        print(json.dumps(ask_status(host)), flush=True)
+    return 0 if hosts or options.runtime is None else 1
+
+
+def ask_status(host: runtime.HostInfo) -> dict[str, Any]:
+    """What the host says about itself, as an observer asks; what its folder says when it does not answer in time."""
+    import platform
+    import socket
+
+    from .protocol.client import Client, Hello
+    from .protocol.events import Refused, Responded
+
+    client = Client(Hello("status", "observer", platform.python_version(), sys.platform, cursor=1 << 62))
+    client.connect()
+    client.request("status")
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(_ASK_TIMEOUT_S)
+            sock.connect(host.socket)
+            while True:
+                for outgoing in client.take():
+                    sock.sendall(b"".join(outgoing.buffers))
+                data = sock.recv(1 << 16)
+                if not data:
+                    return {**host.fields, "state": "silent"}
+                for event in client.receive(data):
+                    if isinstance(event, Responded):
+                        return event.fields
+                    if isinstance(event, Refused):
+                        return {**host.fields, "state": "silent", "message": event.message}
+    except OSError as error:
+        return {**host.fields, "state": "silent", "message": str(error)}
+
+
+def _stop(options: argparse.Namespace) -> int:
+    """Safe to call twice, and after a crash: the kernel ends with its host, the folder is removed here."""
+    folder: Path = options.runtime.absolute()
+    host = runtime.find_host(folder)
+    if host is not None:
+        _end(host, folder)
+    if folder.exists() and (folder / runtime.HOST_FILE).exists():
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+def _end(host: runtime.HostInfo, folder: Path) -> None:
+    try:
+        os.kill(host.pid, signal.SIGTERM)
+        if _gone(folder, STOP_TIMEOUT_S):
+            return
+        os.kill(host.pid, signal.SIGKILL)
+        _gone(folder, 1.0)
+    except ProcessLookupError:
+        return
+
+
+def _gone(folder: Path, timeout_s: float) -> bool:
+    """Whether the host lets go of its lock within the time."""
+    deadline = time.monotonic() + timeout_s
+    while runtime.find_host(folder) is not None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def _zipapp(options: argparse.Namespace) -> int:
+    from .bundle import write_zipapp
+
+    write_zipapp(options.target)
+    print(json.dumps({"zipapp": str(options.target), "bytes": options.target.stat().st_size}))
+    return 0

@@ -1,0 +1,431 @@
+"""The kernel host: a daemon that owns one remote kernel and outlives every connection to it.
+
+It relays. What clients send goes through `delivery` to the kernel; what the kernel sends is journalled as it came and read from the
+journal by each connection at its own pace, so no reader, slow or gone, holds the kernel back or costs memory. It ends when it is told,
+when nothing happened for `idle_timeout_s`, when no driver came back for `keep_s` and no run is unfinished, or when its folder is gone;
+the kernel ends with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import platform
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import __version__, bulk, capabilities, chunkstore, journal, runtime
+from .attach import ATTACH_SOCKET
+from .delivery import Delivery
+from .errors import ProtocolError
+from .held import HeldBulk
+from .journal import Entry, Journal, entry_of
+from .kernel import Kernel
+from .kernellink import FromKernel
+from .kernelprocess import KernelProcess
+from .peerlink import PeerLink
+from .protocol import events
+from .protocol.messages import Channel, Message
+from .protocol.roles import OBSERVER_REQUESTS, Inbox, Roles
+from .stream import from_socket
+
+_BACKLOG = 64
+_LONGEST_TICK_S = 5.0
+_GOODBYE_S = 2.0
+
+log = logging.getLogger("farcell.host")
+
+
+@dataclass(frozen=True)
+class HostOptions:
+    runtime: Path
+    python: str = sys.executable
+    cwd: str | None = None
+    idle_timeout_s: float = 3600.0
+    keep_s: float = 600.0
+    journal_bytes: int = journal.QUOTA_BYTES
+    chunk_bytes: int = chunkstore.QUOTA_BYTES
+    notebook: str | None = None
+    zmq_only: bool = False
+
+    def start_kernel(self) -> KernelProcess:
+        return KernelProcess(self.runtime, self.python, self.cwd, direct=not self.zmq_only)
+
+
+class Host:
+    def __init__(self, options: HostOptions, lock: runtime.HostLock, process: KernelProcess) -> None:
+        """`process`: the first kernel, started before this module and what it needs were imported."""
+        self.options = options
+        self.started = time.time()
+        self._lock = lock
+        self._journal = Journal(options.runtime / "journal", options.journal_bytes)
+        self._held = HeldBulk()
+        self._store = chunkstore.ChunkStore(chunkstore.cache_folder() / "chunks", options.chunk_bytes)
+        self._delivery = Delivery(self._store, self._publish)
+        self._roles = Roles()
+        self._inbox = Inbox()
+        self._links: set[PeerLink] = set()
+        self._listeners: list[socket.socket] = []
+        self._stopped = asyncio.Event()
+        self._active_at = self._driverless_at = time.monotonic()
+        self._kernel = self._adopt(process, 1)
+
+    # -- life
+
+    async def serve(self, on_listening: Callable[[dict[str, Any]], None]) -> None:
+        """Until it is stopped. `on_listening` gets what `launch` prints."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self.stop, signal.Signals(number).name)
+        try:
+            for name in (runtime.SOCKET, ATTACH_SOCKET):
+                self._listen(name)
+            self._write_info()
+            on_listening(self.info())
+            self._tick()
+            await self._stopped.wait()
+            await self._say_goodbye()
+        finally:
+            self._close()
+
+    def stop(self, reason: str) -> None:
+        log.info("Ending: %s", reason)
+        self._stopped.set()
+
+    def info(self) -> dict[str, Any]:
+        folder = self.options.runtime
+        return {
+            "socket": str(folder / runtime.SOCKET),
+            "pid": os.getpid(),
+            "runtime": str(folder),
+            "kernel_pid": self._kernel.process.pid,
+            "python": self.options.python,
+            "notebook": self.options.notebook,
+            "started": self.started,
+            "version": __version__,
+        }
+
+    def _write_info(self) -> None:
+        self._lock.write(self.info())
+
+    def _listen(self, name: str) -> None:
+        path = self.options.runtime / name
+        path.unlink(missing_ok=True)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        sock.bind(str(path))
+        sock.listen(_BACKLOG)
+        self._listeners.append(sock)
+        asyncio.get_running_loop().add_reader(sock, self._accept, sock, name == runtime.SOCKET)
+
+    def _tick(self) -> None:
+        """The watchdog: looks at the clock a few times within the shortest time-out."""
+        if self._stopped.is_set():
+            return
+        now = time.monotonic()
+        options = self.options
+        if self._is_working:
+            self._active_at = self._driverless_at = now
+        if self._driver is not None:
+            self._driverless_at = now
+        if now - self._active_at > options.idle_timeout_s:
+            self.stop(f"nothing happened for {options.idle_timeout_s:g} s")
+        elif now - self._driverless_at > options.keep_s:
+            self.stop(f"no notebook came back for {options.keep_s:g} s")
+        elif not (options.runtime / runtime.HOST_FILE).exists():
+            self.stop("the runtime folder is gone")
+        pause = min(_LONGEST_TICK_S, max(0.05, min(options.idle_timeout_s, options.keep_s) / 4))
+        asyncio.get_running_loop().call_later(pause, self._tick)
+
+    @property
+    def _is_working(self) -> bool:
+        return bool(self._kernel.is_alive and (self._kernel.asked or not self._delivery.is_empty))
+
+    @property
+    def _driver(self) -> PeerLink | None:
+        return next((link for link in self._links if link.role == "driver"), None)
+
+    async def _say_goodbye(self) -> None:
+        """What was answered and journalled still goes out."""
+        links = list(self._links)
+        for link in links:
+            link.finish()
+        deadline = time.monotonic() + _GOODBYE_S
+        while any(not link.stream.closed for link in links) and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+
+    def _close(self) -> None:
+        loop = asyncio.get_running_loop()
+        for sock in self._listeners:
+            loop.remove_reader(sock)
+            sock.close()
+        for link in list(self._links):
+            link.close()
+        self._kernel.close()
+        self._held.close()
+        self._journal.close()
+        shutil.rmtree(self.options.runtime, ignore_errors=True)
+        self._lock.close()
+
+    # -- the remote kernel
+
+    def _adopt(self, process: KernelProcess, epoch: int) -> Kernel:
+        kernel = Kernel(process, epoch, self._from_kernel, self._kernel_started, self._kernel_ended)
+        self._delivery.kernel = kernel
+        return kernel
+
+    def _kernel_started(self, fields: dict[str, Any]) -> None:
+        kernel = self._kernel
+        content = {**fields, "epoch": kernel.epoch, "pid": kernel.process.pid, "direct": kernel.direct}
+        self._publish(Message.build(Channel.CONTROL, "farcell_kernel_started", content))
+        self._delivery.advance()
+
+    def _kernel_ended(self) -> None:
+        kernel = self._kernel
+        code = kernel.process.returncode
+        died_of = None if code is None or code >= 0 else capabilities.signal_name(-code)
+        how = f"was ended by {died_of}" if died_of else f"exited with code {code}"
+        log.warning("The remote kernel (pid %d) %s", kernel.process.pid, how)
+        self._delivery.why_dead = f"The remote kernel {how}; its state is lost. Start a new one with %remote restart."
+        self._tell_death(None if died_of else code, died_of)
+        kernel.asked.clear()
+        self._delivery.abort(self._delivery.why_dead)
+
+    def _tell_death(self, exit_code: int | None, died_of: str | None) -> None:
+        kernel = self._kernel
+        content = {
+            "epoch": kernel.epoch,
+            "exit_code": exit_code,
+            "signal": died_of,
+            "run": kernel.run,
+            "log_tail": kernel.process.log_tail(),
+        }
+        self._publish(Message.build(Channel.CONTROL, "farcell_kernel_died", content))
+
+    def _restart(self) -> None:
+        before = self._kernel
+        was_alive, asked = before.is_alive, bool(before.asked)
+        before.close()
+        if was_alive and asked:
+            self._tell_death(None, "SIGKILL")
+        self._delivery.abort("The remote kernel was restarted before this began")
+        self._kernel = self._adopt(self.options.start_kernel(), before.epoch + 1)
+        self._write_info()
+
+    def _from_kernel(self, messages: list[FromKernel]) -> None:
+        """Journalled as they came, in one write; only replies are looked at."""
+        answered = False
+        entries = []
+        first = self._journal.next
+        for number, item in enumerate(messages):
+            if item.channel == Channel.SHELL:
+                self._kernel.answered(item.message())
+                answered = True
+            if item.descriptors:
+                self._held.hold(first + number, item.descriptors)
+            entries.append(Entry(item.channel, item.bodies, bool(item.descriptors)))
+        self._journal.append(entries)
+        self._active_at = time.monotonic()
+        self._wake_all()
+        if answered:
+            self._delivery.advance()
+
+    def _publish(self, message: Message) -> None:
+        self._journal.append([entry_of(message)])
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        for link in list(self._links):
+            link.wake()
+
+    # -- connections
+
+    def _accept(self, listener: socket.socket, with_descriptors: bool) -> None:
+        try:
+            sock, _ = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        uid = capabilities.peer_uid(sock)
+        if uid is not None and uid not in (os.geteuid(), 0):
+            log.warning("User %d tried to connect", uid)
+            sock.close()
+            return
+        endpoint = from_socket(sock)
+        endpoint.supports_descriptors = endpoint.supports_descriptors and with_descriptors
+        self._links.add(PeerLink(endpoint, self._journal, self._held, self._store, self._handle, self._lost))
+
+    def _lost(self, link: PeerLink, error: Exception | None) -> None:
+        if error is not None:
+            log.info("A connection was lost: %s", error)
+        self._links.discard(link)
+
+    def _handle(self, link: PeerLink, happened: list[events.Event]) -> None:
+        for event in happened:
+            if isinstance(event, events.Received):
+                self._received(link, event)
+            elif isinstance(event, events.Acknowledged):
+                self._acknowledged(link, event.sequence)
+            elif isinstance(event, events.Requested):
+                self._requested(link, event)
+            elif isinstance(event, events.ChunkArrived) and self._may_send(link):
+                self._delivery.chunk(event.address, event.data)
+            elif isinstance(event, events.DescriptorArrived):
+                link.arrived[event.descriptor.id] = event.descriptor
+            elif isinstance(event, events.Greeted):
+                self._greeted(link, event.hello)
+
+    def _greeted(self, link: PeerLink, hello: events.Hello) -> None:
+        admission = self._roles.admit(hello)
+        if not admission.ok:
+            self._links.discard(link)
+            link.refuse(admission.code, admission.message)
+            return
+        link.hello, link.role, link.generation = hello, admission.role, admission.generation
+        if admission.role == "driver":
+            self._displace(link)
+        link.follow(min(hello.cursor, self._journal.last))
+        link.peer.welcome(
+            generation=admission.generation,
+            received=self._inbox.received(hello.client),
+            last=self._journal.last,
+            epoch=self._kernel.epoch,
+            hashes=list(bulk.available_hashes()),
+            descriptors=link.uses_descriptors,
+            python=platform.python_version(),
+            platform=platform.platform(),
+            pid=os.getpid(),
+            kernel_pid=self._kernel.process.pid,
+            direct=self._kernel.direct,
+        )
+
+    def _displace(self, link: PeerLink) -> None:
+        """An older connection of the driver, or of the one before it: told so, and closed."""
+        for other in [other for other in self._links if other.role == "driver" and other is not link]:
+            self._links.discard(other)
+            if other.hello is not None and link.hello is not None and other.hello.client == link.hello.client:
+                other.close()
+            else:
+                other.refuse("superseded", "Another notebook took this remote session over")
+
+    def _may_send(self, link: PeerLink) -> bool:
+        return (
+            link.hello is not None
+            and link.role == "driver"
+            and self._roles.may_send(link.hello.client, link.generation)
+        )
+
+    def _received(self, link: PeerLink, event: events.Received) -> None:
+        if not self._may_send(link) or link.hello is None:
+            raise ProtocolError("Only the driver of a remote session may send messages")
+        message = event.message
+        fresh = self._inbox.accept(link.hello.client, message.channel, event.sequence)
+        link.peer.acknowledge(message.channel, event.sequence)
+        self._active_at = time.monotonic()
+        if fresh:
+            for taken in self._delivery.accept(message, link.arrived):
+                del link.arrived[taken]
+        for descriptor in link.arrived.values():  # of a message that came before
+            os.close(descriptor.fd)
+        link.arrived = {}
+
+    def _acknowledged(self, link: PeerLink, sequence: int) -> None:
+        if self._may_send(link):
+            self._journal.acknowledge(sequence)
+            self._held.release(min(sequence, self._journal.last))
+
+    # -- requests
+
+    def _requested(self, link: PeerLink, event: events.Requested) -> None:
+        name = event.op
+        answer = getattr(self, f"_op_{name}", None) if name.isidentifier() else None
+        if answer is None:
+            link.peer.respond(event.id, False, message=f"This kernel host knows no request {name!r}")
+        elif name not in OBSERVER_REQUESTS and not self._may_send(link):
+            link.peer.respond(event.id, False, message=f"Only the driver of a remote session may ask {name!r}")
+        else:
+            try:
+                fields = answer(link, event.fields)
+                link.peer.respond(event.id, fields.pop("ok", True), **fields)
+            except (ValueError, TypeError, KeyError, chunkstore.ChunkStoreError, OSError) as error:
+                log.exception("Request %s failed", name)
+                link.peer.respond(event.id, False, message=f"{name} failed: {error}")
+
+    def _op_interrupt(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        run = fields.get("run")
+        kernel = self._kernel
+        if run is not None and self._delivery.cancel(str(run)):
+            return {"done": "cancelled"}
+        if not kernel.is_alive or not kernel.asked or (run is not None and kernel.run != str(run)):
+            return {"done": "nothing"}
+        kernel.interrupt()
+        return {"done": "interrupted"}
+
+    def _op_kill(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        self._kernel.process.signal(signal.SIGKILL)
+        return {}
+
+    def _op_restart(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        self._restart()
+        return {"epoch": self._kernel.epoch, "kernel_pid": self._kernel.process.pid}
+
+    def _op_stop(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        if fields.get("unless_running") and (self._kernel.run is not None or self._delivery.waiting_runs):
+            return {"ok": False, "message": "A run is unfinished; the session goes on"}
+        asyncio.get_running_loop().call_soon(self.stop, "a notebook asked for it")
+        return {}
+
+    def _op_missing(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        return {"missing": self._store.missing(fields["addresses"])}
+
+    def _op_chunks(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        return {"missing": link.send_chunks(fields["addresses"])}
+
+    def _op_release(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        """Descriptors are released by acknowledgement; kept so that a client may say so twice."""
+        return {}
+
+    def _op_status(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        kernel = self._kernel
+        state = (
+            "dead" if not kernel.is_alive else "starting" if not kernel.is_ready else "busy" if kernel.asked else "idle"
+        )
+        now = time.monotonic()
+        return {
+            **self.info(),
+            "state": state,
+            "run": kernel.run,
+            "waiting_runs": self._delivery.waiting_runs,
+            "epoch": kernel.epoch,
+            "direct": kernel.direct,
+            "last": self._journal.last,
+            "acknowledged": self._journal.acknowledged,
+            "journal_bytes": self._journal.size,
+            "memory_bytes": capabilities.resident_bytes(),
+            "idle_s": now - self._active_at,
+            "connections": [[other.role, other.hello.client] for other in self._links if other.hello is not None],
+            "capabilities": capabilities.report(),
+        }
+
+
+def serve(
+    options: HostOptions, lock: runtime.HostLock, process: KernelProcess, on_listening: Callable[[dict[str, Any]], None]
+) -> None:
+    """Runs a host in this process until it is stopped; never leaves the kernel behind."""
+
+    async def main() -> None:
+        await Host(options, lock, process).serve(on_listening)
+
+    try:
+        asyncio.run(main())
+    finally:
+        with contextlib.suppress(OSError):
+            process.kill()

@@ -1,0 +1,177 @@
+"""One client's connection in the host: its stream, its end of the protocol, and its place in the journal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from . import bulk
+from .errors import ProtocolError
+from .held import HeldBulk
+from .journal import Block, Cursor, Journal
+from .kernellink import BULK_KEY
+from .protocol.events import Event, Hello
+from .protocol.frames import Descriptor, FrameReader, MessageAssembler
+from .protocol.messages import Message
+from .protocol.outbox import Outgoing
+from .protocol.peer import Peer
+from .stream import Endpoint, Stream
+
+if TYPE_CHECKING:
+    from .chunkstore import ChunkStore
+
+QUEUED_BYTES = 512 << 10  # above it the journal is not read for this connection
+
+
+class PeerLink:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        journal: Journal,
+        held: HeldBulk,
+        store: ChunkStore,
+        on_events: Callable[[PeerLink, list[Event]], None],
+        on_lost: Callable[[PeerLink, Exception | None], None],
+    ) -> None:
+        self.peer = Peer()
+        self.hello: Hello | None = None
+        self.role = ""
+        self.generation = 0
+        self.arrived: dict[int, Descriptor] = {}
+        self._journal = journal
+        self._held = held
+        self._store = store
+        self._on_events = on_events
+        self._on_lost = on_lost
+        self._cursor = Cursor()
+        self._hashing = False
+        self._chunks: deque[str] = deque()
+        self.stream = Stream(endpoint, self._take, self._received, self._lost)
+
+    @property
+    def uses_descriptors(self) -> bool:
+        """The driver only: its acknowledgement closes them, and another reader may still have them queued by then."""
+        return (
+            self.role == "driver"
+            and self.hello is not None
+            and self.hello.descriptors
+            and self.stream.supports_descriptors
+        )
+
+    def follow(self, sequence: int) -> None:
+        """The client has everything up to `sequence`."""
+        self._cursor = Cursor(sequence + 1)
+
+    def wake(self) -> None:
+        self.stream.wake()
+
+    def send_chunks(self, addresses: Iterable[str]) -> list[str]:
+        """Chunks follow when nothing else is to be written; gives those we do not have."""
+        wanted = [address for address in addresses if isinstance(address, str)]
+        missing = [
+            address for address in wanted if self._held.chunk(address) is None and self._store.missing([address])
+        ]
+        self._chunks.extend(address for address in wanted if address not in missing)
+        return missing
+
+    def refuse(self, code: str, message: str) -> None:
+        self.peer.refuse(code, message)
+        self.finish()
+
+    def finish(self) -> None:
+        self._chunks.clear()
+        self.stream.finish()
+        self._forget_descriptors()
+
+    def close(self) -> None:
+        self.stream.close()
+        self._forget_descriptors()
+
+    def _forget_descriptors(self) -> None:
+        for fd in [*self.peer.leftover_descriptors(), *(item.fd for item in self.arrived.values())]:
+            os.close(fd)
+        self.arrived = {}
+
+    def _lost(self, error: Exception | None) -> None:
+        self._forget_descriptors()
+        self._on_lost(self, error)
+
+    def _received(self, data: bytes, fds: list[int]) -> None:
+        try:
+            events = self.peer.receive(data, fds)
+            if events:
+                self._on_events(self, events)
+        except ProtocolError as error:
+            if not self.stream.closed:
+                self.refuse("protocol", str(error))
+            self._on_lost(self, error)
+            return
+        self.wake()
+
+    def _take(self, max_bytes: int) -> list[Outgoing]:
+        """Called when bytes may be written: only then the journal is read."""
+        self._follow()
+        frames = self.peer.take(max_bytes)
+        if not frames and self._chunks:
+            address = self._chunks.popleft()
+            data = self._held.chunk(address) or self._store.get(address)
+            if data is not None:
+                self.peer.send_chunk(address, data)
+            frames = self.peer.take(max_bytes)
+        return frames
+
+    def _follow(self) -> None:
+        peer = self.peer
+        if not peer.is_welcome or peer.is_refused:
+            return
+        while peer.queued_bytes < QUEUED_BYTES and not self._hashing:
+            before = (self._cursor.next, self._cursor.segment, self._cursor.offset)
+            block = self._journal.read(self._cursor)
+            if block is None:
+                return
+            if not block.alone:
+                peer.send_encoded([block.data])
+            elif not self._send_alone(block):
+                self._cursor = Cursor(before[0], before[1], before[2])
+                return
+
+    def _send_alone(self, block: Block) -> bool:
+        """A message with bulk; False: its addresses are being computed, ask again."""
+        message = _decode(block.data)
+        sequence = block.first
+        if not self._held.is_held(sequence):
+            self.peer.send(sequence, HeldBulk.without(message), gap=block.gap)
+        elif self.uses_descriptors:
+            self.peer.send(sequence, message, gap=block.gap, descriptors=self._held.descriptors(sequence))
+        else:
+            assert self.hello is not None
+            hash_name = bulk.common_hash(self.hello.hashes)
+            if not self._held.is_computed(sequence, hash_name):
+                self._hash(sequence, hash_name)
+                return False
+            self.peer.send(sequence, self._held.as_chunks(sequence, message, hash_name), gap=block.gap)
+        return True
+
+    def _hash(self, sequence: int, hash_name: str) -> None:
+        self._hashing = True
+        work = asyncio.ensure_future(asyncio.to_thread(self._held.hashing(sequence, hash_name)))
+
+        def done(task: asyncio.Future[list[list[str]]]) -> None:
+            self._hashing = False
+            if self._held.is_held(sequence):
+                self._held.computed(sequence, hash_name, task.result())
+            self.wake()
+
+        work.add_done_callback(done)
+
+
+def _decode(data: bytes) -> Message:
+    assembler = MessageAssembler()
+    message = None
+    for frame in FrameReader().feed(data):
+        message = assembler.add(frame)
+    assert message is not None and BULK_KEY in message.metadata
+    return message
