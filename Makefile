@@ -1,0 +1,44 @@
+# One command each; every target sets up what it needs. Paths are relative, so that a folder with spaces in its name will do.
+#
+#   make demo    the example notebook, headless, with each cell's output as it comes
+#   make test    the whole suite            PYTEST="-k words -x" passes options on
+#   make lint    ruff                       make types   mypy --strict
+#   make bench   the figures of README.md   make lab     JupyterLab in examples/
+#   make clean   all that the above have made
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST ?=
+
+BIN := $(VENV)/bin
+stamp = $(VENV)/.farcell-$(1)
+
+.PHONY: demo test lint types bench lab clean
+.DELETE_ON_ERROR:
+
+demo: $(call stamp,demo)
+	$(BIN)/python examples/run_notebook.py examples/first_light.ipynb
+
+test: $(call stamp,test)
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(call stamp,dev)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(call stamp,dev)
+	$(BIN)/mypy
+
+bench: $(call stamp,bench)
+	$(BIN)/python benchmarks/run.py $(BENCH)
+
+lab: $(call stamp,dev)
+	$(BIN)/jupyter lab --notebook-dir=examples
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/results
+
+# Made anew only when what is to be installed has changed.
+$(VENV)/.farcell-%: pyproject.toml tools/venv.py
+	$(PYTHON) tools/venv.py --python "$(or $(VERSION),any)" $(if $(CONSTRAINT),--constraint "$(CONSTRAINT)") $(VENV) $*
+	@touch $@
