@@ -1,7 +1,7 @@
 """Bridges stdin and stdout to a kernel host's socket: what a remote shell runs so that any mechanism which gives stdio will do.
 
-Standard library only and few imports of it: it starts at every reconnect. Open files cannot pass here, so it uses the socket on which
-the host does not offer them.
+Standard library only and few imports of it: it starts at every reconnect. Open files cannot pass here, so it uses the socket
+on which the host does not offer them.
 """
 
 from __future__ import annotations

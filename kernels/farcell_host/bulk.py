@@ -1,8 +1,9 @@
 """Large buffers: into a descriptor that another process maps, and the addresses of their chunks.
 
-On one machine a buffer is written into a fresh memory file, whose descriptor travels; the receiver maps it MAP_PRIVATE, so its own
-writes stay its own, and no page is touched before it is used (MAP_POPULATE would copy all of them). os.pwrite releases the GIL, so
-from 8 MiB on two threads write pieces. An exception (KeyboardInterrupt above all) ends the work after the present piece.
+On one machine a buffer is written into a fresh memory file, whose descriptor travels; the receiver maps it MAP_PRIVATE, so
+its own writes stay its own, and no page is touched before it is used (MAP_POPULATE would copy all of them). os.pwrite
+releases the GIL, so from 8 MiB on two threads write pieces. An exception (KeyboardInterrupt above all) ends the work after
+the present piece.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""This package as one file, `farcell_host.pyz`: the same bytes for the same sources, so that a target knows it has them already."""
+"""This package as one file, `farcell_host.pyz`: same bytes for same sources, so that a target knows it has them already."""
 
 from __future__ import annotations
 

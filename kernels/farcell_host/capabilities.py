@@ -1,8 +1,8 @@
 """What this machine's system offers, and the portable way where it does not.
 
-Five things are Linux's own or work differently elsewhere: memfd, SCM_RIGHTS, pidfd, SO_PEERCRED and /proc. Every choice between one
-of them and its fallback is made here, when it is needed, so that a test forces any fallback for a whole tree of processes with
-`FARCELL_WITHOUT=memfd,descriptors,pidfd,peercred,proc`.
+Five things are Linux's own or work differently elsewhere: memfd, SCM_RIGHTS, pidfd, SO_PEERCRED and /proc. Every choice
+between one of them and its fallback is made here, when it is needed, so that a test forces any fallback for a whole tree of
+processes with `FARCELL_WITHOUT=memfd,descriptors,pidfd,peercred,proc`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Chunks on disk by content address, shared by all hosts of a user on this machine, so that what was sent once need not be sent again.
+"""Chunks on disk by content address, shared by all hosts of a user on this machine, so that what was sent once need not be sent
+again.
 
-A file is written under a temporary name and renamed, and its content is checked against the address first: a reader sees whole chunks
-only. The modification time is the time of last use; over the quota the longest unused go first, but none used in the last ten
-minutes, since a client may just have been told that it is here.
+A file is written under a temporary name and renamed, and its content is checked against the address first: a reader sees
+whole chunks only. The modification time is the time of last use; over the quota the longest unused go first, but none used in
+the last ten minutes, since a client may just have been told that it is here.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -39,13 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     launch.add_argument("--runtime", required=True, type=Path, help="folder of this session, made with mode 0700")
     launch.add_argument("--python", default=sys.executable, help="the remote kernel's Python (default: this one)")
     launch.add_argument("--cwd", default=None, help="the remote kernel's working folder")
-    launch.add_argument(
-        "--idle-timeout", type=float, default=3600.0, metavar="S", help="end after S seconds without work"
-    )
+    launch.add_argument("--idle-timeout", type=float, default=3600.0, metavar="S", help="end after S seconds without work")
     launch.add_argument("--keep", type=float, default=600.0, metavar="S", help="wait S seconds for a lost notebook")
-    launch.add_argument(
-        "--journal-mib", type=float, default=512.0, metavar="MIB", help="disk quota for output not yet read"
-    )
+    launch.add_argument("--journal-mib", type=float, default=512.0, metavar="MIB", help="disk quota for output not yet read")
     launch.add_argument("--chunks-mib", type=float, default=4096.0, metavar="MIB", help="disk quota of the chunk store")
     launch.add_argument("--notebook", default=None, help="which notebook this session belongs to")
     launch.add_argument("--zmq", action="store_true", help="talk to the kernel over zmq only")
@@ -104,11 +101,7 @@ def _fork(options: argparse.Namespace, folder: Path) -> int:
     with os.fdopen(reading) as answer:
         line = answer.readline()
     if not line:
-        tail = (
-            (folder / "host.log").read_text(errors="replace").splitlines()[-10:]
-            if (folder / "host.log").exists()
-            else []
-        )
+        tail = (folder / "host.log").read_text(errors="replace").splitlines()[-10:] if (folder / "host.log").exists() else []
         raise FarcellHostError("The kernel host ended before it listened.\n" + "\n".join(tail))
     fields = json.loads(line)
     if "error" in fields:
@@ -126,10 +119,8 @@ def _report(writing: int, error: BaseException) -> None:
     import traceback
 
     traceback.print_exc()
-    try:
+    with contextlib.suppress(OSError):  # it has been told before that all is well
         os.write(writing, json.dumps({"error": f"{error}"}).encode() + b"\n")
-    except OSError:  # it has been told before that all is well
-        pass
 
 
 def _detach(folder: Path) -> None:

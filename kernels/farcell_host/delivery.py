@@ -1,7 +1,7 @@
 """What clients sent on its way to the remote kernel: in order on each channel, whole, and one run at a time.
 
-A message waits for its chunks, a run for the end of the one before; so an interrupt that names a run which has not begun cancels it
-here, and one that comes too late finds nothing to do. STDIN and CONTROL pass what waits on SHELL.
+A message waits for its chunks, a run for the end of the one before; so an interrupt that names a run which has not begun
+cancels it here, and one that comes too late finds nothing to do. STDIN and CONTROL pass what waits on SHELL.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Bulk that the kernel sent, kept open until the driver has acknowledged its message: as descriptors, or as chunks for other ends."""
+"""Bulk that the kernel sent, kept open until the driver has acknowledged its message: as descriptors, or as chunks for other
+ends.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +41,7 @@ class HeldBulk:
 
         def work() -> list[list[str]]:
             try:
-                return [
-                    [bulk.address_of(piece, hash_name) for piece in bulk.read_pieces(fd, size)] for fd, size in files
-                ]
+                return [[bulk.address_of(piece, hash_name) for piece in bulk.read_pieces(fd, size)] for fd, size in files]
             finally:
                 for fd, _ in files:
                     os.close(fd)

@@ -1,9 +1,9 @@
 """The kernel host: a daemon that owns one remote kernel and outlives every connection to it.
 
-It relays. What clients send goes through `delivery` to the kernel; what the kernel sends is journalled as it came and read from the
-journal by each connection at its own pace, so no reader, slow or gone, holds the kernel back or costs memory. It ends when it is told,
-when nothing happened for `idle_timeout_s`, when no driver came back for `keep_s` and no run is unfinished, or when its folder is gone;
-the kernel ends with it.
+It relays. What clients send goes through `delivery` to the kernel; what the kernel sends is journalled as it came and read
+from the journal by each connection at its own pace, so no reader, slow or gone, holds the kernel back or costs memory. It
+ends when it is told, when nothing happened for `idle_timeout_s`, when no driver came back for `keep_s` and no run is
+unfinished, or when its folder is gone; the kernel ends with it.
 """
 
 from __future__ import annotations
@@ -317,11 +317,7 @@ class Host:
                 other.refuse("superseded", "Another notebook took this remote session over")
 
     def _may_send(self, link: PeerLink) -> bool:
-        return (
-            link.hello is not None
-            and link.role == "driver"
-            and self._roles.may_send(link.hello.client, link.generation)
-        )
+        return link.hello is not None and link.role == "driver" and self._roles.may_send(link.hello.client, link.generation)
 
     def _received(self, link: PeerLink, event: events.Received) -> None:
         if not self._may_send(link) or link.hello is None:
@@ -395,9 +391,7 @@ class Host:
 
     def _op_status(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         kernel = self._kernel
-        state = (
-            "dead" if not kernel.is_alive else "starting" if not kernel.is_ready else "busy" if kernel.asked else "idle"
-        )
+        state = "dead" if not kernel.is_alive else "starting" if not kernel.is_ready else "busy" if kernel.asked else "idle"
         now = time.monotonic()
         return {
             **self.info(),

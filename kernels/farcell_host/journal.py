@@ -1,10 +1,10 @@
 """Every message of the remote kernel, numbered and on disk, so that each reader receives all of them at its own pace.
 
-Messages are stored as the frames that go to the readers: a reader far behind is served by reading a range of a file. Memory holds a
-sparse index only. Over the disk quota the oldest segments go: silently what the driver has acknowledged; else outputs are
-dropped, while replies, questions and control messages are kept, and in the place of the dropped ones stands a message that says
-how much it was, once as data and once for the reader's eyes. When the disk refuses to take more, the journal goes on in memory with
-a small quota.
+Messages are stored as the frames that go to the readers: a reader far behind is served by reading a range of a file. Memory
+holds a sparse index only. Over the disk quota the oldest segments go: silently what the driver has acknowledged; else outputs
+are dropped, while replies, questions and control messages are kept, and in the place of the dropped ones stands a message
+that says how much it was, once as data and once for the reader's eyes. When the disk refuses to take more, the journal goes
+on in memory with a small quota.
 """
 
 from __future__ import annotations
@@ -188,9 +188,9 @@ class Journal:
     def _locate(self, cursor: Cursor) -> tuple[Segment, int, int]:
         """Where the wanted message is, or the first one after it: segment, offset, number."""
         segment = cursor.segment
-        if segment is not None and segment.size > cursor.offset and segment in self._segments:
-            if segment is not self._segments[0] or not self._compacted:
-                return segment, cursor.offset, cursor.next
+        is_there = segment is not None and segment in self._segments[int(self._compacted) :]
+        if segment is not None and is_there and segment.size > cursor.offset:
+            return segment, cursor.offset, cursor.next
         for segment in self._segments:
             if segment.next > cursor.next and segment.size:
                 return (segment, *self._scan(segment, cursor.next))

@@ -1,7 +1,7 @@
 """The remote kernel's process: started in a session of its own, watched, interrupted, killed.
 
-Its output goes to `kernel.log`, never to the caller's. It runs the host's own copy of `farcell_host`, reached through a folder that
-holds nothing else: the site-packages of the host's Python must not leak into another Python.
+Its output goes to `kernel.log`, never to the caller's. It runs the host's own copy of `farcell_host`, reached through a
+folder that holds nothing else: the site-packages of the host's Python must not leak into another Python.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ main()
 
 
 def package_location(folder: Path) -> str:
-    """What to put on another Python's path to import this very farcell_host: the zipapp, or `folder` made to hold a link to it alone."""
+    """What to put on another Python's path to import this very farcell_host: the zipapp, or `folder`, made to link to it."""
     package = Path(__file__).resolve().parent
     archive = getattr(globals().get("__loader__"), "archive", None)
     if archive is not None:

@@ -54,12 +54,7 @@ class PeerLink:
     @property
     def uses_descriptors(self) -> bool:
         """The driver only: its acknowledgement closes them, and another reader may still have them queued by then."""
-        return (
-            self.role == "driver"
-            and self.hello is not None
-            and self.hello.descriptors
-            and self.stream.supports_descriptors
-        )
+        return self.role == "driver" and self.hello is not None and self.hello.descriptors and self.stream.supports_descriptors
 
     def follow(self, sequence: int) -> None:
         """The client has everything up to `sequence`."""
@@ -71,9 +66,7 @@ class PeerLink:
     def send_chunks(self, addresses: Iterable[str]) -> list[str]:
         """Chunks follow when nothing else is to be written; gives those we do not have."""
         wanted = [address for address in addresses if isinstance(address, str)]
-        missing = [
-            address for address in wanted if self._held.chunk(address) is None and self._store.missing([address])
-        ]
+        missing = [address for address in wanted if self._held.chunk(address) is None and self._store.missing([address])]
         self._chunks.extend(address for address in wanted if address not in missing)
         return missing
 

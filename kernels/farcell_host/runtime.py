@@ -1,8 +1,8 @@
 """Runtime folders: one 0700 folder a session, whose lock tells whether its host lives.
 
-A host holds an exclusive lock on its `host.json` for as long as it lives, so that whoever looks sees the truth without asking a
-process that may hang, and after a crash nothing stale is believed. Folders lie on this node, in a short place (a Unix socket's path
-has room for about a hundred bytes): never on NFS, never in XDG_RUNTIME_DIR, which is removed at logout.
+A host holds an exclusive lock on its `host.json` for as long as it lives, so that whoever looks sees the truth without asking
+a process that may hang, and after a crash nothing stale is believed. Folders lie on this node, in a short place (a Unix
+socket's path has room for about a hundred bytes): never on NFS, never in XDG_RUNTIME_DIR, which is removed at logout.
 """
 
 from __future__ import annotations
@@ -51,12 +51,11 @@ def secure(folder: Path) -> Path:
         folder.mkdir(mode=0o700)
     found = os.lstat(folder)
     if not stat.S_ISDIR(found.st_mode):
-        raise RuntimeFolderError(
-            f"{folder} is not a folder (symbolic links are not followed). Remove it or choose another."
-        )
+        raise RuntimeFolderError(f"{folder} is not a folder (symbolic links are not followed). Remove it or choose another.")
     if found.st_uid != os.geteuid():
         raise RuntimeFolderError(
-            f"{folder} belongs to user {found.st_uid}, not to you ({os.geteuid()}). Set FARCELL_RUNTIME_DIR to a folder of your own."
+            f"{folder} belongs to user {found.st_uid}, not to you ({os.geteuid()}). "
+            "Set FARCELL_RUNTIME_DIR to a folder of your own."
         )
     if stat.S_IMODE(found.st_mode) & 0o077:
         os.chmod(folder, 0o700)
@@ -68,7 +67,8 @@ def check_length(folder: Path) -> None:
     longest = len(os.fsencode(folder.absolute() / KERNEL_SOCKET))
     if longest > _PATH_BYTES:
         raise RuntimeFolderError(
-            f"{folder} is too long for Unix sockets ({longest} bytes, {_PATH_BYTES} fit). Set FARCELL_RUNTIME_DIR to a shorter folder."
+            f"{folder} is too long for Unix sockets ({longest} bytes, {_PATH_BYTES} fit). "
+            "Set FARCELL_RUNTIME_DIR to a shorter folder."
         )
 
 

@@ -1,8 +1,10 @@
-"""A byte stream over raw non-blocking descriptors on an asyncio loop: a Unix socket, which can pass open files, or a pair of pipes.
+"""A byte stream over raw non-blocking descriptors on an asyncio loop: a Unix socket, which can pass open files, or a pair of
+pipes.
 
-asyncio's transports copy whatever they are given into a buffer of their own, and what lies there can be overtaken by nothing. Here
-the owner keeps its frames and `take(max_bytes)` is asked for the next ones only when the system accepts bytes, so an interrupt
-passes an upload at the last moment. The socket keeps its default send buffer for the same reason (latency is what is queued in it).
+asyncio's transports copy whatever they are given into a buffer of their own, and what lies there can be overtaken by nothing.
+Here the owner keeps its frames and `take(max_bytes)` is asked for the next ones only when the system accepts bytes, so an
+interrupt passes an upload at the last moment. The socket keeps its default send buffer for the same reason (latency is what
+is queued in it).
 
 Everything happens on the loop's thread: `wake()` from another thread is `loop.call_soon_threadsafe(stream.wake)`.
 """
@@ -19,9 +21,7 @@ from typing import Protocol
 from . import capabilities
 
 READ_BYTES = 256 << 10
-TAKE_BYTES = (
-    64 << 10
-)  # small frames go together in one write; a big one goes alone, and the queue is looked at before the next
+TAKE_BYTES = 64 << 10  # small frames go together in one write; a big one goes alone, and the queue is looked at before the next
 _MAX_BUFFERS = 512  # IOV_MAX is 1024 on Linux and macOS
 _WRITES_A_TURN = 32  # then other connections of the loop get their turn
 
@@ -29,7 +29,7 @@ Buffer = bytes | bytearray | memoryview
 
 
 class Frame(Protocol):
-    """What `take` gives, an `Outgoing` of the outbox: buffers, descriptors that ride along, descriptors to close once it is written."""
+    """What `take` gives, an `Outgoing` of the outbox: buffers, descriptors that ride along, descriptors to close when written."""
 
     @property
     def buffers(self) -> Sequence[Buffer]: ...
@@ -49,9 +49,7 @@ class Endpoint:
         self.reading = reading
         self.writing = writing
         self.sock = sock
-        self.supports_descriptors = (
-            sock is not None and sock.family == socket.AF_UNIX and capabilities.has_descriptors()
-        )
+        self.supports_descriptors = sock is not None and sock.family == socket.AF_UNIX and capabilities.has_descriptors()
 
     def read(self, buffer: memoryview) -> tuple[int, list[int]]:
         if self.sock is not None:
