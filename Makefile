@@ -39,6 +39,6 @@ clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/results
 
 # Made anew only when what is to be installed has changed.
-$(VENV)/.farcell-%: pyproject.toml tools/venv.py
-	$(PYTHON) tools/venv.py --python "$(or $(VERSION),any)" $(if $(CONSTRAINT),--constraint "$(CONSTRAINT)") $(VENV) $*
+$(VENV)/.farcell-%: pyproject.toml tools/environment.py
+	$(PYTHON) tools/environment.py --python "$(or $(VERSION),any)" $(if $(CONSTRAINT),--constraint "$(CONSTRAINT)") $(VENV) $*
 	@touch $@

@@ -1,4 +1,4 @@
-"""Makes the project's virtual environment: `python3 tools/venv.py [--python EXE] [--constraint FILE] FOLDER [EXTRA ...]`.
+"""Makes the project's virtual environment: `python3 tools/environment.py [--python EXE] [--constraint FILE] FOLDER [EXTRA ...]`.
 
 Standard library only, and old syntax (any python3 may run it, to find a better one). It chooses the newest of Python 3.10-3.13 at hand,
 unless the one that runs it will do, and copes with
