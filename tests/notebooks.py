@@ -8,8 +8,9 @@
     notebook.interrupt()
     assert running.finish().error.name == "KeyboardInterrupt"
 
-One thread reads all channels, when asked to: a message belongs to the cell whose request it answers (its parent), and what answers no
-cell of ours (comms, prints of threads whose cell is long over, status of the start) is kept in `notebook.stray`.
+One thread reads all channels, when asked to: a message belongs to the cell whose request it answers (its parent), and
+what answers no cell of ours (comms, prints of threads whose cell is long over, status of the start) is kept in
+`notebook.stray`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A place of its own for each test, and the search for what a test leaves behind.
 
-Everything farcell and Jupyter write goes under one short folder in /tmp (a Unix socket's path may have 107 bytes; pytest's tmp_path is
-too long). What belongs to a sandbox is found by that folder's path: processes have it in their environment or command line, however
-they were daemonised; sockets and files lie in it.
+Everything farcell and Jupyter write goes under one short folder in /tmp (a Unix socket's path may have 107 bytes;
+pytest's tmp_path is too long). What belongs to a sandbox is found by that folder's path: processes have it in their
+environment or command line, however they were daemonised; sockets and files lie in it.
 """
 
 from __future__ import annotations
