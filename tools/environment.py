@@ -1,9 +1,9 @@
 """Makes the project's virtual environment: `python3 tools/environment.py [--python EXE] [--constraint FILE] FOLDER [EXTRA ...]`.
 
-Standard library only, and old syntax (any python3 may run it, to find a better one). It chooses the newest of Python 3.10-3.13 at hand,
-unless the one that runs it will do, and copes with
-- a Debian without python3-venv: the environment is made without pip, and pip put into it by a pip from outside (`pip --python`), which
-  PEP 668 allows since the environment is not the system's;
+Standard library only and untyped, in old syntax: any python3 may run it, to find a better one. It chooses the newest of
+Python 3.10-3.13 at hand, unless the one that runs it will do, and copes with
+- a Debian without python3-venv: the environment is made without pip, and pip put into it by a pip from outside
+  (`pip --python`), which PEP 668 allows since the environment is not the system's;
 - no pip anywhere: it says which package to install;
 - paths with spaces: nothing passes through a shell.
 An environment that exists is used again, unless its Python is not one of ours.
@@ -19,7 +19,7 @@ import sys
 
 OLDEST, NEWEST = (3, 10), (3, 13)
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PROBE = "import json, sys; print(json.dumps([list(sys.version_info[:2]), sys.executable, sys.prefix != sys.base_prefix]))"
+PROBE = "import json, sys; print(json.dumps([list(sys.version_info[:2]), sys.executable]))"
 HELP = """farcell: no pip was found for Python %s to build a virtual environment with.
 On Debian or Ubuntu: sudo apt-get install python3-venv
 Then run the same command again."""
@@ -29,7 +29,7 @@ def probe(executable):
     """(version, executable) of a Python that runs and is ours to use, else None."""
     try:
         said = subprocess.run([executable, "-c", PROBE], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60)
-        version, path, _ = json.loads(said.stdout.decode())
+        version, path = json.loads(said.stdout.decode())
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
     return (tuple(version), path) if OLDEST <= tuple(version) <= NEWEST else None
@@ -37,7 +37,7 @@ def probe(executable):
 
 def candidates():
     """Pythons of this machine, on PATH and in pyenv's folder, by name alone."""
-    names = ["python3"] + ["python3.%d" % minor for minor in range(NEWEST[1], OLDEST[1] - 1, -1)]
+    names = ["python3"] + [f"python3.{minor}" for minor in range(NEWEST[1], OLDEST[1] - 1, -1)]
     found = [sys.executable] + [path for path in map(shutil.which, names) if path]
     pyenv = os.environ.get("PYENV_ROOT") or os.path.join(os.path.expanduser("~"), ".pyenv")
     return found + sorted(glob.glob(os.path.join(glob.escape(pyenv), "versions", "3.*", "bin", "python")), reverse=True)
@@ -62,8 +62,8 @@ def choose(wanted):
     found = pythons()
     version = max(found, default=None) if wanted in ("any", "newest") else tuple(int(part) for part in wanted.split("."))
     if version not in found:
-        have = ", ".join("%d.%d" % known for known in sorted(found)) or "none of 3.10 to 3.13"
-        sys.exit("farcell: no Python %s on this machine (found: %s)." % (wanted, have))
+        have = ", ".join("{}.{}".format(*known) for known in sorted(found)) or "none of 3.10 to 3.13"
+        sys.exit(f"farcell: no Python {wanted} on this machine (found: {have}).")
     return found[version]
 
 
@@ -78,7 +78,7 @@ def make(folder, python):
     # No ensurepip: Debian without python3-venv.
     shutil.rmtree(folder, ignore_errors=True)
     made = subprocess.run([python, "-m", "venv", "--without-pip", folder]).returncode == 0
-    if not made or not any(put_pip(inside, outer) for outer in [python] + candidates()):
+    if not made or not any(put_pip(inside, outer) for outer in [python, *candidates()]):
         shutil.rmtree(folder, ignore_errors=True)
         sys.exit(HELP % python)
     return inside
@@ -105,10 +105,10 @@ def main():
     options = parser.parse_args()
     if options.list:
         for version, executable in sorted(pythons().items()):
-            print("%d.%d %s" % (version + (executable,)))
+            print("{}.{} {}".format(*version, executable))
         return
     inside = make(os.path.join(ROOT, options.folder), choose(options.python))
-    what = "." + ("[%s]" % ",".join(options.extras) if options.extras else "")
+    what = ".[{}]".format(",".join(options.extras))
     command = [inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", what]
     if options.constraint:
         command += ["--constraint", options.constraint]
