@@ -56,7 +56,7 @@ class ChunkStore:
         path = self._path(address)
         try:
             data = path.read_bytes()
-        except FileNotFoundError:
+        except OSError:
             return None
         if not bulk.matches(address, data):
             path.unlink(missing_ok=True)
@@ -100,7 +100,7 @@ class ChunkStore:
         try:
             if self._clock() - path.stat().st_mtime > _TOUCH_S:
                 os.utime(path, (self._clock(), self._clock()))
-        except FileNotFoundError:
+        except OSError:
             return False
         return True
 

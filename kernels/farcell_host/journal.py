@@ -161,23 +161,28 @@ class Journal:
             segment.write(buffers)
             return
         except OSError as error:
-            if self._folder is None:
+            if self._folder is None and not segment.size:
                 raise FarcellHostError(f"The journal can be kept neither on disk nor in memory: {error}") from error
-            log.error("The journal cannot be written, it goes on in memory: %s", error)
-        self._folder = None
-        self.quota_bytes = min(self.quota_bytes, MEMORY_QUOTA_BYTES)
-        self._segments.append(self._new_segment())
+            if self._folder is not None:
+                log.error("The journal cannot be written, it goes on in memory: %s", error)
+            self._folder = None
+            self.quota_bytes = min(self.quota_bytes, MEMORY_QUOTA_BYTES)
+        self._begin_segment()
         self._store(buffers, alone)
 
     def _current(self) -> Segment:
-        segment = self._segments[-1]
-        limit = max(_MIN_SEGMENT, min(_MAX_SEGMENT, self.quota_bytes // _SEGMENTS))
-        if segment.size < limit:
-            return segment
-        self._segments.append(self._new_segment())
-        while self.size > self.quota_bytes - limit and len(self._segments) > 2 + self._compacted:
-            self._drop_oldest()
+        if self._segments[-1].size >= self._segment_bytes:
+            self._begin_segment()
         return self._segments[-1]
+
+    @property
+    def _segment_bytes(self) -> int:
+        return max(_MIN_SEGMENT, min(_MAX_SEGMENT, self.quota_bytes // _SEGMENTS))
+
+    def _begin_segment(self) -> None:
+        self._segments.append(self._new_segment())
+        while self.size > self.quota_bytes - self._segment_bytes and len(self._segments) > 2 + self._compacted:
+            self._drop_oldest()
 
     def _new_segment(self) -> Segment:
         path = None if self._folder is None else self._folder / f"{self.next:020d}"

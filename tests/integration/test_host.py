@@ -237,7 +237,7 @@ def test_a_flood_waits_for_its_reader_on_disk(sandbox: Sandbox) -> None:
         driver.wait_message("farcell_kernel_started")
         driver.cut()
         with host.driver(role="observer", cursor=1 << 60) as watcher:
-            watcher.wait(lambda: watcher.ask("status").fields["state"] == "idle")
+            assert wait_until(lambda: watcher.ask("status").fields["state"] == "idle", 60)
             status = watcher.ask("status").fields
         assert status["journal_bytes"] < 4 << 20
         assert status["memory_bytes"] < 100 << 20

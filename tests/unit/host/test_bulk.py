@@ -6,7 +6,6 @@ import os
 import threading
 
 import pytest
-
 from farcell_host import bulk, capabilities
 
 
@@ -95,7 +94,7 @@ def test_the_sides_agree_on_a_hash():
     """Without a common fast hash, both use the one every Python has; an unknown one is named."""
     assert bulk.common_hash(["blake2b"]) == "blake2b"
     assert bulk.common_hash(bulk.available_hashes()) == bulk.available_hashes()[0]
-    with pytest.raises(ValueError, match="Unknown address hash 'md5'. Known here: .*blake2b"):
+    with pytest.raises(ValueError, match=r"Unknown address hash 'md5'. Known here: .*blake2b"):
         bulk.address_of(b"", "md5")
 
 

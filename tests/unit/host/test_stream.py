@@ -9,7 +9,6 @@ from collections import deque
 from typing import NamedTuple
 
 import pytest
-
 from farcell_host import capabilities, stream
 
 
