@@ -227,7 +227,15 @@ class Driver:
         self.wait(lambda: number in self.answers)
         return self.answers[number]
 
-    def start(self, code: str, metadata: dict[str, Any] | None = None, run: str | None = None, **content: Any) -> str:
+    def start(
+        self,
+        code: str,
+        metadata: dict[str, Any] | None = None,
+        run: str | None = None,
+        buffers: tuple[bytes, ...] = (),
+        descriptors: tuple[Descriptor, ...] = (),
+        **content: Any,
+    ) -> str:
         """Sends a run and gives its id."""
         run = run or uuid.uuid4().hex[:8]
         fields: dict[str, Any] = {
@@ -237,7 +245,8 @@ class Driver:
         }  # fmt: skip
         base = Message.build(Channel.SHELL, "farcell_run_request", {}).header
         header = {**base, "farcell_run": run}
-        self.send(Message.build(Channel.SHELL, "farcell_run_request", fields, header=header, metadata=metadata))
+        message = Message.build(Channel.SHELL, "farcell_run_request", fields, header=header, metadata=metadata, buffers=buffers)
+        self.send(message, descriptors)
         return run
 
     def finish(self, run: str, timeout_s: float = TIMEOUT_S) -> Done:

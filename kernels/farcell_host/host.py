@@ -30,7 +30,7 @@ from .errors import ProtocolError
 from .held import HeldBulk
 from .journal import Entry, Journal, entry_of
 from .kernel import Kernel
-from .kernellink import FromKernel
+from .kernellink import BULK_KEY, FromKernel
 from .kernelprocess import KernelProcess
 from .peerlink import PeerLink
 from .protocol import events
@@ -329,9 +329,11 @@ class Host:
         if fresh:
             for taken in self._delivery.accept(message, link.arrived):
                 del link.arrived[taken]
-        for descriptor in link.arrived.values():  # of a message that came before
-            os.close(descriptor.fd)
-        link.arrived = {}
+            return
+        for entry in message.metadata.get(BULK_KEY, ()):  # sent again: it was delivered before the cut
+            descriptor = link.arrived.pop(entry.get("descriptor"), None)
+            if descriptor is not None:
+                os.close(descriptor.fd)
 
     def _acknowledged(self, link: PeerLink, sequence: int) -> None:
         if self._may_send(link):
