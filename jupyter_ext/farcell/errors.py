@@ -19,7 +19,6 @@ A message says what happened, where, and what to do next.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from typing import Any
 
@@ -92,10 +91,10 @@ class TargetUnavailable(FarcellError):
 class KernelDied(FarcellError):
     """The remote kernel's process ended."""
 
-    def __init__(self, target: str, exit_code: int | None, signum: int | None, log_tail: Sequence[str] = ()) -> None:
-        self.target, self.exit_code, self.signal, self.log_tail = target, exit_code, signum, tuple(log_tail)
+    def __init__(self, target: str, exit_code: int | None, died_of: str | None, log_tail: Sequence[str] = ()) -> None:
+        self.target, self.exit_code, self.signal, self.log_tail = target, exit_code, died_of, tuple(log_tail)
         lines = [
-            f"The remote kernel on {target!r} {ending(exit_code, signum)} while this cell ran.",
+            f"The remote kernel on {target!r} {ending(exit_code, died_of)} while this cell ran.",
             "What the cell had changed there is gone; this notebook's variables are as they were before the cell.",
             "Run the cell again: a new kernel starts by itself.",
         ]
@@ -156,15 +155,9 @@ def remote_error(ename: str, evalue: str, traceback: Sequence[str] = ()) -> Remo
     return cls(ename, evalue, traceback)
 
 
-def ending(exit_code: int | None, signum: int | None) -> str:
-    """`was killed by SIGKILL (signal 9)` or `exited with code 3`."""
-    if signum is not None:
-        try:
-            name = signal.Signals(signum).name
-        except ValueError:
-            return f"was killed by signal {signum}"
-        hint = "; often the system's memory ran out" if name == "SIGKILL" else ""
-        return f"was killed by {name} (signal {signum}{hint})"
-    if exit_code is not None:
-        return f"exited with code {exit_code}"
-    return "ended"
+def ending(exit_code: int | None, died_of: str | None) -> str:
+    """`was killed by SIGKILL` or `exited with code 3`."""
+    if died_of is not None:
+        hint = " (by hand, or because the machine's memory ran out)" if died_of == "SIGKILL" else ""
+        return f"was killed by {died_of}{hint}"
+    return f"exited with code {exit_code}" if exit_code is not None else "ended"

@@ -29,7 +29,6 @@ def conclude(
 ) -> None:
     """Sets `_` and `Out`, hands payloads on, or raises."""
     status = finish.reply.message.content.get("status") if finish.reply is not None else None
-    relay.settle(failed=status == "error")
     if finish.timed_out and (finish.kernel is not None or status in ("error", "aborted")):
         raise _timed_out(finish, returned, target, timeout_s)
     fail_if_ended(finish, target, log)

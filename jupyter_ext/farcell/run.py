@@ -83,7 +83,7 @@ class KillAnswered:
 @dataclass(frozen=True)
 class KernelEnded:
     exit_code: int | None
-    signal: int | None
+    signal: str | None
     log_tail: tuple[str, ...] = ()
 
 

@@ -1,13 +1,12 @@
-"""The outputs of one run: which way they go, and the one error that is not shown twice.
+"""The outputs of one run, and which way they go.
 
-The last `error` message of a failed run is kept back: the same exception is raised in the notebook and shown by it. An error that
-the cell went on after (a nested run_cell) is shown as soon as anything follows it.
+The error that ends a run comes in its reply only and is raised in the notebook, so it is shown once; an iopub `error` is of something
+that the cell went on after (a nested run_cell) and is shown like any output.
 """
 
 from __future__ import annotations
 
 import sys
-import threading
 from typing import Any
 
 from farcell_host.protocol.messages import Message
@@ -25,8 +24,6 @@ class RunRelay:
         self._notebook = notebook
         self._count = count
         self._objects = ObjectPublisher(notebook)
-        self._held: Message | None = None
-        self._lock = threading.Lock()
         self.result: Message | None = None
         self.uses_frames = notebook.frames is not None and has_stock_outputs(notebook)
 
@@ -45,26 +42,14 @@ class RunRelay:
         return True
 
     def publish(self, message: Message) -> None:
-        with self._lock:
-            held, self._held = self._held, None
-        if held is not None:
-            self._show(held)
-        if message.msg_type == "error":
-            with self._lock:
-                self._held = message
-            return
         if message.msg_type == "execute_result":
             message = self.result = self._counted(message)
         elif message.msg_type == "farcell_output_dropped":
             message = _dropped(message)
-        self._show(message)
-
-    def settle(self, failed: bool) -> None:
-        """The run is over: its own error is raised by the notebook; one the cell survived is shown."""
-        with self._lock:
-            held, self._held = self._held, None
-        if held is not None and not failed:
-            self._show(held)
+        if self.uses_frames and self._notebook.frames is not None:
+            self._notebook.frames.publish(message)
+        else:
+            self._objects.publish(message)
 
     def receive_stray(self, message: Message) -> None:
         """Output outside any run, on the connection thread: there is no thread that waits for it."""
@@ -79,12 +64,6 @@ class RunRelay:
         """A display hook of the user's is called with the value itself, which came with the reply."""
         if self._objects.unshown_result:
             sys.displayhook(value)
-
-    def _show(self, message: Message) -> None:
-        if self.uses_frames and self._notebook.frames is not None:
-            self._notebook.frames.publish(message)
-        else:
-            self._objects.publish(message)
 
     def _counted(self, message: Message) -> Message:
         """With the local cell's number: a nested cell on the target may have moved the remote one."""

@@ -70,7 +70,7 @@ def test_the_first_interrupt_is_sent_the_second_asks() -> None:
     assert run.receive(InterruptPressed(6)) == [AskToKill(5)]
     assert run.receive(KillAnswered(True, 7)) == [SendKill()]
     assert run.receive(InterruptPressed(8)) == []
-    died = KernelEnded(None, 9)
+    died = KernelEnded(None, "SIGKILL")
     assert run.receive(died) == [Finish(kernel=died, interrupted=True, killed=True)]
 
 

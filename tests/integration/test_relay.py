@@ -1,0 +1,168 @@
+"""Remote messages shown by a real notebook kernel: in order, under the right cell, through whatever replaced its outputs."""
+
+from __future__ import annotations
+
+import pytest
+from notebooks import Notebook
+
+SET_UP = """
+import sys, threading
+from farcell.relay.notebook import Notebook
+from farcell.relay.run_relay import RunRelay
+from farcell_host.protocol.messages import Channel, Message
+
+here = Notebook(get_ipython().user_ns, get_ipython())
+
+class Far:
+    "A run whose messages come in from another thread, as from the connection thread."
+    def __init__(self):
+        self.header = here.cell_header()
+        self.relay = RunRelay(here, here.execution_count)
+        self.relay.before()
+        self.left = []
+    def say(self, msg_type, **content):
+        message = Message.build(Channel.IOPUB, msg_type, content, parent={**self.header, "farcell_run": "r"})
+        def arrive():
+            if not self.relay.receive(message):
+                self.left.append(message)
+        thread = threading.Thread(target=arrive)
+        thread.start()
+        thread.join()
+        while self.left:
+            self.relay.publish(self.left.pop(0))
+    def out(self, text, name="stdout"):
+        self.say("stream", name=name, text=text)
+    def result(self, value, n=None):
+        self.say("execute_result", data={"text/plain": repr(value)}, metadata={}, execution_count=n or 77)
+        here.set_result(value, self.relay.result)
+        self.relay.show_value(value)
+"""
+
+
+@pytest.fixture
+def notebook(sandbox):  # type: ignore[no-untyped-def]
+    """A notebook in which a relay can be fed."""
+    with Notebook(sandbox) as opened:
+        opened.run(SET_UP).check()
+        yield opened
+
+
+def test_remote_and_local_output_keep_their_order(notebook: Notebook) -> None:
+    """A hundred alternations of local and remote prints come out as they were made."""
+    code = """
+for n in range(100):
+    print(f"local {n}")
+    far = Far()
+    far.out(f"remote {n}\\n")
+"""
+    cell = notebook.run(code).check()
+    assert cell.stdout == "".join(f"local {n}\nremote {n}\n" for n in range(100))
+
+
+def test_outputs_of_all_kinds_arrive(notebook: Notebook) -> None:
+    """Displays, updates, clear_output and both streams look as if the cell had run here."""
+    code = """
+far = Far()
+far.out("warning\\n", "stderr")
+far.say("display_data", data={"text/plain": "one"}, metadata={}, transient={"display_id": "d"})
+far.say("update_display_data", data={"text/plain": "two"}, metadata={}, transient={"display_id": "d"})
+far.say("status", execution_state="idle")
+"""
+    cell = notebook.run(code).check()
+    assert cell.stderr == "warning\n"
+    assert [output["data"]["text/plain"] for output in cell.outputs if output["output_type"] == "display_data"] == ["two"]
+
+
+def test_a_result_has_the_local_number(notebook: Notebook) -> None:
+    """Out[N], `_`, `__` and the shown number are this notebook's."""
+    first = notebook.run("Far().result(41)").check()
+    second = notebook.run("Far().result([1, 2])").check()
+    shown = [message["content"] for _, message in second.messages if message["msg_type"] == "execute_result"]
+    assert [content["execution_count"] for content in shown] == [second.execution_count]
+    assert len(second.results) == 1
+    assert notebook.value("(_, __)") == ([1, 2], 41)
+    counts = first.execution_count, second.execution_count
+    assert notebook.value(f"[Out[n] for n in {counts}] + [globals()[f'_{{n}}'] for n in {counts}]") == [41, [1, 2], 41, [1, 2]]
+
+
+def test_a_user_defined_underscore_stays(notebook: Notebook) -> None:
+    """Who has set `_` by hand keeps it, as with local results."""
+    notebook.run("_ = 'mine'").check()
+    notebook.run("Far().result(5)").check()
+    assert notebook.value("_") == "mine"
+
+
+def test_capture_gets_everything(notebook: Notebook) -> None:
+    """%%capture above a remote cell takes its output, displays and result, and nothing is shown."""
+    code = """%%capture captured
+far = Far()
+far.out("text\\n")
+far.say("display_data", data={"text/plain": "pic"}, metadata={}, transient={})
+far.result(3)
+"""
+    cell = notebook.run(code).check()
+    assert cell.outputs == []
+    assert notebook.value("captured.stdout") == "text\n"
+    assert notebook.value("[o.data['text/plain'] for o in captured.outputs]") == ["pic", "3"]
+
+
+def test_redirected_output_goes_where_it_was_sent(notebook: Notebook) -> None:
+    """redirect_stdout around a remote run sees its lines."""
+    code = """
+import contextlib, io
+with contextlib.redirect_stdout(io.StringIO()) as taken:
+    Far().out("text\\n")
+"""
+    cell = notebook.run(code).check()
+    assert cell.stdout == ""
+    assert notebook.value("taken.getvalue()") == "text\n"
+
+
+def test_a_display_hook_gets_the_value(notebook: Notebook) -> None:
+    """A hook in sys.displayhook's place is called with the object itself."""
+    code = """
+seen, before = [], sys.displayhook
+sys.displayhook = seen.append
+try:
+    Far().result({"a": 1})
+finally:
+    sys.displayhook = before
+"""
+    cell = notebook.run(code).check()
+    assert cell.results == []
+    assert notebook.value("seen") == [{"a": 1}]
+
+
+def test_registered_display_hooks_see_remote_displays(notebook: Notebook) -> None:
+    """display_pub.register_hook filters remote displays as local ones."""
+    code = """
+kinds = []
+hook = lambda message: kinds.append(message["header"]["msg_type"])
+get_ipython().display_pub.register_hook(hook)
+try:
+    Far().say("display_data", data={"text/plain": "pic"}, metadata={}, transient={})
+finally:
+    get_ipython().display_pub.unregister_hook(hook)
+"""
+    cell = notebook.run(code).check()
+    assert cell.displays == []
+    assert notebook.value("kinds") == ["display_data"]
+
+
+def test_a_nested_error_is_shown_in_its_place(notebook: Notebook) -> None:
+    """An error that the cell survived is output like any other."""
+    code = """
+far = Far()
+far.say("error", ename="E1", evalue="survived", traceback=["tb1"])
+far.out("after\\n")
+"""
+    cell = notebook.run(code).check()
+    assert [error.name for error in cell.errors] == ["E1"]
+    kinds = [message["msg_type"] for _, message in cell.messages if message["msg_type"] in ("error", "stream")]
+    assert kinds == ["error", "stream"]
+
+
+def test_dropped_output_is_said(notebook: Notebook) -> None:
+    """When the journal's quota cut old output, the cell says so."""
+    cell = notebook.run("Far().say('farcell_output_dropped', messages=12, bytes=3456)").check()
+    assert "12 messages (3456 bytes)" in cell.stderr
