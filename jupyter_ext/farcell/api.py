@@ -137,17 +137,15 @@ class Remote:
         `inputs` adds names to those the code is seen to read, `out` brings these back although large, `keep` leaves these new
         objects on the target, `timeout_s` (seconds of running) interrupts it, `yes` sends large values without asking.
         """
-        wanted_back, kept = tuple(out), tuple(keep)
-        names = self._names(code, inputs)
-        summary = self.session.run(code, names, out=wanted_back, keep=kept, timeout_s=timeout_s, yes=yes)
+        names, optional = self._names(code, inputs)
+        summary = self.session.run(code, names, optional=optional, out=out, keep=keep, timeout_s=timeout_s, yes=yes)
         self._workspace.remember(code, summary)
         return summary
 
-    def plan(
-        self, code: str, *, inputs: Iterable[str] = (), out: Iterable[str] = (), keep: Iterable[str] = ()
-    ) -> list[PlanRow]:
+    def plan(self, code: str, *, inputs: Iterable[str] = ()) -> list[PlanRow]:
         """What `run` would send and why. Sends nothing and starts nothing."""
-        return self.session.plan(self._names(code, inputs), out=tuple(out), keep=tuple(keep))
+        names, optional = self._names(code, inputs)
+        return self.session.plan(names, optional)
 
     def push(self, *names: str) -> list[Moved]:
         """Sends these names now."""
@@ -181,13 +179,16 @@ class Remote:
         """The last lines of the kernel's and the host's log."""
         return self.session.log(lines)
 
-    def _names(self, code: str, inputs: Iterable[str]) -> dict[str, str]:
+    def _names(self, code: str, inputs: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """What must travel and what goes along if it can, each with the reason."""
         from .capture import reads
 
-        asked = tuple(inputs)
+        asked = dict.fromkeys(inputs, "--in")
         self._check_defined(asked)
-        names = reads(code, self._workspace.shell).within(self._workspace.namespace)
-        return {**names, **{name: "--in" for name in asked if name not in names}}
+        shell = self._workspace.shell
+        found = reads(code, shell.transform_cell if shell is not None else None)
+        needs = found.needs(self._workspace.namespace, shell.user_ns_hidden if shell is not None else None)
+        return {**asked, **needs.required}, needs.optional
 
     def _check_defined(self, names: Iterable[str]) -> None:
         missing = [name for name in names if name not in self._workspace.namespace]

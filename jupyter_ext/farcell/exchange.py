@@ -54,10 +54,13 @@ class Exchange:
         self.epoch = epoch
         self._replica = Replica(namespace, side="local", hashes=list(hashes))
 
-    def capture(self, names: Iterable[str]) -> Capture:
-        """Walks the names and compares with what the peer has; CannotTravel with the path to the culprit."""
+    def capture(self, names: Iterable[str], optional: Iterable[str] = ()) -> Capture:
+        """Walks the names and compares with what the peer has; CannotTravel with the path to the culprit.
+
+        `optional` names go along if they can.
+        """
         try:
-            return self._replica.capture(list(names))
+            return self._replica.capture(names, optional=optional)
         except CannotTravelHere as error:
             raise CannotTravel(error.name, error.path, error.reason, error.hint) from None
 

@@ -146,7 +146,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         self._last = (target, code, options)
         remote = Remote(self.workspace, target)
         if options.plan:
-            self._show(plan_table(target.name, self._plan(remote, code, options)))
+            self._show(plan_table(target.name, remote.plan(code, inputs=split_names(options.inputs))))
             return
         self._keep_input_as_typed()
         remote.run(
@@ -156,11 +156,6 @@ class RemoteMagics(Magics):  # type: ignore[misc]
             keep=split_names(options.keep),
             timeout_s=options.timeout,
             yes=options.yes,
-        )
-
-    def _plan(self, remote: Remote, code: str, options: argparse.Namespace) -> list[PlanRow]:
-        return remote.plan(
-            code, inputs=split_names(options.inputs), out=split_names(options.out), keep=split_names(options.keep)
         )
 
     def _raw_cell(self) -> str:
@@ -232,7 +227,8 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         if self._last is None:
             raise UsageError("There is no %%remote cell yet whose plan could be shown.")
         target, code, options = self._last
-        self._show(plan_table(target.name, self._plan(Remote(self.workspace, target), code, options)))
+        rows = Remote(self.workspace, target).plan(code, inputs=split_names(options.inputs))
+        self._show(plan_table(target.name, rows))
 
     def _do_targets(self, words: list[str]) -> None:
         self._none("targets", words)
@@ -316,10 +312,10 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         from .capture import reads
 
         try:
-            needed = reads(raw, self.shell).within(self.shell.user_ns)
+            needed = reads(raw, self.shell.transform_cell).needs(refs)
         except SyntaxError:
             return
-        with _fetching([refs[name] for name in refs if needed.get(name) == "read by the cell"]) as wanted:
+        with _fetching([refs[name] for name in needed.required]) as wanted:
             for ref in wanted:
                 ref.fetch()
 

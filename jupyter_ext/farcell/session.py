@@ -128,23 +128,25 @@ class RemoteSession:
         code: str,
         names: Mapping[str, str] | Iterable[str] = (),
         *,
+        optional: Mapping[str, str] | Iterable[str] = (),
         out: Iterable[str] = (),
         keep: Iterable[str] = (),
         timeout_s: float | None = None,
         yes: bool = False,
     ) -> RunSummary:
-        """Runs a cell to its end, merges what it changed, sets `_` and `Out[N]`; raises what the cell raised."""
+        """Runs a cell to its end, merges what it changed, sets `_` and `Out[N]`; raises what the cell raised.
+
+        `names` must travel, `optional` ones go along if they can.
+        """
         with self._turn():
             self.start()
-            return self._run(code, _reasons(names), tuple(out), tuple(keep), timeout_s, yes)
+            return self._run(code, _reasons(names), _reasons(optional), tuple(out), tuple(keep), timeout_s, yes)
 
-    def plan(
-        self, names: Mapping[str, str] | Iterable[str], *, out: Iterable[str] = (), keep: Iterable[str] = ()
-    ) -> list[PlanRow]:
+    def plan(self, names: Mapping[str, str] | Iterable[str], optional: Mapping[str, str] | Iterable[str] = ()) -> list[PlanRow]:
         """What a run that reads `names` would send. Sends nothing, starts nothing."""
-        why = _reasons(names)
+        why, also = _reasons(names), _reasons(optional)
         exchange = self._exchange or Exchange(self.notebook.namespace, 0, ())
-        return plan_rows(exchange.capture(why), why)
+        return plan_rows(exchange.capture(why, also), {**also, **why})
 
     def push(self, names: Iterable[str]) -> list[Moved]:
         """Sends these names now."""
@@ -412,12 +414,19 @@ class RemoteSession:
     # -- one run
 
     def _run(
-        self, code: str, why: dict[str, str], out: tuple[str, ...], keep: tuple[str, ...], timeout_s: float | None, yes: bool
+        self,
+        code: str,
+        why: dict[str, str],
+        also: dict[str, str],
+        out: tuple[str, ...],
+        keep: tuple[str, ...],
+        timeout_s: float | None,
+        yes: bool,
     ) -> RunSummary:
         assert self._exchange is not None and self._connection is not None and self._kernel is not None
         began = time.monotonic()
         exchange, connection = self._exchange, self._connection
-        capture = exchange.capture(name for name in why if name in self.notebook.namespace)
+        capture = exchange.capture((name for name in why if name in self.notebook.namespace), also)
         self._confirm(capture, yes)
         payload = exchange.pack(capture)
         bulk = connection.prepare(payload.bulk)
@@ -453,7 +462,7 @@ class RemoteSession:
             pending.id,
             self.target,
             time.monotonic() - began,
-            tuple(plan_rows(capture, why)),
+            tuple(plan_rows(capture, {**also, **why})),
             returned.names,
             payload.total_bytes,
             returned.nbytes,

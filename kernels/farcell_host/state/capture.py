@@ -49,12 +49,16 @@ class Walk:
     def __init__(self, namespace: dict[str, Any], kept: dict[int, int], uses: Callable[[CodeType], Iterable[str]]) -> None:
         self._namespace, self._kept, self._uses = namespace, kept, uses
         self._reasons: dict[str, str] = {}
+        self._optional: set[str] = set()
         self._waiting: list[str] = []
         self.missing: list[str] = []
 
-    def add(self, name: str, reason: str) -> None:
+    def add(self, name: str, reason: str, optional: bool = False) -> None:
+        """An optional name that cannot travel is left out; it is asked for again when it was needed after all."""
         if name in self._reasons:
             return
+        if optional:
+            self._optional.add(name)
         self._reasons[name] = reason
         if dict.__contains__(self._namespace, name):
             self._waiting.append(name)
@@ -64,7 +68,12 @@ class Walk:
     def parts(self) -> Iterator[tuple[str, Part]]:
         while self._waiting:
             name = self._waiting.pop(0)
-            part = dump_or_refuse(name, dict.__getitem__(self._namespace, name), self._reasons[name], self._kept)
+            try:
+                part = dump_or_refuse(name, dict.__getitem__(self._namespace, name), self._reasons[name], self._kept)
+            except CannotTravel:
+                if name in self._optional:
+                    continue
+                raise
             yield name, part
             for code in part.codes:
                 self._follow(code)

@@ -100,12 +100,14 @@ class Replica:
         for name in names:
             self._release(self._held.pop(name, None))
 
-    def capture(self, names: Iterable[str], uses: Uses = default_uses) -> Capture:
-        """Walk these names and all that their functions use; raises CannotTravel."""
+    def capture(self, names: Iterable[str], uses: Uses = default_uses, optional: Iterable[str] = ()) -> Capture:
+        """Walk these names and all that their functions use; raises CannotTravel, but for an optional name, which is left out."""
         with context.working(self):
             walk = Walk(self.namespace, self._table.kept, uses)
             for name in names:
                 walk.add(name, "read by the cell")
+            for name in optional:
+                walk.add(name, "mentioned by the cell", optional=True)
             capture = Capture({}, dict(walk.parts()), walk.missing)
         for part in capture.parts.values():
             capture.names[part.name] = self._report(part)

@@ -1,0 +1,5 @@
+"""Which of the notebook's names a cell reads, found before it runs."""
+
+from .reads import Needs, Reads, reads
+
+__all__ = ["Needs", "Reads", "reads"]

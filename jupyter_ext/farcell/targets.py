@@ -1,0 +1,229 @@
+"""Targets: named places to run, from `targets.toml` files and two that are always there.
+
+Files are looked for as `farcell/targets.toml` in Jupyter's config paths (user, environment, system; `jupyter --paths`). A target of an
+earlier path replaces a later one of the same name whole. All faults of all files are told at once, with file, line and key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jupyter_core.paths import jupyter_config_path
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
+
+from .backends.base import LaunchOptions, backend_names
+from .errors import UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE = Path("farcell") / "targets.toml"
+CONFIRM_BYTES = 8 << 30
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_TOP_KEYS = ("default", "targets")
+
+
+class Target(BaseModel):
+    """One target; `name` is its key in the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    backend: str = "local"
+    python: str | None = None
+    cwd: str | None = None
+    env: dict[str, str] = Field(default_factory=dict)
+    keep_s: float = Field(600, gt=0)
+    idle_timeout_s: float = Field(3600, gt=0)
+    confirm_bytes: ByteSize = Field(ByteSize(CONFIRM_BYTES), gt=0)
+
+    def launch_options(self, notebook: str | None = None) -> LaunchOptions:
+        """What the backend is told; `notebook` names who the session is for."""
+        return LaunchOptions(
+            target=self.name,
+            backend=self.backend,
+            python=self.python,
+            cwd=self.cwd,
+            env=dict(self.env),
+            idle_timeout_s=self.idle_timeout_s,
+            keep_s=self.keep_s,
+            notebook=notebook,
+        )
+
+
+KEYS = tuple(name for name in Target.model_fields if name != "name")
+
+
+@dataclass(frozen=True)
+class Targets:
+    """All targets there are, in the order they are listed; `sources` are the files they came from."""
+
+    known: Mapping[str, Target]
+    default: str = "local"
+    sources: tuple[Path, ...] = ()
+    user_file: Path = field(default_factory=lambda: Path(jupyter_config_path()[0]) / FILE)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.known)
+
+    def get(self, name: str | None = None) -> Target:
+        """By name, the default without one; UsageError for a name nobody has defined."""
+        wanted = self.default if name is None else name
+        if wanted in self.known:
+            return self.known[wanted]
+        close = difflib.get_close_matches(wanted, self.names, 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise UsageError(f"Unknown target {wanted!r}. Known: {', '.join(self.names)}.{hint} Targets are defined in {self.user_file}.")
+
+
+_loaded: tuple[Any, Targets] | None = None
+
+
+def load(paths: Iterable[str | Path] | None = None) -> Targets:
+    """Reads the files in these config folders (Jupyter's by default); raises UsageError with every fault found.
+
+    Read again only when a file has changed, so that asking before each cell costs a few stat calls.
+    """
+    global _loaded
+    files = [Path(folder) / FILE for folder in (jupyter_config_path() if paths is None else paths)]
+    state = tuple((file, stamp) for file in files if (stamp := _stamp(file)) is not None)
+    key = (state, tuple(files))
+    if _loaded is None or _loaded[0] != key:
+        _loaded = (key, _read([file for file, _ in state], files[0] if files else FILE))
+    return _loaded[1]
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def _read(files: list[Path], user_file: Path) -> Targets:
+    known: dict[str, Target] = {}
+    default: str | None = None
+    faults: list[str] = []
+    for file in files:
+        found = _File(file)
+        for name, target in found.targets.items():
+            known.setdefault(name, target)
+        if default is None:
+            default = found.default
+        faults += found.faults
+    for name in ("local", "local-attach"):
+        known.setdefault(name, Target(name=name, backend=name))
+    if default is not None and default not in known and not faults:
+        faults.append(f"default = {default!r} names no target. Known: {', '.join(known)}.")
+    if faults:
+        raise UsageError("targets.toml is not right:\n" + "\n".join(f"  {fault}" for fault in faults))
+    return Targets(known, default or "local", tuple(files), user_file)
+
+
+class _File:
+    """One targets.toml: what is good in it, and what is not."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.targets: dict[str, Target] = {}
+        self.default: str | None = None
+        self.faults: list[str] = []
+        try:
+            self._text = path.read_text(encoding="utf-8")
+            tables = tomllib.loads(self._text)
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            self.faults.append(f"{path}: {error}")
+            return
+        self._lines = _lines(self._text)
+        self._top(tables)
+
+    def _fault(self, keys: tuple[str, ...], text: str) -> None:
+        line = next((self._lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in self._lines), 1)
+        self.faults.append(f"{self.path}, line {line}, {'.'.join(keys)}: {text}")
+
+    def _top(self, tables: dict[str, Any]) -> None:
+        for key in tables:
+            if key not in _TOP_KEYS:
+                self._fault((key,), _unknown("key", key, _TOP_KEYS))
+        default = tables.get("default")
+        if default is not None and not isinstance(default, str):
+            self._fault(("default",), "must be the name of a target")
+        else:
+            self.default = default
+        targets = tables.get("targets", {})
+        if not isinstance(targets, dict):
+            self._fault(("targets",), 'must hold tables, such as [targets.gpu-a]')
+            return
+        for name, table in targets.items():
+            self._target(name, table)
+
+    def _target(self, name: str, table: Any) -> None:
+        where = ("targets", name)
+        if not _NAME.fullmatch(name):
+            self._fault(where, "a name has letters, digits, '.', '_' and '-' only")
+        elif not isinstance(table, dict):
+            self._fault(where, f"must be a table, such as [targets.{name}]")
+        elif "name" in table:
+            self._fault((*where, "name"), "is given by the table's own name; leave it out")
+        else:
+            backend = table.get("backend", "local")
+            if isinstance(backend, str) and backend not in backend_names():
+                self._fault((*where, "backend"), _unknown("backend", backend, backend_names()))
+            try:
+                self.targets[name] = Target(name=name, **table)
+            except ValidationError as error:
+                self._invalid(where, error)
+
+    def _invalid(self, where: tuple[str, ...], error: ValidationError) -> None:
+        for item in error.errors():
+            keys = tuple(str(part) for part in item["loc"])
+            if item["type"] == "extra_forbidden":
+                self._fault((*where, *keys), _unknown("key", keys[-1], KEYS))
+            else:
+                self._fault((*where, *keys), f"{item['msg']}, not {item['input']!r}")
+
+
+def _unknown(what: str, value: str, known: Iterable[str]) -> str:
+    choices = list(known)
+    close = difflib.get_close_matches(value, choices, 1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"unknown {what} {value!r}. Known: {', '.join(choices)}.{hint}"
+
+
+_HEADER = re.compile(r"\s*\[+\s*([^\]]+?)\s*\]+")
+_KEY = re.compile(r"\s*((?:\"[^\"]*\"|'[^']*'|[A-Za-z0-9_-]+)(?:\s*\.\s*(?:\"[^\"]*\"|'[^']*'|[A-Za-z0-9_-]+))*)\s*=")
+_PART = re.compile(r"\"([^\"]*)\"|'([^']*)'|([A-Za-z0-9_-]+)")
+
+
+def _lines(text: str) -> dict[tuple[str, ...], int]:
+    """Line numbers of tables and keys: for messages, so a multi-line string that looks like TOML may mislead it and no more."""
+    found: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        header = _HEADER.match(line)
+        key = _KEY.match(line)
+        if header is not None:
+            table = _parts(header[1])
+            path = table
+        elif key is not None:
+            path = (*table, *_parts(key[1]))
+        else:
+            continue
+        for end in range(1, len(path) + 1):
+            found.setdefault(path[:end], number)
+        found[path] = number
+    return found
+
+
+def _parts(dotted: str) -> tuple[str, ...]:
+    return tuple(double or single or bare for double, single, bare in _PART.findall(dotted))
