@@ -324,7 +324,7 @@ class Host:
             raise ProtocolError("Only the driver of a remote session may send messages")
         message = event.message
         fresh = self._inbox.accept(link.hello.client, message.channel, event.sequence)
-        link.peer.acknowledge(message.channel, event.sequence)
+        link.acknowledge(message.channel, event.sequence)
         self._active_at = time.monotonic()
         if fresh:
             for taken in self._delivery.accept(message, link.arrived):

@@ -15,7 +15,7 @@ from .journal import Block, Cursor, Journal
 from .kernellink import BULK_KEY
 from .protocol.events import Event, Hello
 from .protocol.frames import Descriptor, FrameReader, MessageAssembler
-from .protocol.messages import Message
+from .protocol.messages import Channel, Message
 from .protocol.outbox import Outgoing
 from .protocol.peer import Peer
 from .stream import Endpoint, Stream
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .chunkstore import ChunkStore
 
 QUEUED_BYTES = 512 << 10  # above it the journal is not read for this connection
+ACK_DELAY_S = 0.02  # an acknowledgement waits this long for company: alone it would wake the client in the middle of every cell
 
 
 class PeerLink:
@@ -49,6 +50,8 @@ class PeerLink:
         self._cursor = Cursor()
         self._hashing = False
         self._chunks: deque[str] = deque()
+        self._acknowledged: dict[Channel, int] = {}
+        self._ack_timer: asyncio.TimerHandle | None = None
         self.stream = Stream(endpoint, self._take, self._received, self._lost)
 
     @property
@@ -63,6 +66,24 @@ class PeerLink:
     def wake(self) -> None:
         self.stream.wake()
 
+    def acknowledge(self, channel: Channel, sequence: int) -> None:
+        """What the client sent on this channel up to `sequence` is in good hands."""
+        self._acknowledged[channel] = sequence
+        if self._ack_timer is None:
+            self._ack_timer = self.stream.loop.call_later(ACK_DELAY_S, self._acknowledge_now)
+
+    def _acknowledge_now(self) -> None:
+        self._queue_acknowledgements()
+        self.wake()
+
+    def _queue_acknowledgements(self) -> None:
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
+        for channel, sequence in self._acknowledged.items():
+            self.peer.acknowledge(channel, sequence)
+        self._acknowledged.clear()
+
     def send_chunks(self, addresses: Iterable[str]) -> list[str]:
         """Chunks follow when nothing else is to be written; gives those we do not have."""
         wanted = [address for address in addresses if isinstance(address, str)]
@@ -76,20 +97,24 @@ class PeerLink:
 
     def finish(self) -> None:
         self._chunks.clear()
+        self._queue_acknowledgements()
         self.stream.finish()
-        self._forget_descriptors()
+        self._forget()
 
     def close(self) -> None:
         self.stream.close()
-        self._forget_descriptors()
+        self._forget()
 
-    def _forget_descriptors(self) -> None:
+    def _forget(self) -> None:
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
         for fd in [*self.peer.leftover_descriptors(), *(item.fd for item in self.arrived.values())]:
             os.close(fd)
         self.arrived = {}
 
     def _lost(self, error: Exception | None) -> None:
-        self._forget_descriptors()
+        self._forget()
         self._on_lost(self, error)
 
     def _received(self, data: bytes, fds: list[int]) -> None:
@@ -107,6 +132,8 @@ class PeerLink:
     def _take(self, max_bytes: int) -> list[Outgoing]:
         """Called when bytes may be written: only then the journal is read."""
         self._follow()
+        if self._acknowledged and self.peer.has_output:
+            self._queue_acknowledgements()
         frames = self.peer.take(max_bytes)
         if not frames and self._chunks:
             address = self._chunks.popleft()
