@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import sys
 import threading
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,11 +39,12 @@ class LoggedRun:
 class Workspace:
     """What one notebook has remotely: its sessions by target name, and its runs so far."""
 
-    def __init__(self, namespace: MutableMapping[str, Any], shell: InteractiveShell | None) -> None:
+    def __init__(self, namespace: dict[str, Any], shell: InteractiveShell | None) -> None:
         self.namespace = namespace
         self.shell = shell
         self.runs: list[LoggedRun] = []
         self._sessions: dict[str, RemoteSession] = {}
+        self._definitions: dict[str, Target] = {}
         self._lock = threading.Lock()
 
     def targets(self) -> Targets:
@@ -63,17 +64,19 @@ class Workspace:
             from .errors import TargetUnavailable
 
             raise TargetUnavailable(UNSUPPORTED)
+        with self._lock:
+            session, definition = self._sessions.get(target.name), self._definitions.get(target.name)
+            if session is None or (definition is not target and not session.is_started):
+                session = self._sessions[target.name] = self._new_session(target)
+                self._definitions[target.name] = target
+            return session
+
+    def _new_session(self, target: Target) -> RemoteSession:
         from .relay.notebook import Notebook
         from .session import RemoteSession
 
-        with self._lock:
-            session = self._sessions.get(target.name)
-            options = target.launch_options(Notebook(self.namespace, self.shell).name)
-            if session is None or (not session.is_started and session.options != options):
-                session = self._sessions[target.name] = RemoteSession(
-                    options, self.namespace, self.shell, confirm_bytes=target.confirm_bytes
-                )
-            return session
+        options = target.launch_options(Notebook(self.namespace, self.shell).name)
+        return RemoteSession(options, self.namespace, self.shell, confirm_bytes=target.confirm_bytes)
 
     def remember(self, code: str, summary: RunSummary) -> None:
         count = int(self.shell.execution_count) if self.shell is not None else len(self.runs) + 1
@@ -92,7 +95,7 @@ def workspace(shell: InteractiveShell | None = None) -> Workspace:
     if shell is None and "IPython" in sys.modules:
         from IPython.core.getipython import get_ipython
 
-        shell = get_ipython()  # type: ignore[no-untyped-call]
+        shell = get_ipython()
     namespace = shell.user_ns if shell is not None else sys.modules["__main__"].__dict__
     with _lock:
         found = _workspaces.get(id(namespace))

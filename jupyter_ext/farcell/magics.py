@@ -403,7 +403,7 @@ def _fetching(refs: list[Any]) -> Iterator[Iterator[Any]]:
 def _bytes(size: int | None) -> str:
     if size is None:
         return "-"
-    from .exchange import human_bytes
+    from .refs import human_bytes
 
     return human_bytes(size)
 

@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +95,16 @@ def load(paths: Iterable[str | Path] | None = None) -> Targets:
     Read again only when a file has changed, so that asking before each cell costs a few stat calls.
     """
     global _loaded
-    files = [Path(folder) / FILE for folder in (jupyter_config_path() if paths is None else paths)]
-    state = tuple((file, stamp) for file in files if (stamp := _stamp(file)) is not None)
-    key = (state, tuple(files))
+    files = _default_files() if paths is None else tuple(Path(folder) / FILE for folder in paths)
+    key = tuple((file, _stamp(file)) for file in files)
     if _loaded is None or _loaded[0] != key:
-        _loaded = (key, _read([file for file, _ in state], files[0] if files else FILE))
+        _loaded = (key, _read([file for file, stamp in key if stamp is not None], files[0] if files else FILE))
     return _loaded[1]
+
+
+@lru_cache(maxsize=1)
+def _default_files() -> tuple[Path, ...]:
+    return tuple(Path(folder) / FILE for folder in jupyter_config_path())
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:
