@@ -1,11 +1,12 @@
-"""The only event loop beside the notebook: a daemon thread that drives the protocol over byte streams, for all sessions.
+"""The only event loop beside the notebook: a daemon thread that drives the protocol over byte streams, for all
+sessions.
 
-A `Connection` opens a stream through its backend, and opens it again by itself when it is lost: with a growing pause, after asking the
-backend whether the host can still be there. The protocol's client sends again what was not acknowledged and drops what came twice, so
-nothing is lost and nothing is delivered twice over any number of cuts.
+A `Connection` opens a stream through its backend, and opens it again by itself when it is lost: with a growing pause,
+after asking the backend whether the host can still be there. The protocol's client sends again what was not
+acknowledged and drops what came twice, so nothing is lost and nothing is delivered twice over any number of cuts.
 
-Messages are handed on in the host's order. One whose bulk is still on its way as chunks holds back those after it and is acknowledged
-only when it is whole, since the host serves chunks from messages that are not yet acknowledged.
+Messages are handed on in the host's order. One whose bulk is still on its way as chunks holds back those after it and
+is acknowledged only when it is whole, since the host serves chunks from messages that are not yet acknowledged.
 """
 
 from __future__ import annotations
@@ -171,7 +172,7 @@ class Connection:
     # -- from any thread
 
     def send(self, message: Message, bulk: Bulk | None = None) -> None:
-        """Hands a message over; it is written at once or after a reconnect. With chunks: `uploaded()` when the peer has them all."""
+        """Hands a message over; it is written at once or after a reconnect. `uploaded()` when the peer has all its chunks."""
         self.loop.call_soon_threadsafe(self._send, message, bulk)
 
     def request(self, op: str, **fields: Any) -> concurrent.futures.Future[dict[str, Any]]:
@@ -230,7 +231,8 @@ class Connection:
         if self._refused is not None:
             raise (Busy if self._refused.code == "busy" else TargetUnavailable)(self._refused.message)
         raise TargetUnavailable(
-            f"No connection to the kernel host on {self._allocation.options.target!r}: {self.ended}. Its log: {self._allocation.log}"
+            f"No connection to the kernel host on {self._allocation.options.target!r}: {self.ended}. "
+            f"Its log: {self._allocation.log}"
         )
 
     async def close(self) -> None:
@@ -411,9 +413,7 @@ class Connection:
 
     def _welcome(self, fields: dict[str, Any]) -> None:
         self.welcome = fields
-        self.uses_descriptors = bool(
-            fields.get("descriptors") and self._stream is not None and self._stream.supports_descriptors
-        )
+        self.uses_descriptors = bool(fields.get("descriptors") and self._stream is not None and self._stream.supports_descriptors)
         self._welcomed.set()
         for key in self._uploads:
             self._ask_missing(key)

@@ -47,11 +47,15 @@ LOG_LINES = 5
 
 
 class FarcellError(Exception):
-    """Base of everything farcell raises on its own account."""
+    """Base of everything farcell raises on its own account; shown without farcell's own frames, which say nothing to a user."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Called by IPython's showtraceback."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class UsageError(FarcellError, IPythonUsageError):
-    """The call itself is wrong; IPython shows it as one line."""
+    """The call itself is wrong; IPython shows it as one line on stderr."""
 
 
 class CannotTravel(FarcellError):
@@ -135,7 +139,7 @@ class RemoteError(FarcellError):
 
 
 class RemoteTraceback:
-    """Lives on an exception as `_render_traceback_`: IPython then shows the remote lines. A class, so the exception still pickles."""
+    """Lives on an exception as `_render_traceback_`: IPython shows the remote lines. A class, so the exception pickles."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         self.lines = list(lines)

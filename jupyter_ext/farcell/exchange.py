@@ -1,20 +1,22 @@
 """This side's half of the state that a notebook and one remote kernel share.
 
-Bound to one epoch of one remote kernel: object numbers mean nothing to the next one. Translates what `farcell_host.state` raises.
+Bound to one epoch of one remote kernel: object numbers mean nothing to the next one. Translates what
+`farcell_host.state` raises.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from farcell_host.protocol.messages import Buffer
-from farcell_host.state import CannotRestore, Replica
+from farcell_host.state import CannotRestore, RefInfo, Replica
 from farcell_host.state import CannotTravel as CannotTravelHere
 from farcell_host.state.payload import ERROR, RESULT, Capture, NameReport, Payload
 
 from .errors import CannotTravel, FarcellError
+from .refs import name_ref
 
 NOTHING = object()
 
@@ -43,16 +45,17 @@ class Returned:
     result: Any = NOTHING
     error: BaseException | None = None
     names: tuple[str, ...] = ()
+    refs: tuple[str, ...] = ()
     nbytes: int = 0
 
 
 class Exchange:
     """`outgoing` and `incoming` over a Replica; one thread at a time."""
 
-    def __init__(self, namespace: MutableMapping[str, Any], epoch: int, hashes: Sequence[str]) -> None:
+    def __init__(self, namespace: dict[str, Any], epoch: int, hashes: Sequence[str], make_ref: Callable[[RefInfo], Any]) -> None:
         self.namespace = namespace
         self.epoch = epoch
-        self._replica = Replica(namespace, side="local", hashes=list(hashes))
+        self._replica = Replica(namespace, side="local", hashes=list(hashes), make_ref=make_ref)
 
     def capture(self, names: Iterable[str], optional: Iterable[str] = ()) -> Capture:
         """Walks the names and compares with what the peer has; CannotTravel with the path to the culprit.
@@ -82,27 +85,17 @@ class Exchange:
             delta = self._replica.unpack(payload)
         except CannotRestore as error:
             raise FarcellError(f"{error}. Nothing of this run was merged; the values are still on the target.") from error
-        self._replica.apply(delta)
-        values = delta.values
+        touched = self._replica.apply(delta)
+        for name in delta.refs:
+            name_ref(delta.values.get(name, self.namespace.get(name)), name)
         return Returned(
-            values.get(RESULT, NOTHING),
-            values.get(ERROR),
-            tuple(name for name in values if name not in (RESULT, ERROR)),
+            delta.values.get(RESULT, NOTHING),
+            delta.values.get(ERROR),
+            (*touched, *delta.deleted),
+            tuple(name for name in delta.refs if name not in (RESULT, ERROR)),
             payload.total_bytes,
         )
 
 
 def plan_rows(capture: Capture, why: Mapping[str, str]) -> list[PlanRow]:
     return [PlanRow.of(report, why.get(report.name, "")) for report in capture]
-
-
-
-
-def human_bytes(size: int) -> str:
-    """`1.5 GB`: as people say sizes, in powers of ten."""
-    value = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"

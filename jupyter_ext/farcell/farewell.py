@@ -1,7 +1,7 @@
 """What becomes of sessions when this process ends.
 
-An explicit shutdown of the notebook kernel, or the end of a plain script, ends them. A restart, a crash or a lost connection does
-not: the host then waits its `keep`, and a run goes on to its end.
+An explicit shutdown of the notebook kernel, or the end of a plain script, ends them. A restart, a crash or a lost
+connection does not: the host then waits its `keep`, and a run goes on to its end.
 """
 
 from __future__ import annotations

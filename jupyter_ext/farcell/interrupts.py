@@ -1,4 +1,4 @@
-"""Ctrl-C while the notebook waits for a run: it is a message to the remote kernel, never an exception in the middle of the wait."""
+"""Ctrl-C while the notebook waits for a run: a message to the remote kernel, never an exception amid the wait."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""A request that the notebook's thread waits for: its messages come in from the connection thread, its effects happen here.
+"""A request that the notebook's thread waits for: its messages come in from the connection thread, its effects happen
+here.
 
-`arrived` is called on the connection thread and leaves the waiting thread asleep for output that can go straight to the front end.
-`wait` is called on the thread that runs the cell; nothing in it raises KeyboardInterrupt but a question to the person.
+`arrived` is called on the connection thread and leaves the waiting thread asleep for output that can go straight to the
+front end. `wait` is called on the thread that runs the cell; nothing in it raises KeyboardInterrupt but a question to
+the person.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ _IDLE = b'"idle"'
 
 
 class Pending:
-    """One request under way. `send` and `request` are the connection's; `answer_fetch` gives the reply to a name the cell asks for."""
+    """One request under way. `send` and `request` are the connection's; `answer_fetch` replies to a name the cell asks for."""
 
     def __init__(
         self,
@@ -154,16 +156,16 @@ class Pending:
 
     def _ask_to_kill(self, waited_s: float) -> None:
         target = self.run.target
-        question = f"The remote kernel on {target!r} has not stopped {waited_s:.0f} s after the interrupt; kill it? What it holds is lost."
+        stuck = f"The remote kernel on {target!r} has not stopped {waited_s:.0f} s after the interrupt"
         try:
             with interrupts_raise():
-                kill = self._notebook.confirm(question)
+                kill = self._notebook.confirm(f"{stuck}; kill it? What only it holds is lost.")
         except KeyboardInterrupt:
             kill = False
         if kill is None:
             self._notebook.say(
-                f"The remote kernel on {target!r} has not stopped {waited_s:.0f} s after the interrupt, and nobody can be asked whether "
-                "to kill it. It was interrupted again; from another notebook or a shell, end the session to kill it."
+                f"{stuck}, and nobody can be asked whether to kill it. It was interrupted again; "
+                "to kill it, restart this notebook's kernel or end the session from a shell."
             )
         self._queue.put(KillAnswered(bool(kill), time.monotonic()))
 

@@ -1,8 +1,8 @@
 """Refs: what a name is bound to when its value stayed on the target.
 
-A ref shows what it stands for and can be fetched; it never imitates the value. Whatever else is done with it raises `NotHere` naming
-the fetch, so code that the analysis of a cell could not see gets an error instead of a wrong answer. Another remote cell on the same
-target uses the value itself: the ref travels back as its number.
+A ref shows what it stands for and can be fetched; it never imitates the value. Whatever else is done with it raises
+`NotHere` naming the fetch, so code that the analysis of a cell could not see gets an error instead of a wrong answer.
+Another remote cell on the same target uses the value itself: the ref travels back as its number.
 """
 
 from __future__ import annotations
@@ -15,24 +15,26 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from farcell_host.state.refs import RefBase, RefInfo
 
 from .errors import LostValue, NotHere
-from .exchange import human_bytes
 
 if TYPE_CHECKING:
     from .session import RemoteSession
 
 # Protocols that Python, IPython, pickle, copy and weakref ask every object for; answering them by AttributeError is no imitation.
+_CONVERSIONS = frozenset(
+    {"__array__", "__array_interface__", "__array_struct__", "__arrow_c_array__", "__arrow_c_stream__", "__dataframe__"}
+)
 _ASKED_OF_ALL = frozenset({"__wrapped__", "__isabstractmethod__", "__signature__", "__objclass__", "__func__"})
 
 
 class Ref(RefBase):
-    """Stands for one value on one target; `name` is what the notebook calls it."""
+    """Stands for one value on one target."""
 
-    def __init__(self, session: RemoteSession, epoch: int, name: str, info: RefInfo) -> None:
+    def __init__(self, session: RemoteSession, epoch: int, info: RefInfo) -> None:
         set_own = object.__setattr__
         set_own(self, "_session", weakref.ref(session))
         set_own(self, "_epoch", epoch)
         set_own(self, "_target", session.target)
-        set_own(self, "_name", name)
+        set_own(self, "_name", "a result")
         set_own(self, "info", info)
         set_own(self, "__farcell_number__", info.number)
 
@@ -41,15 +43,13 @@ class Ref(RefBase):
 
     def fetch(self) -> Any:
         """Brings the value here, binds the name to it and returns it; LostValue when its kernel is gone."""
-        session = self._alive()
-        session.pull([self._name])
-        return session.notebook.namespace[self._name]
+        return self._alive().fetch(self)
 
     def _alive(self) -> RemoteSession:
         session: RemoteSession | None = self._session()
         if session is None or session.epoch != self._epoch:
             raise LostValue(
-                f"{self._name!r} was on {self._target!r} only, and the remote kernel that held it has ended. "
+                f"{self._name} was on {self._target!r} only, and the remote kernel that held it has ended. "
                 "Run the cell that made it again."
             )
         return session
@@ -57,19 +57,20 @@ class Ref(RefBase):
     def __repr__(self) -> str:
         info = self.info
         facts = [fact for fact in (_shape(info), info.dtype, info.device, human_bytes(info.size_bytes)) if fact]
-        return f"<ref {self._name!r} on {self._target!r}: {info.module}.{info.type}, {', '.join(facts)}; {self._name}.fetch() brings it here>"
+        what = f"{_kind(info)}, {', '.join(facts)}"
+        return f"<ref to {self._name} on {self._target!r}: {what}; .fetch() brings it here>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         info = self.info
         rows = [
             ("on", self._target),
-            ("type", f"{info.module}.{info.type}"),
+            ("type", _kind(info)),
             ("shape", _shape(info)),
             ("dtype", info.dtype),
             ("device", info.device),
             ("size", human_bytes(info.size_bytes)),
             ("preview", info.preview),
-            ("to bring it here", f"{self._name}.fetch()"),
+            ("to bring it here", ".fetch()"),
         ]
         cells = "".join(f"<tr><th>{name}</th><td><pre>{html.escape(str(value))}</pre></td></tr>" for name, value in rows if value)
         return {"text/plain": repr(self), "text/html": f"<table>{cells}</table>"}
@@ -86,13 +87,33 @@ class Ref(RefBase):
 
     def _not_here(self, what: str) -> NoReturn:
         raise NotHere(
-            f"{self._name!r} is on {self._target!r}, so {what} cannot be had here. "
-            f"{self._name}.fetch() brings it ({human_bytes(self.info.size_bytes)}), or use it in a %%remote cell on {self._target!r}."
+            f"{self._name} is on {self._target!r}, so {what} cannot be had here. Its .fetch() brings it "
+            f"({human_bytes(self.info.size_bytes)}), or use it in a %%remote cell on {self._target!r}."
         )
 
 
+def name_ref(ref: object, name: str) -> None:
+    """What the notebook calls it, for messages; a result that has no name keeps none."""
+    if isinstance(ref, Ref) and name.isidentifier():
+        object.__setattr__(ref, "_name", name)
+
+
+def human_bytes(size: int) -> str:
+    """`1.5 GB`: as people say sizes, in powers of ten."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
 def _is_conversion(name: str) -> bool:
-    return name in ("__array__", "__array_interface__", "__array_struct__", "__arrow_c_array__", "__arrow_c_stream__", "__dataframe__")
+    return name in _CONVERSIONS
+
+
+def _kind(info: RefInfo) -> str:
+    return info.type if info.module == "builtins" else f"{info.module}.{info.type}"
 
 
 def _shape(info: RefInfo) -> str:
@@ -119,7 +140,22 @@ _OPERATIONS = {
     "a comparison with it": ["eq", "ne", "lt", "le", "gt", "ge"],
     "arithmetic with it": [
         prefix + name
-        for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift")
+        for name in [
+            "add",
+            "sub",
+            "mul",
+            "truediv",
+            "floordiv",
+            "mod",
+            "divmod",
+            "pow",
+            "matmul",
+            "and",
+            "or",
+            "xor",
+            "lshift",
+            "rshift",
+        ]
         for prefix in ("", "r", "i")
         if prefix + name != "idivmod"
     ]

@@ -11,8 +11,8 @@
     any          KernelEnded, HostEnded     FINISHED     Finish
     FINISHED     anything                   FINISHED     none
 
-`NEXT` holds the moves that do not depend on time. On the zmq path a reply alone does not end a run: iopub comes on a socket of its
-own, so `Idled` is awaited as well (messaging spec, "status").
+`NEXT` holds the moves that do not depend on time. On the zmq path a reply alone does not end a run: iopub comes on a
+socket of its own, so `Idled` is awaited as well (messaging spec, "status").
 """
 
 from __future__ import annotations
@@ -230,9 +230,7 @@ class Run:
         self.state = State.FINISHED
         return [self._finish(reply=self._reply)]
 
-    def _finish(
-        self, reply: Replied | None = None, kernel: KernelEnded | None = None, host: HostEnded | None = None
-    ) -> Finish:
+    def _finish(self, reply: Replied | None = None, kernel: KernelEnded | None = None, host: HostEnded | None = None) -> Finish:
         return Finish(reply, kernel, host, self._timed_out, self._interrupted, self._killed)
 
     def _press(self, before: State, now: float) -> list[Effect]:
@@ -274,7 +272,7 @@ class Run:
         if self._patience_until is not None and now >= self._patience_until:
             self._patience_until = None
             if self._timed_out:
-                say = Say(f"The remote kernel on {self.target!r} has not stopped {PATIENCE_S:g} s after its time-out: it is killed.")
-                return [say, *self._kill()]
+                text = f"The remote kernel on {self.target!r} has not stopped {PATIENCE_S:g} s after its time-out: it is killed."
+                return [Say(text), *self._kill()]
             return [Say(f"The remote kernel on {self.target!r} has not stopped yet. Interrupt once more to kill it.")]
         return []

@@ -1,8 +1,8 @@
 """A remote session: one kernel host, its remote kernel, and what it holds, bound to one notebook.
 
-Starts lazily, at the first run. One run at a time: others wait their turn. After the remote kernel or the host has died the next run
-starts afresh and says so. All methods block and may be called from any thread; SIGINT is taken over only while a run is waited for,
-and only on the main thread.
+Starts lazily, at the first run. One run at a time: others wait their turn. After the remote kernel or the host has died
+the next run starts afresh and says so. All methods block and may be called from any thread; SIGINT is taken over only
+while a run is waited for, and only on the main thread.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import concurrent.futures
 import contextlib
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,11 @@ from . import farewell
 from .backends.base import Allocation, Backend, LaunchOptions, backend_named
 from .connection import Bulk, Connection, loop_thread
 from .errors import Busy, FarcellError, HostDied, Refused, TargetUnavailable, UsageError, ending
-from .exchange import NOTHING, Exchange, PlanRow, Returned, human_bytes, plan_rows
+from .exchange import NOTHING, Exchange, PlanRow, Returned, plan_rows
 from .interrupts import interrupts_to
 from .outcome import conclude, fail_if_ended
 from .pending import Pending, blank_header
+from .refs import Ref, human_bytes
 from .relay.notebook import Notebook
 from .relay.run_relay import RunRelay
 from .run import Finish, HostEnded, KernelEnded, Noticed, Run, Started
@@ -40,6 +41,7 @@ START_TIMEOUT_S = 120.0
 SLOW_START_S = 1.0
 STOP_TIMEOUT_S = 10.0
 RESTART_TIMEOUT_S = 60.0
+_FETCHED = "_farcell_fetched"  # a name of our own for what a ref stands for, while it is fetched
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class RemoteSession:
     def __init__(
         self,
         options: LaunchOptions,
-        namespace: MutableMapping[str, Any],
+        namespace: dict[str, Any],
         shell: InteractiveShell | None = None,
         *,
         backend: Backend | None = None,
@@ -145,7 +147,7 @@ class RemoteSession:
     def plan(self, names: Mapping[str, str] | Iterable[str], optional: Mapping[str, str] | Iterable[str] = ()) -> list[PlanRow]:
         """What a run that reads `names` would send. Sends nothing, starts nothing."""
         why, also = _reasons(names), _reasons(optional)
-        exchange = self._exchange or Exchange(self.notebook.namespace, 0, ())
+        exchange = self._exchange or self._new_exchange(0, ())
         return plan_rows(exchange.capture(why, also), {**also, **why})
 
     def push(self, names: Iterable[str]) -> list[Moved]:
@@ -173,6 +175,22 @@ class RemoteSession:
             sizes = returned.nbytes
             values = self.notebook.namespace
             return [Moved(name, type(values[name]).__name__, sizes) for name in wanted if name in values]
+
+    def fetch(self, ref: Ref) -> Any:
+        """Brings a ref's value here, under every name that the ref has in the notebook."""
+        namespace = self.notebook.namespace
+        names = [name for name, value in namespace.items() if value is ref]
+        namespace[_FETCHED] = ref
+        try:
+            self.push([_FETCHED])
+            self.pull([_FETCHED, *(name for name in names if not name.startswith("_"))])
+            value = namespace[_FETCHED]
+            for name in names:
+                namespace[name] = value
+            _replace_values(namespace.get("_oh"), ref, value)
+            return value
+        finally:
+            namespace.pop(_FETCHED, None)
 
     def vars(self) -> list[dict[str, Any]]:
         """What the remote kernel holds: name, type, shape, bytes, repr."""
@@ -229,7 +247,10 @@ class RemoteSession:
         kernel = self._kernel
         if kernel is not None and (self._exchange is None or self._exchange.epoch != kernel.epoch):
             assert self._connection is not None
-            self._exchange = Exchange(self.notebook.namespace, kernel.epoch, self._connection.welcome.get("hashes", ()))
+            self._exchange = self._new_exchange(kernel.epoch, self._connection.welcome.get("hashes", ()))
+
+    def _new_exchange(self, epoch: int, hashes: Sequence[str]) -> Exchange:
+        return Exchange(self.notebook.namespace, epoch, hashes, lambda info: Ref(self, epoch, info))
 
     def restart(self) -> None:
         """A new remote kernel; what the old one alone held is lost."""
@@ -475,10 +496,11 @@ class RemoteSession:
         if yes or size <= self.confirm_bytes:
             return
         largest = max(capture, key=lambda report: report.bytes_to_send)
-        what = f"{human_bytes(size)} would be sent to {self.target!r} (largest: {largest.name}, {human_bytes(largest.bytes_to_send)})"
+        biggest = f"largest: {largest.name}, {human_bytes(largest.bytes_to_send)}"
+        what = f"{human_bytes(size)} would be sent to {self.target!r} ({biggest})"
         answer = self.notebook.confirm(f"{what}. Send it?")
         if answer is None:
-            raise Refused(f"{what}, and nobody can be asked whether to. Nothing was run. `%%remote --yes` sends it without asking.")
+            raise Refused(f"{what}, and nobody can be asked whether to. Nothing was run. %%remote --yes sends it unasked.")
         if not answer:
             raise Refused(f"{what}: not sent, nothing was run.")
 
@@ -532,7 +554,7 @@ class RemoteSession:
         return exchange.merge(content.get("state"), finish.reply.message.buffers, finish.reply.bulk)
 
     def _answer_fetch(self, request: Message) -> None:
-        """The running cell read a name it was not sent: answered from the notebook as it is now, always, or the cell waits for ever."""
+        """The running cell read a name it was not sent: answered always, from the notebook as it is now, or it waits for ever."""
         assert self._exchange is not None and self._connection is not None
         self._installed()
         names = request.content.get("names", ())
@@ -555,9 +577,10 @@ class RemoteSession:
             content.update(found=[], error=str(error).removesuffix(" The cell was not run."))
         header = {**blank_header(), "farcell_run": self._pending.id if self._pending else ""}
         buffers = tuple(payload.buffers) if payload is not None else ()
-        self._connection.send(
-            Message.build(Channel.STDIN, "farcell_fetch_reply", content, header=header, parent=request.header, buffers=buffers), bulk
+        reply = Message.build(
+            Channel.STDIN, "farcell_fetch_reply", content, header=header, parent=request.header, buffers=buffers
         )
+        self._connection.send(reply, bulk)
         if payload is not None:
             self._sent_bytes += payload.total_bytes
             self._exchange.sent(payload)
@@ -588,6 +611,12 @@ class RemoteSession:
         if finish.interrupted:
             raise KeyboardInterrupt
         return reply, returned
+
+
+def _replace_values(outputs: Any, old: object, new: object) -> None:
+    """In `Out`."""
+    for number in [number for number, value in (outputs or {}).items() if value is old]:
+        outputs[number] = new
 
 
 def _reasons(names: Mapping[str, str] | Iterable[str]) -> dict[str, str]:

@@ -80,9 +80,8 @@ def test_a_result_has_the_local_number(notebook: Notebook) -> None:
     shown = [message["content"] for _, message in second.messages if message["msg_type"] == "execute_result"]
     assert [content["execution_count"] for content in shown] == [second.execution_count]
     assert len(second.results) == 1
-    assert notebook.value("(_, __)") == ([1, 2], 41)
-    counts = first.execution_count, second.execution_count
-    assert notebook.value(f"[Out[n] for n in {counts}] + [globals()[f'_{{n}}'] for n in {counts}]") == [41, [1, 2], 41, [1, 2]]
+    n, m = first.execution_count, second.execution_count
+    assert notebook.run(f"print(_, __, Out[{n}], Out[{m}], _{n}, _{m})").stdout == "[1, 2] 41 41 [1, 2] 41 [1, 2]\n"
 
 
 def test_a_user_defined_underscore_stays(notebook: Notebook) -> None:

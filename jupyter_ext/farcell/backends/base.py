@@ -1,7 +1,8 @@
-"""What a backend is: it starts a kernel host somewhere and opens byte streams to it. Everything else is the same for all of them.
+"""What a backend is: it starts a kernel host somewhere and opens byte streams to it. Everything else is the same for
+all of them.
 
-Backends are found by name through the entry point group `farcell.backends` (name = module:Class, made without arguments); the local
-ones are here for ever and need no entry point.
+Backends are found by name through the entry point group `farcell.backends` (name = module:Class, made without
+arguments); the local ones are here for ever and need no entry point.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Remote iopub messages republished as they are through the notebook kernel's own IOPub thread.
 
-The remote kernel ran under the local cell's header, so its messages already have the right parent; only the signature is new. The
-IOPub thread's queue is one FIFO for all threads, so the order of calls is the order on the wire. This may be called from any thread:
-a print or display_pub would take its parent from the calling thread and show the output under another cell.
+The remote kernel ran under the local cell's header, so its messages already have the right parent; only the signature
+is new. The IOPub thread's queue is one FIFO for all threads, so the order of calls is the order on the wire. This may
+be called from any thread: a print or display_pub would take its parent from the calling thread and show the output
+under another cell.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class FramePublisher:
         self._thread.send_multipart([topic, DELIMITER, self._session.sign(parts), *parts, *message.buffers])
 
     def flush_local(self) -> None:
-        """Puts what local code has printed so far before what is published from now on, without waiting for it to be sent.
+        """Puts what local code has printed so far before what is published from now on, without waiting for the send.
 
         OutStream.flush() waits for the IOPub thread (0.7 ms); scheduling `_flush` there would queue the text behind frames that come
         meanwhile. Here it is queued by this thread; an empty stream costs nothing.

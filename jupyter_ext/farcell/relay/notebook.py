@@ -1,7 +1,8 @@
 """The notebook a session belongs to: an ipykernel, IPython in a terminal, or plain Python.
 
-Everything farcell wants from the front end goes through here: the running cell's header and number, questions to the person,
-the result of the last expression. What lies behind it is looked up at each call, since users replace it (`sys.stdout`, `display_pub`).
+Everything farcell wants from the front end goes through here: the running cell's header and number, questions to the
+person, the result of the last expression. What lies behind it is looked up at each call, since users replace it
+(`sys.stdout`, `display_pub`).
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from farcell_host.protocol.messages import Message
@@ -26,7 +28,7 @@ END_OF_INPUT = "\x04"  # ipykernel's raw_input turns it into EOFError
 class Notebook:
     """`shell` is None in plain Python; `kernel` is None outside an ipykernel."""
 
-    def __init__(self, namespace: MutableMapping[str, Any], shell: InteractiveShell | None = None) -> None:
+    def __init__(self, namespace: dict[str, Any], shell: InteractiveShell | None = None) -> None:
         self.namespace = namespace
         self.shell: Any = shell  # IPython's display objects are not typed
         self.kernel: Any = getattr(shell, "kernel", None)
@@ -36,13 +38,12 @@ class Notebook:
 
     @property
     def name(self) -> str:
-        """Who this notebook is, also for a later kernel of it: Jupyter Server's session name, else the kernel's id, else this process."""
+        """Who this notebook is, also for its next kernel: Jupyter's session name, else the kernel's id, else this process."""
         session = os.environ.get("JPY_SESSION_NAME")
         if session:
             return session
         file = getattr(getattr(self.kernel, "parent", None), "connection_file", "") if self.kernel is not None else ""
-        stem, _ = os.path.splitext(os.path.basename(str(file)))
-        return stem or f"pid-{os.getpid()}"
+        return Path(str(file)).stem or f"pid-{os.getpid()}"
 
     @property
     def is_main_thread(self) -> bool:
@@ -65,7 +66,7 @@ class Notebook:
         return bool(self.kernel._allow_stdin) if self.kernel is not None else True
 
     def ask(self, prompt: str, password: bool = False) -> str:
-        """One line from the person, as input() and getpass() of this notebook give it; raises what they raise but for the end of input."""
+        """One line from the person, as this notebook's input() and getpass() give it; the end of input is a character."""
         try:
             if self.kernel is not None:
                 return str(self.kernel.getpass(prompt) if password else self.kernel.raw_input(prompt))
@@ -90,7 +91,7 @@ class Notebook:
                 self.shell.payload_manager.write_payload(dict(payload), single=False)
 
     def set_result(self, value: Any, shown: Message | None = None) -> None:
-        """What a DisplayHook does with a displayed value, but for the display: `_`, `__`, `___`, `_N`, `Out[N]`, the cell's result."""
+        """What a DisplayHook does with a value beside showing it: `_`, `__`, `___`, `_N`, `Out[N]`, the cell's result."""
         if self.shell is None or not _fills_out(sys.displayhook):
             return
         hook = self.shell.displayhook
@@ -103,9 +104,10 @@ class Notebook:
 
 def _fills_out(hook: Any) -> bool:
     """Hooks put in sys.displayhook's place by the user or by %%capture keep results for themselves."""
-    return hook is sys.__displayhook__ or (type(hook).__module__.startswith(("ipykernel.", "IPython.core.displayhook")) and (
-        type(hook).__name__ != "CapturingDisplayHook"
-    ))
+    return hook is sys.__displayhook__ or (
+        type(hook).__module__.startswith(("ipykernel.", "IPython.core.displayhook"))
+        and (type(hook).__name__ != "CapturingDisplayHook")
+    )
 
 
 def _is_plain(value: Any) -> bool:

@@ -1,7 +1,7 @@
 """Remote iopub messages shown through this process's own objects, in order, on the thread that waits for the run.
 
-For `%%capture`, redirect_stdout, display hooks, IPython in a terminal and plain Python: whoever replaced `sys.stdout`, the display
-publisher or a hook wants to see the output, and frames put on the IOPub thread would pass them by.
+For `%%capture`, redirect_stdout, display hooks, IPython in a terminal and plain Python: whoever replaced `sys.stdout`,
+the display publisher or a hook wants to see the output, and frames put on the IOPub thread would pass them by.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The outputs of one run, and which way they go.
 
-The error that ends a run comes in its reply only and is raised in the notebook, so it is shown once; an iopub `error` is of something
-that the cell went on after (a nested run_cell) and is shown like any output.
+The error that ends a run comes in its reply only and is raised in the notebook, so it is shown once; an iopub `error`
+is of something that the cell went on after (a nested run_cell) and is shown like any output.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def _is_stock(hook: Any) -> bool:
 def _dropped(message: Message) -> Message:
     content = message.content
     text = (
-        f"farcell: {content.get('messages', 0)} messages ({content.get('bytes', 0)} bytes) of older output were dropped on the target: "
-        "its journal's disk quota was reached.\n"
+        f"farcell: {content.get('messages', 0)} messages ({content.get('bytes', 0)} bytes) of older output were dropped on the "
+        "target: its journal's disk quota was reached.\n"
     )
     return Message.build(
         message.channel, "stream", {"name": "stderr", "text": text}, header=message.header, parent=message.parent_header

@@ -334,7 +334,7 @@ def test_a_host_that_is_gone_is_given_up(lines: Callable[[Host], Line]) -> None:
 def test_a_refusal_says_why(lines: Callable[[Host], Line]) -> None:
     """Another driver holds the session: the host's words reach the person."""
     line = lines(Host(refuse=("busy", "notebook other.ipynb drives it")))
-    with pytest.raises(Busy, match="other.ipynb"):
+    with pytest.raises(Busy, match=r"other\.ipynb"):
         line.open()
 
 
@@ -342,5 +342,5 @@ def test_a_host_that_cannot_be_reached_is_named(lines: Callable[[Host], Line]) -
     """The message names the target and the log."""
     host = Host()
     host.gone = True
-    with pytest.raises(TargetUnavailable, match="'far'.*host.log"):
+    with pytest.raises(TargetUnavailable, match=r"'far'.*host\.log"):
         lines(host).open()
