@@ -57,6 +57,11 @@ class Exchange:
         self.epoch = epoch
         self._replica = Replica(namespace, side="local", hashes=list(hashes), make_ref=make_ref)
 
+    @property
+    def held(self) -> frozenset[str]:
+        """Names that both sides have."""
+        return self._replica.held
+
     def capture(self, names: Iterable[str], optional: Iterable[str] = ()) -> Capture:
         """Walks the names and compares with what the peer has; CannotTravel with the path to the culprit.
 

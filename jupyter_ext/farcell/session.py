@@ -183,7 +183,8 @@ class RemoteSession:
         namespace[_FETCHED] = ref
         try:
             self.push([_FETCHED])
-            self.pull([_FETCHED, *(name for name in names if not name.startswith("_"))])
+            assert self._exchange is not None  # push has started the session
+            self.pull([_FETCHED, *(name for name in names if name in self._exchange.held)])
             value = namespace[_FETCHED]
             for name in names:
                 namespace[name] = value
