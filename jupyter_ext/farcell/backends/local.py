@@ -39,12 +39,12 @@ class LocalBackend:
         )
         try:
             out, err = await asyncio.wait_for(process.communicate(), LAUNCH_TIMEOUT_S)
+            return parse_launch(options, str(folder), process.returncode, out.decode(), err.decode(errors="replace"))
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await self._stop(str(folder))
             raise
-        return parse_launch(options, str(folder), process.returncode, out.decode(), err.decode(errors="replace"))
 
     async def open_stream(self, allocation: Allocation) -> Opened:
         return OpenedStream(connect_unix(allocation.socket or os.path.join(allocation.runtime, "socket")))
@@ -95,10 +95,7 @@ def parse_launch(options: LaunchOptions, folder: str, returncode: int | None, ou
         fields = None
     if not isinstance(fields, dict):
         said = "\n".join(f"    {line}" for line in err.strip().splitlines()[-10:]) or "    (nothing)"
-        raise TargetUnavailable(
-            f"The kernel host on {options.target!r} did not start (exit code {returncode}). It said:\n{said}\n"
-            f"Its log: {folder}/host.log"
-        )
+        raise TargetUnavailable(f"The kernel host on {options.target!r} did not start (exit code {returncode}). It said:\n{said}")
     return Allocation(options, fields.get("runtime", folder), fields.get("pid"), fields.get("socket"), fields)
 
 
