@@ -18,6 +18,7 @@ import numpy as np, xxhash
 from farcell.api import workspace
 a = np.ones({COUNT}, np.float32)
 """
+PAGES = "touched = float({}[::1024].sum())"
 LAST = "workspace().runs[-1].summary"
 
 
@@ -50,10 +51,16 @@ def _there(front_end: FrontEnd) -> dict[str, list[float]]:
         _fresh(front_end)
         return front_end.run(code).seconds
 
+    def remote() -> float:
+        seconds = after_fresh("%%remote\na.sum()")
+        sent = front_end.value(f"{LAST}.sent_bytes")
+        assert sent >= COUNT * 4, f"only {sent} bytes were sent of an array that is new"
+        return seconds
+
     return interleave(
         {
             "copy": lambda: after_fresh("b = a.copy(); del b"),
-            "remote": lambda: after_fresh("%%remote\na.sum()"),
+            "remote": remote,
             "ipyparallel": lambda: after_fresh("view.push({'a': a}); view.execute('s = a.sum()')"),
         },
         ROUNDS,
@@ -62,18 +69,26 @@ def _there(front_end: FrontEnd) -> dict[str, list[float]]:
 
 
 def _back(front_end: FrontEnd) -> dict[str, list[float]]:
+    """An array born there is brought here and each of its pages read, since a mapping that nobody reads costs nothing."""
     numbers = iter(range(1, 1000))
 
     def remote() -> float:
-        front_end.run(f"%%remote\nimport numpy as np\nback = np.full({COUNT}, {next(numbers)}, np.float32)")
-        return front_end.run("%remote pull back").seconds
+        # Under a new name each time: a name that was here already would come back with its cell.
+        number = next(numbers)
+        name = f"back{number}"
+        front_end.run(f"%%remote\nimport numpy as np\n{name} = np.full({COUNT}, {number}, np.float32)")
+        assert front_end.value(f"type({name}).__name__") == "Ref", "the array came back before it was asked for"
+        seconds = front_end.run(f"%remote pull {name}\n{PAGES.format(name)}").seconds
+        assert front_end.value(f"bool(({name} == {number}).all())")
+        front_end.run(f"del {name}")
+        return seconds
 
     def ipyparallel() -> float:
         front_end.run(f"view.execute('back = np.full({COUNT}, {next(numbers)}, np.float32)')")
-        return front_end.run("back = view.pull('back')").seconds
+        return front_end.run("back = view.pull('back')\n" + PAGES.format("back")).seconds
 
     def copy() -> float:
-        return front_end.run("b = a.copy(); del b").seconds
+        return front_end.run("b = a.copy()\n" + PAGES.format("b") + "; del b").seconds
 
     return interleave({"copy": copy, "remote": remote, "ipyparallel": ipyparallel}, ROUNDS, WARM_UP)
 

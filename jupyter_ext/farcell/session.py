@@ -251,7 +251,7 @@ class RemoteSession:
             self._exchange = self._new_exchange(kernel.epoch, self._connection.welcome.get("hashes", ()))
 
     def _new_exchange(self, epoch: int, hashes: Sequence[str]) -> Exchange:
-        return Exchange(self.notebook.namespace, epoch, hashes, lambda info: Ref(self, epoch, info))
+        return Exchange(self.notebook.namespace, epoch, hashes, lambda name, info: Ref(self, epoch, info))
 
     def restart(self) -> None:
         """A new remote kernel; what the old one alone held is lost."""

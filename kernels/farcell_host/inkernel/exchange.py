@@ -82,7 +82,6 @@ class Exchange:
                 limit_bytes=content.get("limit_bytes", LIMIT_BYTES),
                 out=content.get("out") or (),
                 keep=content.get("keep") or (),
-                hidden=self.namespace.hidden_names,
                 **pseudo,
             )
             payload = self.replica.pack(capture)

@@ -148,12 +148,6 @@ class Namespace(dict[str, Any]):
                 if name not in self:
                     dict.__setitem__(self, name, value)
 
-    @property
-    def hidden_names(self) -> list[str]:
-        """What lies aside now."""
-        with self._lock:
-            return list(self._aside)
-
     def drop(self, names: Iterable[str]) -> None:
         """Forgets names that the notebook has deleted or bound to something else."""
         with self._lock:

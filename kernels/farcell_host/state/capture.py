@@ -60,7 +60,7 @@ class Walk:
         if optional:
             self._optional.add(name)
         self._reasons[name] = reason
-        if dict.__contains__(self._namespace, name):
+        if name in self._namespace:
             self._waiting.append(name)
         else:
             self.missing.append(name)
@@ -81,8 +81,8 @@ class Walk:
     def _follow(self, code: CodeType) -> None:
         used = _uses_of(code, self._uses)
         if EVERYTHING in used:
-            used = frozenset(dict.keys(self._namespace))
-        for name in sorted(used & self._namespace.keys()):
+            used = frozenset(self._namespace)
+        for name in sorted(name for name in used if name in self._namespace):
             if not is_of_ipython(name):
                 self.add(name, f"used by {code.co_name}")
 

@@ -65,7 +65,7 @@ def content(kind: str, obj: Any) -> Any:
     if kind == "list":
         return list(list.__iter__(obj)), _attributes(obj)
     if kind == "dict":
-        return dict(dict.items(obj)), _attributes(obj), getattr(obj, "default_factory", None)
+        return _items(obj), _attributes(obj), getattr(obj, "default_factory", None)
     if kind in ("set", "deque"):
         return list(obj)
     if kind == "bytearray":
@@ -73,7 +73,7 @@ def content(kind: str, obj: Any) -> Any:
     if kind == "cell":
         return cell_content(obj)
     if kind == "function":
-        return function_state(obj)
+        return function_state(obj), obj.__closure__  # the cells are the peer's already; named, their own states follow
     if kind == "class":
         return {name: value for name, value in class_state(obj).items() if not name.startswith("<")}
     if kind == "objects":
@@ -109,6 +109,11 @@ def _merge_list(obj: Any, new: Any) -> Undo:
     return undo
 
 
+def _items(obj: Any) -> dict[Any, Any]:
+    ordered = isinstance(obj, collections.OrderedDict)  # its order is in its links, not in the dict below
+    return dict(collections.OrderedDict.items(obj) if ordered else dict.items(obj))
+
+
 def _fill_dict(obj: Any, items: dict[Any, Any]) -> None:
     if isinstance(obj, collections.OrderedDict):  # dict.update would pass its links by
         collections.OrderedDict.clear(obj)
@@ -121,7 +126,7 @@ def _fill_dict(obj: Any, items: dict[Any, Any]) -> None:
 
 def _merge_dict(obj: Any, new: Any) -> Undo:
     items, attributes, factory = new
-    old, old_factory = dict(dict.items(obj)), getattr(obj, "default_factory", None)
+    old, old_factory = _items(obj), getattr(obj, "default_factory", None)
     undo_attributes = _set_attributes(obj, attributes)
     _fill_dict(obj, items)
     if isinstance(obj, collections.defaultdict):
@@ -179,7 +184,7 @@ def _merge_cell(obj: CellType, new: Any) -> Undo:
 
 def _merge_function(obj: FunctionType, new: Any) -> Undo:
     old = function_state(obj)
-    set_function_state(obj, new)
+    set_function_state(obj, new[0])
     return lambda: set_function_state(obj, old)
 
 

@@ -89,7 +89,8 @@ def resolve(number: int) -> Any:
 class Ref(RefBase):
     """The least a ref can be; the notebook's side has a richer one."""
 
-    def __init__(self, info: RefInfo) -> None:
+    def __init__(self, name: str, info: RefInfo) -> None:
+        self.name = name
         self.info = info
         self.__farcell_number__ = info.number
 

@@ -59,7 +59,7 @@ class Replica:
         namespace: dict[str, Any],
         side: Literal["local", "remote"],
         hashes: Iterable[str] = (),
-        make_ref: Callable[[RefInfo], Any] = Ref,
+        make_ref: Callable[[str, RefInfo], Any] = Ref,
     ) -> None:
         self.namespace = namespace
         self.side = side
@@ -118,29 +118,28 @@ class Replica:
         self,
         names: Iterable[str],
         *,
-        limit_bytes: int,
+        limit_bytes: int | None = None,
         out: Iterable[str] = (),
         keep: Iterable[str] = (),
         result: Any = None,
         error: BaseException | None = None,
         has_result: bool = False,
-        hidden: Iterable[str] = (),
     ) -> Capture:
-        """What a run changed among `names`; held names that are neither in the namespace nor `hidden` were deleted."""
-        out, keep, hidden = set(out), set(keep), set(hidden)
+        """What a run changed among `names`; those of them that the peer has and the namespace has no more were deleted."""
+        names, out, keep = list(names), set(out), set(keep)
         capture = Capture({})
         with context.working(self):
             for name, value in self._to_collect(names, result, error, has_result):
                 self._collect_name(capture, name, value, name in out)
         self._decide_refs(capture, limit_bytes, out, keep)
-        capture.deleted = [name for name in self._held if name not in self.namespace and name not in hidden]
+        capture.deleted = [name for name in names if name in self._held and name not in self.namespace]
         return capture
 
     def _to_collect(
         self, names: Iterable[str], result: Any, error: BaseException | None, has_result: bool
     ) -> Iterable[tuple[str, Any]]:
         for name in names:
-            if dict.__contains__(self.namespace, name):
+            if name in self.namespace:
                 yield name, dict.__getitem__(self.namespace, name)
         if has_result or result is not None:
             yield RESULT, result
@@ -164,7 +163,7 @@ class Replica:
         capture.parts[name] = part
         capture.names[name] = self._report(part)
 
-    def _decide_refs(self, capture: Capture, limit_bytes: int, out: set[str], keep: set[str]) -> None:
+    def _decide_refs(self, capture: Capture, limit_bytes: int | None, out: set[str], keep: set[str]) -> None:
         for group in components(self._changed(capture)):
             size = sum(part.size_bytes for part in group)
             shared = any(key in self._table.numbers and key not in self._table.kept for p in group for key in p.print.ids)
@@ -172,7 +171,7 @@ class Replica:
             for part in group:
                 is_new = part.name not in self._held or self._held[part.name].kept
                 asked = part.name in keep
-                if not shared and is_new and not names & out and (asked or size > limit_bytes):
+                if not shared and is_new and not names & out and (asked or (limit_bytes is not None and size > limit_bytes)):
                     reason = "kept on the target" if asked else f"larger than {limit_bytes} bytes"
                     del capture.parts[part.name]
                     self._keep(capture, part.name, part.value, part.size_bytes, reason)
@@ -312,7 +311,7 @@ class Replica:
     def apply(self, delta: Delta) -> list[str]:
         """Merge everything or nothing; the answer are the names now bound anew or changed in place."""
         bindings = {name: value for name, value in delta.values.items() if name not in PSEUDO_NAMES}
-        refs = {name: self._make_ref(info) for name, info in delta.refs.items()}
+        refs = {name: self._make_ref(name, info) for name, info in delta.refs.items()}
         bindings.update({name: ref for name, ref in refs.items() if name not in PSEUDO_NAMES})
         bindings.update({name: self.resolve(number) for name, number in delta.bind.items()})
         steps = state_steps(delta)

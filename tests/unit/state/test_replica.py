@@ -1,0 +1,247 @@
+"""What a user sees of state that travels: aliases, identity, in-place merge, deletes."""
+
+from __future__ import annotations
+
+import collections
+
+import pytest
+
+
+def test_unchanged_sends_nothing(pair):
+    """A value that did not change is not sent a second time, nor sent back."""
+    pair.cell("config = {'rate': 0.1, 'layers': [1, 2]}\ndef f(x): return x + config['rate']\nsame = config, f")
+    pair.ship("same")
+    pair.ship("same")
+    assert pair.last.is_empty
+    pair.collect()
+    assert pair.last.is_empty
+
+
+def test_aliases_stay_aliases(pair):
+    """Two names of one list are one list on the target."""
+    pair.cell("a = [1]; b = a")
+    pair.ship("a", "b")
+    assert pair.there["a"] is pair.there["b"]
+
+
+def test_alias_made_in_one_cell_holds_in_a_later_one(pair):
+    """`b = a` in one remote cell is `b is a` after two exchanges, on both sides."""
+    pair.cell("a = [1]")
+    pair.run("b = a", "a")
+    assert pair.here["b"] is pair.here["a"]
+    pair.run("b.append(2); same = b is a", "a", "b")
+    assert pair.here["same"] is True
+    assert pair.here["a"] == [1, 2]
+    assert pair.here["b"] is pair.here["a"]
+
+
+def test_alias_sent_later_is_the_known_object(pair):
+    """A name that is read only by a later cell still means the object sent before."""
+    pair.cell("a = {'k': 1}; holder = [a]")
+    pair.ship("a")
+    pair.ship("holder")
+    assert pair.there["holder"][0] is pair.there["a"]
+
+
+def test_cycles_travel(pair):
+    """A list that contains itself comes out as one."""
+    pair.cell("a = []; a.append(a)")
+    pair.run("a.append(1)", "a")
+    assert pair.here["a"][0] is pair.here["a"]
+    assert pair.here["a"][1] == 1
+
+
+KINDS = {
+    "list": ("[1, 2]", "x.append(3)", [1, 2, 3]),
+    "dict": ("{'a': 1}", "x['b'] = 2; del x['a']", {"b": 2}),
+    "set": ("{1, 2}", "x.add(3)", {1, 2, 3}),
+    "bytearray": ("bytearray(b'ab')", "x += b'c'", bytearray(b"abc")),
+    "deque": ("__import__('collections').deque([1], 5)", "x.append(2)", collections.deque([1, 2])),
+    "ordered": ("__import__('collections').OrderedDict(a=1, b=2)", "x.move_to_end('a')", collections.OrderedDict(b=2, a=1)),
+    "default": ("__import__('collections').defaultdict(list)", "x['a'].append(1)", {"a": [1]}),
+    "counter": ("__import__('collections').Counter('aab')", "x['b'] += 5", collections.Counter(a=2, b=6)),
+    "array": ("__import__('numpy').zeros(3)", "x[1] = 5", [0, 5, 0]),
+    "objects": ("__import__('numpy').array([None, 'a'])", "x[0] = [1]", [[1], "a"]),
+}
+
+
+@pytest.mark.parametrize("make, change, expected", KINDS.values(), ids=KINDS)
+def test_changes_are_merged_into_the_object_the_notebook_has(pair, make, change, expected):
+    """A change made remotely is seen through every reference the notebook holds, also one that never travelled."""
+    pair.cell(f"x = {make}")
+    outside = pair.here["x"]
+    pair.run(change, "x")
+    assert pair.here["x"] is outside
+    assert (outside.tolist() if hasattr(outside, "tolist") else outside) == expected
+    assert type(outside) is type(pair.there["x"])
+
+
+def test_instance_is_merged_in_place_past_its_own_setattr(pair):
+    """An instance's attributes change in place; its `__setattr__` is not run by the merge."""
+    pair.cell(
+        "class Model:\n"
+        "    def __init__(self): self.__dict__.update(w=[0], gone=1)\n"
+        "    def __setattr__(self, name, value): raise RuntimeError(name)\n"
+        "m = Model()"
+    )
+    outside, weights = pair.here["m"], pair.here["m"].w
+    pair.run("m.w.append(1); m.__dict__['new'] = m; del m.__dict__['gone']", "m")
+    assert pair.here["m"] is outside
+    assert outside.w is weights
+    assert outside.__dict__ == {"w": [0, 1], "new": outside}
+
+
+def test_slots_are_merged(pair):
+    """An instance without `__dict__` is merged through its slots."""
+    pair.cell("class P:\n    __slots__ = ('a', 'b')\np = P(); p.a = 1")
+    outside = pair.here["p"]
+    pair.run("p.b = p.a; del p.a", "p")
+    assert outside.b == 1
+    assert not hasattr(outside, "a")
+
+
+def test_closure_cell_and_function_attributes_are_merged(pair):
+    """A counter in a closure counts on across sides; function attributes follow."""
+    pair.cell(
+        "def make():\n    n = 0\n    def inc():\n        nonlocal n\n        n += 1\n        return n\n"
+        "    def get(): return n\n    return inc, get\ninc, get = make()"
+    )
+    get = pair.here["get"]
+    pair.run("inc(); inc(); get.tag = 'seen'", "inc", "get")
+    assert get() == 2
+    assert get.tag == "seen"
+    assert pair.here["inc"]() == 3
+    pair.run("value = get()", "get", "inc")
+    assert pair.here["value"] == 3
+
+
+def test_class_attribute_is_merged_into_the_same_class(pair):
+    """A class attribute set remotely appears on the notebook's own class; instances stay its instances."""
+    pair.cell("class C:\n    count = 0\n    def up(self): type(self).count += 1\nc = C()")
+    cls = pair.here["C"]
+    pair.run("c.up(); C.extra = 'e'; d = C()", "C", "c")
+    assert pair.here["C"] is cls
+    assert (cls.count, cls.extra) == (1, "e")
+    assert type(pair.here["d"]) is cls
+    assert type(pair.here["c"]) is cls
+
+
+def test_globals_are_the_namespace_of_the_side_it_runs_on(pair):
+    """`global counter` and a redefined helper behave as they would locally."""
+    pair.cell("counter = 0\ndef helper(): return 'old'\ndef bump():\n    global counter\n    counter += 1\n    return helper()")
+    capture = pair.ship("bump")
+    assert capture.names["counter"].reason == "used by bump"
+    pair.remote_exec("def helper(): return 'new'\nseen = bump()")
+    pair.collect()
+    assert pair.here["counter"] == 1
+    assert pair.here["seen"] == "new"
+    assert pair.here["bump"]() == "new"
+
+
+def test_functions_anywhere_in_values_bring_their_globals(pair):
+    """A function in a dict in a list, and a method of an instance's class, bring the names they use."""
+    pair.cell(
+        "scale = 3; offset = 4\ndef f(x): return x * scale\nclass A:\n    def m(self): return offset\n"
+        "deep = [{'f': f}]; a = A()"
+    )
+    assert set(pair.ship("deep", "a").names) >= {"deep", "a", "scale", "offset"}
+    pair.remote_exec("r = deep[0]['f'](2) + a.m()")
+    assert pair.there["r"] == 10
+
+
+def test_state_up_to_an_exception_is_merged(pair):
+    """What a failing cell changed before it failed is kept, and its exception comes back."""
+    pair.cell("a = [1]")
+    pair.ship("a")
+    with pytest.raises(ZeroDivisionError) as caught:
+        pair.remote_exec("a.append(2); 1/0")
+    pair.collect(error=caught.value.with_traceback(None))
+    assert pair.here["a"] == [1, 2]
+    assert isinstance(pair.error, ZeroDivisionError)
+
+
+def test_an_exception_that_cannot_travel_is_left_out(pair):
+    """An exception that holds a lock does not stop the merge."""
+    pair.remote_exec("import threading\ne = ValueError(threading.Lock()); x = 1")
+    pair.collect("x", error=pair.there["e"])
+    assert pair.error is None
+    assert pair.here["x"] == 1
+
+
+def test_result_comes_back_as_the_object_it_is(pair):
+    """A result that is a known object is that object here."""
+    pair.cell("a = [1]")
+    pair.ship("a")
+    pair.collect(result=pair.there["a"], has_result=True)
+    assert pair.result is pair.here["a"]
+    pair.collect(result=None, has_result=True)
+    assert pair.result is None
+
+
+def test_deleted_names_are_deleted(pair):
+    """`del x` in a remote cell deletes x here, and the other way round."""
+    pair.cell("x = [1]; y = [2]")
+    pair.ship("x", "y")
+    pair.remote_exec("del x")
+    pair.collect("x", "y")
+    assert "x" not in pair.here
+    pair.cell("del y")
+    pair.ship()
+    assert "y" not in pair.there
+
+
+def test_hidden_names_are_not_deleted(pair):
+    """A name that a run does not see is not taken for a deleted one."""
+    pair.cell("x = [1]")
+    pair.ship("x")
+    del pair.there["x"]
+    pair.collect("z")
+    assert "x" in pair.here
+
+
+def test_rebinding_leaves_the_old_object_alone(pair):
+    """A rebound name gets a new object; other references keep the old one."""
+    pair.cell("a = [1]; old = a")
+    pair.run("a = [2]", "a")
+    assert pair.here["a"] == [2]
+    assert pair.here["old"] == [1]
+
+
+def test_objects_nobody_reaches_are_dropped_on_both_sides(pair):
+    """A long session does not hold on to what no name reaches any more."""
+    for value in range(5):
+        pair.cell(f"a = [[{value}], [{value}]]")
+        pair.ship("a")
+    pair.collect()
+    pair.ship("a")
+    assert len(pair.local._table.objects) == len(pair.remote._table.objects) == 3
+
+
+def test_module_travels_as_an_import(pair):
+    """An imported module is imported there."""
+    pair.cell("import json as j")
+    pair.ship("j")
+    assert pair.there["j"] is pair.here["j"]
+
+
+@pytest.mark.parametrize("position", range(6))
+def test_a_failing_merge_changes_nothing(pair, position):
+    """If any step of a merge fails, everything is as before."""
+    from farcell_host.state import delta as deltas
+
+    pair.cell("class M: pass\nm = M(); m.v = [1]; d = {'k': 1}; s = {1}")
+    pair.ship("m", "d", "s")
+    pair.remote_exec("m.v.append(2); m.w = 3; d['n'] = m; s.add(2); new = 1")
+    payload = pair.remote.pack(pair.remote.collect(["m", "d", "s", "new"], limit_bytes=1000))
+    delta = pair.local.unpack(payload)
+    steps = [*deltas.state_steps(delta), deltas.bind_step(pair.here, "new", 1), deltas.delete_step(pair.here, "s")]
+
+    def broken():
+        raise OSError("injected")
+
+    with pytest.raises(OSError, match="injected"):
+        deltas.carry_out([*steps[:position], broken, *steps[position:]])
+    assert (pair.here["m"].__dict__, pair.here["d"], pair.here["s"]) == ({"v": [1]}, {"k": 1}, {1})
+    assert "new" not in pair.here
+    pair.local.apply(delta)
+    assert pair.here["d"]["n"] is pair.here["m"]

@@ -1,0 +1,178 @@
+"""targets.toml: where it is found, what it may say, and how its faults are told."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+from farcell import targets
+from farcell.errors import UsageError
+from farcell.targets import Targets
+from pydantic import ValidationError
+from sandbox import Sandbox
+
+
+def written(folder: Path, text: str) -> Path:
+    """A config folder whose farcell/targets.toml has this text."""
+    (folder / "farcell").mkdir(parents=True, exist_ok=True)
+    (folder / "farcell" / "targets.toml").write_text(textwrap.dedent(text), encoding="utf-8")
+    return folder
+
+
+def faults(*folders: Path) -> list[str]:
+    """What loading these folders complains about, a fault a line, without the heading."""
+    with pytest.raises(UsageError) as caught:
+        targets.load(folders)
+    return [line.strip() for line in str(caught.value).splitlines()[1:]]
+
+
+def test_local_is_there_without_any_file(tmp_path: Path) -> None:
+    """The local target needs no set-up and is the default."""
+    found = targets.load([tmp_path])
+    assert found.get().name == "local"
+    assert found.names == ["local", "local-attach"]
+    assert found.get().launch_options().backend == "local"
+
+
+def test_the_users_file_is_found_through_jupyters_config_path(sandbox: Sandbox) -> None:
+    """JUPYTER_CONFIG_DIR counts, as for everything in Jupyter."""
+    written(sandbox.jupyter_config, '[targets.here]\nbackend = "local"\n')
+    targets._default_files.cache_clear()
+    try:
+        assert "here" in targets.load().names
+    finally:
+        targets._default_files.cache_clear()
+
+
+def test_options_reach_the_backend(tmp_path: Path) -> None:
+    """What a table says is what the backend is told."""
+    folder = written(
+        tmp_path,
+        """
+        default = "gpu.a"
+        [targets."gpu.a"]
+        backend = "local-attach"
+        python = "/opt/py/bin/python"
+        cwd = "/data"
+        keep_s = 30
+        idle_timeout_s = 60.5
+        confirm_bytes = "2GB"
+        env.CUDA_VISIBLE_DEVICES = "0"
+        """,
+    )
+    target = targets.load([folder]).get()
+    options = target.launch_options("nb-1")
+    assert (options.target, options.backend, options.python, options.cwd) == ("gpu.a", "local-attach", "/opt/py/bin/python", "/data")
+    assert (options.keep_s, options.idle_timeout_s, dict(options.env)) == (30, 60.5, {"CUDA_VISIBLE_DEVICES": "0"})
+    assert options.notebook == "nb-1"
+    assert target.confirm_bytes == 2_000_000_000
+
+
+def test_a_target_cannot_be_changed(tmp_path: Path) -> None:
+    """Configuration is read once and frozen."""
+    with pytest.raises(ValidationError):
+        targets.load([tmp_path]).get().cwd = "/"
+
+
+def test_an_earlier_path_replaces_a_target_whole(tmp_path: Path) -> None:
+    """User before environment before system; tables of one name are not mixed."""
+    user = written(tmp_path / "user", '[targets.a]\ncwd = "/user"\n')
+    system = written(tmp_path / "system", 'default = "b"\n[targets.a]\ncwd = "/system"\npython = "p"\n[targets.b]\n')
+    found = targets.load([user, system])
+    assert (found.get("a").cwd, found.get("a").python) == ("/user", None)
+    assert found.get().name == "b"
+
+
+def test_local_may_be_defined_anew(tmp_path: Path) -> None:
+    """The built-in target can be given a folder or another Python."""
+    assert targets.load([written(tmp_path, '[targets.local]\ncwd = "/data"\n')]).get().cwd == "/data"
+
+
+def test_an_edit_counts_at_once(tmp_path: Path) -> None:
+    """No restart is needed after an edit, and nothing is read again without one."""
+    written(tmp_path, "[targets.a]\n")
+    first = targets.load([tmp_path])
+    assert targets.load([tmp_path]) is first
+    written(tmp_path, "[targets.a]\n[targets.bcd]\n")
+    assert "bcd" in targets.load([tmp_path]).names
+
+
+def test_an_unknown_target_names_the_known_ones(tmp_path: Path) -> None:
+    """A typo is answered with the choices, the likeliest one, and where targets are defined."""
+    found = targets.load([written(tmp_path, "[targets.gpu-a]\n[targets.gpu-b]\n")])
+    with pytest.raises(UsageError) as caught:
+        found.get("gpua")
+    assert str(caught.value) == (
+        "Unknown target 'gpua'. Known: gpu-a, gpu-b, local, local-attach. Did you mean 'gpu-a'? "
+        f"Targets are defined in {tmp_path / 'farcell' / 'targets.toml'}."
+    )
+
+
+def test_a_name_like_nothing_gets_no_guess() -> None:
+    """No guess is better than a silly one."""
+    with pytest.raises(UsageError) as caught:
+        Targets({}, user_file=Path("t")).get("zzz")
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_all_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
+    """Each fault has its file, line and key, and the known choices where there are some."""
+    user = written(
+        tmp_path / "user",
+        """\
+        defualt = "a"
+        [targets.a]
+        bakend = "local"
+        keep_s = -1
+        [targets.b]
+        backend = "lcoal"
+        env = {A = 1}
+        [targets."b c"]
+        [targets.d]
+        name = "e"
+        """,
+    )
+    system = written(tmp_path / "system", 'targets = 3\ndefault = 1\n')
+    u, s = user / "farcell" / "targets.toml", system / "farcell" / "targets.toml"
+    found = faults(user, system)
+    expected = [
+        f"{u}, line 1, defualt: unknown key 'defualt'. Known: default, targets. Did you mean 'default'?",
+        f"{u}, line 3, targets.a.bakend: unknown key 'bakend'. Known: backend, python, cwd, env, keep_s, idle_timeout_s, "
+        "confirm_bytes. Did you mean 'backend'?",
+        f"{u}, line 4, targets.a.keep_s: Input should be greater than 0, not -1",
+        f"{u}, line 6, targets.b.backend: unknown backend 'lcoal'. Known: local, local-attach. Did you mean 'local'?",
+        f"{u}, line 7, targets.b.env.A: Input should be a valid string, not 1",
+        f"{u}, line 8, targets.b c: a name has letters, digits, '.', '_' and '-' only",
+        f"{u}, line 10, targets.d.name: is given by the table's own name; leave it out",
+        f"{s}, line 2, default: must be the name of a target",
+        f"{s}, line 1, targets: must hold tables, such as [targets.gpu-a]",
+    ]
+    assert sorted(found) == sorted(expected)
+
+
+def test_a_default_that_does_not_exist_is_a_fault(tmp_path: Path) -> None:
+    """`default` must name one of the targets."""
+    (fault,) = faults(written(tmp_path, 'default = "gpu-x"\n[targets.gpu-a]\n'))
+    assert fault.startswith("default = 'gpu-x' names no target. Known: gpu-a, local, local-attach.")
+
+
+def test_broken_toml_says_where(tmp_path: Path) -> None:
+    """What is not TOML is told with file and line."""
+    folder = written(tmp_path, "[targets.a\n")
+    (fault,) = faults(folder)
+    assert str(folder / "farcell" / "targets.toml") in fault
+    assert "line 1" in fault
+
+
+def test_a_target_that_is_no_table(tmp_path: Path) -> None:
+    """`a = 1` under [targets] is told with the right form."""
+    (fault,) = faults(written(tmp_path, "[targets]\na = 1\n"))
+    assert fault.endswith("line 2, targets.a: must be a table, such as [targets.a]")
+
+
+def test_paths_with_spaces_and_quotes(tmp_path: Path) -> None:
+    """A config folder may be named anything."""
+    folder = written(tmp_path / "it's \"my\" folder", "[targets.a]\nx = 1\n")
+    (fault,) = faults(folder)
+    assert fault.startswith(f"{folder / 'farcell' / 'targets.toml'}, line 2, targets.a.x: ")
