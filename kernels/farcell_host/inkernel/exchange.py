@@ -77,13 +77,16 @@ class Exchange:
     def collect(self, names: Iterable[str], content: dict[str, Any], **pseudo: Any) -> Payload:
         """What has changed of `names`; `content` is the request's, with its `limit_bytes`, `out` and `keep`."""
         with self.lock:
+            asked = sorted(names)
             capture = self.replica.collect(
-                sorted(names),
+                asked,
                 limit_bytes=content.get("limit_bytes", LIMIT_BYTES),
                 out=content.get("out") or (),
                 keep=content.get("keep") or (),
                 **pseudo,
             )
+            # A name that lies aside is absent too, and not deleted.
+            capture.deleted = [name for name in capture.deleted if name in asked]
             payload = self.replica.pack(capture)
             self.replica.sent(payload)
             return payload
