@@ -1,6 +1,7 @@
 """numpy arrays: raw memory out of the pickle, restored writable, views kept views.
 
-An array that owns its memory travels as (dtype, shape, order, memory). A view travels as (base, offset, shape, strides, dtype), so base and
+An array that owns its memory travels as (dtype, shape, order, memory). A view travels as (base, offset, shape,
+strides, dtype), so base and
 view share memory at the peer too. numpy is only looked at when the program has imported it.
 """
 
@@ -33,7 +34,7 @@ def owner(array: Any) -> Any:
 
 
 def order_of(array: Any) -> str:
-    """"C", "F", or "" when the memory has gaps."""
+    """ "C", "F", or "" when the memory has gaps."""
     flags = array.flags
     return "C" if flags.c_contiguous else "F" if flags.f_contiguous else ""
 
@@ -55,7 +56,7 @@ def layout(array: Any) -> tuple[Any, ...]:
 def dtype_code(dtype: Any) -> Any:
     """A dtype as its short name, where that says all."""
     simple = dtype.fields is None and dtype.subdtype is None and dtype.metadata is None and dtype.isbuiltin == 1
-    return dtype.str if simple or dtype.kind in "SUmM" and dtype.metadata is None else dtype
+    return dtype.str if simple or (dtype.kind in "SUmM" and dtype.metadata is None) else dtype
 
 
 def reduce_array(array: Any, note: Any) -> Any:
@@ -125,5 +126,5 @@ def make_objects(shape: tuple[int, ...], order: str) -> Any:
 
 def set_objects(array: Any, objects: list[Any]) -> None:
     # Item by item: numpy would look into sequences when given them together.
-    for index, value in zip(numpy().ndindex(array.shape), objects):
+    for index, value in zip(numpy().ndindex(array.shape), objects, strict=False):
         array[index] = value

@@ -30,7 +30,7 @@ def dump_or_refuse(name: str, value: Any, reason: str, kept: dict[int, int]) -> 
     except Refused as refused:
         path = path_to(value, name, refused.culprit)
         raise CannotTravel(name, path, refused.reason, refused.hint) from None
-    except Exception as error:  # noqa: BLE001 - any __reduce__ may raise anything
+    except Exception as error:
         path, culprit, inner = narrow(value, name, lambda part: _failure(part, kept))
         raise CannotTravel(name, path, reason_of(inner or error, culprit)) from error
 
@@ -38,7 +38,7 @@ def dump_or_refuse(name: str, value: Any, reason: str, kept: dict[int, int]) -> 
 def _failure(value: Any, kept: dict[int, int]) -> BaseException | None:
     try:
         dump_name("", value, "", kept)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         return error
     return None
 

@@ -1,7 +1,9 @@
 """Notebook-defined classes: how they go into a pickle and come out.
 
-A class travels as an empty skeleton (metaclass, name, bases) and its attributes, set once the skeleton is in the memo, so that methods may
-refer to their class. The notebook's own `__init_subclass__`, `__set_name__` and metaclass `__new__` ran when the class was made and do not run again.
+A class travels as an empty skeleton (metaclass, name, bases) and its attributes, set once the skeleton is in the
+memo, so that methods may
+refer to their class. The notebook's own `__init_subclass__`, `__set_name__` and metaclass `__new__` ran when the
+class was made and do not run again.
 What the standard library generates differs from version to version and has no source: enum, dataclass and namedtuple
 are therefore generated anew by the peer's own library.
 """
@@ -10,10 +12,8 @@ from __future__ import annotations
 
 import abc
 import collections
-import contextlib
 import dataclasses
 import enum
-import sys
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType
 from typing import Any
 
@@ -49,7 +49,7 @@ def reduce_class(cls: type) -> Any:
     if issubclass(cls, enum.Enum):
         return make_enum, _enum_arguments(cls), class_state(cls), None, None, set_class_state
     if _is_namedtuple(cls):
-        arguments = (cls.__name__, cls._fields, _namedtuple_defaults(cls), cls.__module__)
+        arguments = (cls.__name__, cls._fields, _namedtuple_defaults(cls), cls.__module__)  # type: ignore[attr-defined]
         return make_namedtuple, arguments, class_state(cls), None, None, set_class_state
     return make_class, _class_arguments(cls), class_state(cls), None, None, set_class_state
 
@@ -74,7 +74,9 @@ class _Quiet:
 def make_class(metaclass: type, name: str, bases: tuple[type, ...], kinds: dict[str, Any]) -> type:
     builder = next((each for each in metaclass.__mro__ if each.__module__ != "__main__"), type)
     hooked = any("__init_subclass__" in each.__dict__ for base in bases for each in base.__mro__ if is_by_value(each))
-    made = builder.__new__(builder if builder is metaclass else metaclass, name, (_Quiet, *bases) if hooked else bases, dict(kinds))
+    made: Any = builder.__new__(
+        builder if builder is metaclass else metaclass, name, (_Quiet, *bases) if hooked else bases, dict(kinds)
+    )
     if hooked:
         made.__bases__ = bases
     cls: type = made
@@ -104,7 +106,7 @@ def _is_state(cls: type, name: str, value: Any) -> bool:
     if issubclass(cls, enum.Enum):
         return _is_enum_state(cls, name, value)
     if _is_namedtuple(cls):
-        return _has_source(value) or (name not in _GENERATED_BY_NAMEDTUPLE and name not in cls._fields)
+        return _has_source(value) or (name not in _GENERATED_BY_NAMEDTUPLE and name not in cls._fields)  # type: ignore[attr-defined]
     if name == "__slots__":
         return False
     if "__dataclass_params__" in cls.__dict__ and name in _GENERATED_BY_DATACLASS:
@@ -156,9 +158,9 @@ def set_class_state(cls: type, state: dict[str, Any]) -> None:
     if "__firstlineno__" in state:  # 3.13 deletes it whenever __module__ or another attribute of that kind is set
         type.__setattr__(cls, "__firstlineno__", state["__firstlineno__"])
     if _DATACLASS in state:
-        _apply_dataclass(cls, *state[_DATACLASS])
+        _apply_dataclass(cls, *state[_DATACLASS])  # type: ignore[arg-type]
     for subclass in state.get(_REGISTERED, ()):
-        abc.ABCMeta.register(cls, subclass)  # type: ignore[arg-type, type-var]
+        abc.ABCMeta.register(cls, subclass)
 
 
 def _apply_dataclass(cls: Any, parameters: dict[str, Any], fields: dict[str, dict[str, Any]]) -> None:
@@ -178,7 +180,13 @@ def _apply_dataclass(cls: Any, parameters: dict[str, Any], fields: dict[str, dic
 
 
 def _is_default(arguments: dict[str, Any]) -> bool:
-    return arguments["init"] and arguments["repr"] and arguments["hash"] is None and arguments["compare"] and not arguments["kw_only"]
+    return (
+        arguments["init"]
+        and arguments["repr"]
+        and arguments["hash"] is None
+        and arguments["compare"]
+        and not arguments["kw_only"]
+    )
 
 
 def _enum_arguments(cls: Any) -> tuple[Any, ...]:
@@ -206,7 +214,7 @@ def make_enum(
     namespace = metaclass.__prepare__(name, bases)
     for attribute, value in {**built_with, **members}.items():
         namespace[attribute] = value
-    made: Any = metaclass.__new__(metaclass, name, bases, namespace)
+    made: Any = metaclass.__new__(metaclass, name, bases, namespace)  # type: ignore[call-overload]
     made.__module__, made.__qualname__ = module, qualname
     return made
 
@@ -220,4 +228,4 @@ def _namedtuple_defaults(cls: Any) -> tuple[Any, ...]:
 
 
 def make_namedtuple(name: str, fields: tuple[str, ...], defaults: tuple[Any, ...], module: str) -> Any:
-    return collections.namedtuple(name, fields, defaults=defaults, module=module)  # type: ignore[misc]
+    return collections.namedtuple(name, fields, defaults=defaults, module=module)

@@ -55,7 +55,7 @@ def _decode_stream(payload: Payload, stream: dict[str, Any], table: Table, delta
         number, kind, content = unpickler.load()
         delta.states.append((unpickler.persistent_load(number), kind, content))
     if stream["objects"]:
-        memo: dict[int, Any] = unpickler.memo.copy()  # type: ignore[attr-defined]
+        memo: dict[int, Any] = unpickler.memo.copy()
         delta.objects.extend((number, memo[index]) for index, number in read_numbers(payload.find(stream["objects"])))
 
 
@@ -73,4 +73,4 @@ def write_numbers(pairs: list[tuple[int, int]]) -> bytes:
 def read_numbers(data: Any) -> list[tuple[int, int]]:
     values = array("q")
     values.frombytes(bytes(data))
-    return list(zip(values[::2], values[1::2]))
+    return list(zip(values[::2], values[1::2], strict=False))

@@ -98,7 +98,8 @@ def carry_out(steps: list[Step]) -> None:
 
 @contextmanager
 def interrupts_deferred() -> Iterator[None]:
-    """KeyboardInterrupt waits until the block is over. Signals reach the main thread only, so elsewhere there is nothing to do."""
+    """KeyboardInterrupt waits until the block is over. Signals reach the main thread only, so elsewhere there is
+    nothing to do."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

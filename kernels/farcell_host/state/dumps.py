@@ -65,7 +65,7 @@ def dump_name(name: str, value: Any, reason: str, kept: dict[int, int]) -> Part:
     pieces = [piece_digests(buffer.raw()) for buffer in pickler.buffers]
     arrays = {
         id(pickler.array_of_buffer[id(buffer)]): each
-        for buffer, each in zip(pickler.buffers, pieces)
+        for buffer, each in zip(pickler.buffers, pieces, strict=False)
         if id(buffer) in pickler.array_of_buffer
     }
     ids = tuple(id(obj) for _, obj in objects)
@@ -86,7 +86,7 @@ class Memory:
     def forget(self, numbers: Iterable[int]) -> None:
         for number in numbers:
             for each in (self.pieces, self.layouts, self.digests):
-                each.pop(number, None)  # type: ignore[attr-defined]
+                each.pop(number, None)
 
 
 def array_layout(array: Any) -> Any:

@@ -1,6 +1,7 @@
 """Notebook-defined functions, closure cells and lru_cache wrappers: how they go into a pickle and come out.
 
-Code goes by source (`sources`), defaults and attributes as values, closure cells as objects of their own, so that two functions that
+Code goes by source (`sources`), defaults and attributes as values, closure cells as objects of their own, so that
+two functions that
 share a cell go on sharing it. Globals are the peer's own namespace: `global counter` and redefined helpers behave as they
 would have here.
 """
@@ -77,7 +78,7 @@ def make_function(
 ) -> FunctionType:
     if globals_ is not context.current().namespace:
         globals_.setdefault("__builtins__", __builtins__)
-    by_name = dict(zip(freevars, cells or ()))
+    by_name = dict(zip(freevars, cells or (), strict=False))
     if set(by_name) != set(code.co_freevars):
         raise LookupError(f"free variables of {name!r} differ: {freevars} there, {code.co_freevars} here")
     return FunctionType(code, globals_, name, None, tuple(by_name[each] for each in code.co_freevars))

@@ -55,7 +55,7 @@ def piece_digests(data: memoryview) -> tuple[bytes, ...]:
 def changed_spans(old: tuple[bytes, ...], new: tuple[bytes, ...], size: int) -> list[tuple[int, int]]:
     """(start, stop) of the stretches whose pieces differ, neighbours joined."""
     spans: list[tuple[int, int]] = []
-    for index, (before, now) in enumerate(zip(old, new)):
+    for index, (before, now) in enumerate(zip(old, new, strict=False)):
         if before == now:
             continue
         start, stop = index * PIECE_BYTES, min((index + 1) * PIECE_BYTES, size)

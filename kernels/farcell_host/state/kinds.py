@@ -1,6 +1,7 @@
 """How each kind of known object is described to the peer, and merged there into the object it already has.
 
-`content(obj)` is on the sender's side: a plain value to pickle. `merge(obj, content)` is on the receiver's: it changes the object in place,
+`content(obj)` is on the sender's side: a plain value to pickle. `merge(obj, content)` is on the receiver's: it
+changes the object in place,
 bypassing the notebook's own `__setattr__` and `__setitem__`, and returns how to undo that. An object of no kind here is opaque:
 when it changed, the peer gets a new one.
 """
@@ -27,7 +28,7 @@ def kind_of(obj: Any) -> str | None:
         return "objects" if obj.dtype == object else None if obj.dtype.hasobject else "array"
     if isinstance(obj, type):
         return "class"
-    return _kind_of_type(type(obj))
+    return _kind_of_type(type(obj))  # type: ignore[arg-type]
 
 
 @functools.lru_cache(4096)
@@ -52,7 +53,7 @@ def _kind_of_type(kind: type) -> str | None:
 def _reduces_by_default(kind: type) -> bool:
     if kind in copyreg.dispatch_table or hasattr(kind, "__getnewargs__") or hasattr(kind, "__getnewargs_ex__"):
         return False
-    if kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__:
+    if kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__:  # type: ignore[comparison-overlap]
         return False
     return kind.__flags__ & _HEAP_TYPE != 0 and not issubclass(kind, (int, str, float, complex, bytes, tuple, frozenset))
 
@@ -80,7 +81,7 @@ def content(kind: str, obj: Any) -> Any:
         return obj.shape, objects_of(obj)
     state = obj.__reduce_ex__(4)[2]
     if kind == "stateful":
-        return dict(state) if state is getattr(obj, "__dict__", None) else state
+        return dict(state) if state is getattr(obj, "__dict__", None) else state  # type: ignore[arg-type]
     attributes, slots = state if isinstance(state, tuple) else (state, None)
     return type(obj), dict(attributes or {}), slots or {}, not _has_getstate(type(obj))
 

@@ -1,10 +1,13 @@
 """Objects whose identity matters, and their numbers.
 
-A number means the same object on both sides. Local numbers are positive, remote ones negative, so that both sides may number without asking.
+A number means the same object on both sides. Local numbers are positive, remote ones negative, so that both sides
+may number without asking.
 The table holds its objects, so an id in it never means another object.
 
-Out of a pickler's memo, identity matters for what can change or be compared with `is`: containers, instances, arrays, cells, notebook functions
-and classes. Temporaries that some `__reduce__` made for the dump have no other holder than the memo and each other, which their reference counts tell.
+Out of a pickler's memo, identity matters for what can change or be compared with `is`: containers, instances,
+arrays, cells, notebook functions
+and classes. Temporaries that some `__reduce__` made for the dump have no other holder than the memo and each other,
+which their reference counts tell.
 """
 
 from __future__ import annotations
@@ -33,7 +36,8 @@ from .refs import RefBase
 _VALUES = (
     str, bytes, frozenset, int, float, complex, range, slice, types.CodeType, types.ModuleType, types.MethodType,
     types.BuiltinFunctionType, types.MappingProxyType, property, classmethod, staticmethod, enum.Enum, datetime.date,
-    datetime.time, datetime.timedelta, datetime.tzinfo, decimal.Decimal, fractions.Fraction, pathlib.PurePath, re.Pattern, uuid.UUID,
+    datetime.time, datetime.timedelta, datetime.tzinfo, decimal.Decimal, fractions.Fraction, pathlib.PurePath,
+    re.Pattern, uuid.UUID,
     Globals, ModuleGlobals, RefBase, pickle.PickleBuffer, type(None), types.GenericAlias,
 )  # fmt: skip
 _NO, _YES, _BY_VALUE, _TUPLE = range(4)
@@ -68,7 +72,7 @@ def _baseline() -> int:
     """The reference count of an object held by a memo alone, measured since it depends on the interpreter."""
     pickler = pickle.Pickler(io.BytesIO(), 5)
     pickler.dump(_Probe())
-    entries = pickler.memo.copy()  # type: ignore[union-attr]
+    entries = pickler.memo.copy()
     counts = _counts(entries)
     return min(counts[key] for key, (_, obj) in entries.items() if type(obj) is list)
 
@@ -82,7 +86,7 @@ def relevant(entries: dict[int, tuple[int, Any]], by_value: set[int]) -> list[tu
     dropped = _temporaries(entries, counts)
     found = []
     for key, (index, obj) in entries.items():
-        relevance = _relevance(type(obj))
+        relevance = _relevance(type(obj))  # type: ignore[arg-type]
         if key in dropped or relevance in (_NO, _TUPLE) or (relevance == _BY_VALUE and key not in by_value):
             continue
         found.append((index, obj))

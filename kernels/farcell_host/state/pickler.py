@@ -1,6 +1,7 @@
 """Pass 1: one C-speed dump of a value, and which objects it met.
 
-`reducer_override` is asked only for what is not an exact builtin container, so lists and dicts go at the C Pickler's speed. Its memo tells
+`reducer_override` is asked only for what is not an exact builtin container, so lists and dicts go at the C Pickler's
+speed. Its memo tells
 afterwards, without a callback per object, which objects the dump met; the receiver's Unpickler has the same memo by index.
 """
 

@@ -57,12 +57,12 @@ def describe(value: Any, number: int, size_bytes: int, reason: str) -> RefInfo:
 def _ask(value: Any, name: str) -> Any:
     try:
         return getattr(value, name, None)
-    except Exception:  # noqa: BLE001 - user code answers
+    except Exception:
         return None
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None or callable(value) and not isinstance(value, type) else str(value)
+    return None if value is None or (callable(value) and not isinstance(value, type)) else str(value)
 
 
 def _size(value: Any) -> int:
@@ -76,7 +76,7 @@ def _preview(value: Any, size_bytes: int) -> str:
         return f"{type(value).__name__} of {len(value)}"
     try:
         text = repr(value)
-    except Exception as error:  # noqa: BLE001 - user code answers
+    except Exception as error:
         return f"<repr failed: {type(error).__name__}>"
     return text if len(text) <= _PREVIEW_CHARS else text[: _PREVIEW_CHARS - 3] + "..."
 

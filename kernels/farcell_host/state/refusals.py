@@ -1,6 +1,7 @@
 """Values that must not travel: recognised, named by their access path, explained.
 
-Open files, widgets and progress bars pickle without complaint and arrive as something else, so these are recognised by type. What fails to
+Open files, widgets and progress bars pickle without complaint and arrive as something else, so these are recognised
+by type. What fails to
 pickle by itself is found by trying its parts one by one.
 """
 
@@ -75,7 +76,7 @@ def _dict_parts(value: dict[Any, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _function_parts(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
         try:
             yield f".<{name}>", cell.cell_contents
         except ValueError:

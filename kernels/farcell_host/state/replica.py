@@ -1,6 +1,7 @@
 """One side's half of a shared notebook state: what the peer has, and what must travel.
 
-Two Replicas are mirror images. Each compares with its own history only: a name whose fingerprint is that of the last exchange is not
+Two Replicas are mirror images. Each compares with its own history only: a name whose fingerprint is that of the last
+exchange is not
 sent. `capture` and `collect` look, `pack` writes, `sent` remembers; `unpack` decodes, `apply` changes everything or nothing.
 """
 
@@ -12,6 +13,7 @@ from types import CodeType, ModuleType
 from typing import Any, Literal
 
 from . import context
+from .arrays import is_array, owner, raw
 from .capture import Walk, dump_or_refuse
 from .decode import decode, write_numbers
 from .delta import Delta, bind_step, carry_out, delete_step, state_steps
@@ -19,7 +21,6 @@ from .dumps import Memory, Part, Print, ShallowPickler, Stream, array_layout, du
 from .errors import CannotRestore, CannotTravel
 from .groups import components
 from .hashing import piece_digests
-from .arrays import is_array, owner, raw
 from .kinds import kind_of
 from .objects import Table
 from .payload import ERROR, LARGE_BYTES, PSEUDO_NAMES, RESULT, Capture, NameReport, Payload
@@ -199,7 +200,7 @@ class Replica:
         for number, pieces in known.items():
             before = self._memory.pieces.get(number or 0, ())
             if len(before) == len(pieces):
-                same = sum(old == new for old, new in zip(before, pieces))
+                same = sum(old == new for old, new in zip(before, pieces, strict=False))
                 total -= min(same << 20, total)
         return total
 

@@ -1,17 +1,20 @@
 """Code objects by the source of the cell they were compiled from, never by bytecode.
 
-Bytecode of another Python minor version crashes the interpreter instead of raising. So a code object travels as (hash of the cell's
-text, compiler flags, file name, name, first line, ordinal among equals, qualified name). The receiver compiles the whole cell, executes nothing of it,
+Bytecode of another Python minor version crashes the interpreter instead of raising. So a code object travels as
+(hash of the cell's
+text, compiler flags, file name, name, first line, ordinal among equals, qualified name). The receiver compiles the
+whole cell, executes nothing of it,
 and picks the code object out: decorators, default values and class bodies do not run again, line numbers stay true. Sending
 checks that compiling the text gives an equal code object; where it does not (text built and exec'd, instrumented code), bytecode
 goes with a tag of its version and another version refuses it by name.
 
-IPython puts every cell into linecache, but forgets it on redefinition of a file name: the Book keeps its own copy from the first sight on.
+IPython puts every cell into linecache, but forgets it on redefinition of a file name: the Book keeps its own copy
+from the first sight on.
 """
 
 from __future__ import annotations
-
 import __future__
+
 import functools
 import hashlib
 import linecache

@@ -1,6 +1,7 @@
 """Which notebook names a piece of code uses, from its code object alone.
 
-Code met inside a value (a function in a dict, a method of an instance's class) runs later with the notebook's globals, so the names
+Code met inside a value (a function in a dict, a method of an instance's class) runs later with the notebook's
+globals, so the names
 it loads travel too. Code that can look at names in ways nothing static sees (`globals()`, `eval`, ...) uses everything.
 """
 

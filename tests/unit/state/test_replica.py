@@ -141,8 +141,7 @@ def test_globals_are_the_namespace_of_the_side_it_runs_on(pair):
 def test_functions_anywhere_in_values_bring_their_globals(pair):
     """A function in a dict in a list, and a method of an instance's class, bring the names they use."""
     pair.cell(
-        "scale = 3; offset = 4\ndef f(x): return x * scale\nclass A:\n    def m(self): return offset\n"
-        "deep = [{'f': f}]; a = A()"
+        "scale = 3; offset = 4\ndef f(x): return x * scale\nclass A:\n    def m(self): return offset\ndeep = [{'f': f}]; a = A()"
     )
     assert set(pair.ship("deep", "a").names) >= {"deep", "a", "scale", "offset"}
     pair.remote_exec("r = deep[0]['f'](2) + a.m()")
