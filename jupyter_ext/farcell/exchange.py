@@ -52,7 +52,9 @@ class Returned:
 class Exchange:
     """`outgoing` and `incoming` over a Replica; one thread at a time."""
 
-    def __init__(self, namespace: dict[str, Any], epoch: int, hashes: Sequence[str], make_ref: Callable[[str, RefInfo], Any]) -> None:
+    def __init__(
+        self, namespace: dict[str, Any], epoch: int, hashes: Sequence[str], make_ref: Callable[[str, RefInfo], Any]
+    ) -> None:
         self.namespace = namespace
         self.epoch = epoch
         self._replica = Replica(namespace, side="local", hashes=list(hashes), make_ref=make_ref)

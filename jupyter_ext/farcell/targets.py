@@ -1,6 +1,7 @@
 """Targets: named places to run, from `targets.toml` files and two that are always there.
 
-Files are looked for as `farcell/targets.toml` in Jupyter's config paths (user, environment, system; `jupyter --paths`). A target of an
+Files are looked for as `farcell/targets.toml` in Jupyter's config paths (user, environment, system; `jupyter
+--paths`). A target of an
 earlier path replaces a later one of the same name whole. All faults of all files are told at once, with file, line and key.
 """
 
@@ -42,9 +43,9 @@ class Target(BaseModel):
     python: str | None = None
     cwd: str | None = None
     env: dict[str, str] = Field(default_factory=dict)
-    keep_s: float = Field(600, gt=0)
-    idle_timeout_s: float = Field(3600, gt=0)
-    confirm_bytes: ByteSize = Field(ByteSize(CONFIRM_BYTES), gt=0)
+    keep_s: float = Field(default=600, gt=0)
+    idle_timeout_s: float = Field(default=3600, gt=0)
+    confirm_bytes: ByteSize = Field(default=ByteSize(CONFIRM_BYTES), gt=0)
 
     def launch_options(self, notebook: str | None = None) -> LaunchOptions:
         """What the backend is told; `notebook` names who the session is for."""
@@ -83,7 +84,9 @@ class Targets:
             return self.known[wanted]
         close = difflib.get_close_matches(wanted, self.names, 1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise UsageError(f"Unknown target {wanted!r}. Known: {', '.join(self.names)}.{hint} Targets are defined in {self.user_file}.")
+        raise UsageError(
+            f"Unknown target {wanted!r}. Known: {', '.join(self.names)}.{hint} Targets are defined in {self.user_file}."
+        )
 
 
 _loaded: tuple[Any, Targets] | None = None
@@ -167,7 +170,7 @@ class _File:
             self.default = default
         targets = tables.get("targets", {})
         if not isinstance(targets, dict):
-            self._fault(("targets",), 'must hold tables, such as [targets.gpu-a]')
+            self._fault(("targets",), "must hold tables, such as [targets.gpu-a]")
             return
         for name, table in targets.items():
             self._target(name, table)

@@ -205,9 +205,7 @@ def test_spawned_children(tmp_path: Path) -> None:
 import math, multiprocessing
 with multiprocessing.get_context('spawn').Pool(1) as pool: print(pool.map(math.sqrt, [4.0, 9.0]))
 """
-    process = RemoteKernelProcess(
-        tmp_path
-    )  # of its own: multiprocessing's resource tracker stays as long as the kernel
+    process = RemoteKernelProcess(tmp_path)  # of its own: multiprocessing's resource tracker stays as long as the kernel
     try:
         client = process.connect()
         assert client.run(code).stdout == "[2.0, 3.0]\n"

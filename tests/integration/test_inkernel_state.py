@@ -48,9 +48,7 @@ class Notebook:
             self.client.send_with_descriptor(encode_descriptor(Descriptor(self._number, fd, size)), fd)
             os.close(fd)
             entries.append({"size": size, "descriptor": self._number})
-        self.client.send(
-            Message(message.channel, message.with_metadata({"farcell_bulk": entries}).parts, tuple(payload.buffers))
-        )
+        self.client.send(Message(message.channel, message.with_metadata({"farcell_bulk": entries}).parts, tuple(payload.buffers)))
 
     def merge(self, answer: Answer) -> None:
         self.returned = {}
@@ -170,9 +168,7 @@ def test_missing_module_is_named(notebook: Notebook) -> None:
     finally:
         del sys.modules["nowhere_installed"]
     assert answer.reply["status"] == "refused" and answer.stdout == ""
-    assert (
-        "'nowhere_installed'" in answer.reply["message"] and "%pip install nowhere_installed" in answer.reply["message"]
-    )
+    assert "'nowhere_installed'" in answer.reply["message"] and "%pip install nowhere_installed" in answer.reply["message"]
     del notebook.values["module"]
     assert notebook.run("1 + 1").reply["status"] == "ok"
 

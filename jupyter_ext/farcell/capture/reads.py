@@ -2,13 +2,16 @@
 
 The cell is transformed as IPython would (`!ls`, `%time f(x)`), then taken apart three ways:
 
-- symtable tells which names functions, lambdas and comprehensions take from the notebook; `toplevel.py` tells which ones the cell's own statements
+- symtable tells which names functions, lambdas and comprehensions take from the notebook; `toplevel.py` tells which
+ones the cell's own statements
   read before binding them. Both together are `names`: they must be there, or the cell is refused.
-- Identifiers inside string literals are `mentions`: `df.query("a > limit")`, formulas, `!echo {path}`, text of other cell magics. They are sent
+- Identifiers inside string literals are `mentions`: `df.query("a > limit")`, formulas, `!echo {path}`, text of other
+cell magics. They are sent
   when they can be, and fetched on demand when they were needed after all.
 - `globals()`, `eval`, `%who` and the like see every name: `everything`.
 
-A cell magic whose body is Python (`%%time`) is looked through; any other body is text. Nothing here looks at values; `Reads.needs` meets the
+A cell magic whose body is Python (`%%time`) is looked through; any other body is text. Nothing here looks at values;
+`Reads.needs` meets the
 namespace.
 """
 
@@ -60,7 +63,8 @@ class Reads:
         return Reads(self.names | other.names, self.mentions | other.mentions, self.everything or other.everything)
 
     def needs(self, namespace: Mapping[str, Any], hidden: Mapping[str, Any] | None = None) -> Needs:
-        """Meets the namespace. `hidden` are the names every kernel has by itself (IPython's `user_ns_hidden`): left out while unchanged."""
+        """Meets the namespace. `hidden` are the names every kernel has by itself (IPython's `user_ns_hidden`): left
+        out while unchanged."""
         hidden = hidden or {}
 
         def is_own(name: str) -> bool:
@@ -96,7 +100,7 @@ def reads(cell: str, transform: Transform | None = None) -> Reads:
 def _default_transform() -> Transform:
     from IPython.core.inputtransformer2 import TransformerManager
 
-    return TransformerManager().transform_cell
+    return TransformerManager().transform_cell  # type: ignore[no-untyped-call]
 
 
 def _python_reads(source: str, transform: Transform | None) -> Reads:
@@ -104,7 +108,11 @@ def _python_reads(source: str, transform: Transform | None) -> Reads:
     walked = _Walked(tree)
     top = TopLevel(tree)
     late = {name for name in _late(source, walked.touched) if name not in top.bound}
-    found = Reads(frozenset(top.eager | late), frozenset(walked.mentions), walked.everything or not SEES_EVERYTHING.isdisjoint(top.eager | late))
+    found = Reads(
+        frozenset(top.eager | late),
+        frozenset(walked.mentions),
+        walked.everything or not SEES_EVERYTHING.isdisjoint(top.eager | late),
+    )
     for name, argument in walked.line_magics:
         found |= _line_magic_reads(name, argument, transform)
     return found
@@ -174,7 +182,8 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _line_magic_reads(name: str, argument: str, transform: Transform | None) -> Reads:
-    """`%time f(x)` reads what `f(x)` reads; `%who` sees every name. Other arguments are mentions already, as the string they became."""
+    """`%time f(x)` reads what `f(x)` reads; `%who` sees every name. Other arguments are mentions already, as the
+    string they became."""
     if name in NAMESPACE_MAGICS or (name == "run" and re.search(r"(^|\s)-i\b", argument)):
         return Reads(everything=True)
     if name not in PYTHON_MAGICS:

@@ -1,8 +1,10 @@
 """What a module's own statements read before they have bound it.
 
-`x = load(); x.sum()` must not send the `x` of an earlier cell, nor be refused because that one cannot travel. So the statements are walked
+`x = load(); x.sum()` must not send the `x` of an earlier cell, nor be refused because that one cannot travel. So the
+statements are walked
 in the order they run, with the set of names that are bound by then for certain; a read outside that set is *eager*. A branch, a
-loop body or a handler may not run, so what only they bind is not certain afterwards. Bodies of functions run later and are left to
+loop body or a handler may not run, so what only they bind is not certain afterwards. Bodies of functions run later
+and are left to
 symtable (`reads.py`). Wrong guesses are cheap either way: a name too many is compared by fingerprint, a missing one is fetched.
 """
 

@@ -34,7 +34,8 @@ class FramePublisher:
     def flush_local(self) -> None:
         """Puts what local code has printed so far before what is published from now on, without waiting for the send.
 
-        OutStream.flush() waits for the IOPub thread (0.7 ms); scheduling `_flush` there would queue the text behind frames that come
+        OutStream.flush() waits for the IOPub thread (0.7 ms); scheduling `_flush` there would queue the text behind
+        frames that come
         meanwhile. Here it is queued by this thread; an empty stream costs nothing.
         """
         for stream in (sys.stdout, sys.stderr):

@@ -160,9 +160,7 @@ class Namespace(dict[str, Any]):
     def user_names(self) -> list[str]:
         """Visible names that are the user's: no builtins, nothing of IPython or of the module."""
         own = self.own
-        return [
-            name for name, value in self.items() if name not in _MODULE_NAMES and own.get(name, _ABSENT) is not value
-        ]
+        return [name for name, value in self.items() if name not in _MODULE_NAMES and own.get(name, _ABSENT) is not value]
 
     def snapshot(self) -> dict[str, Any]:
         """The user's bindings now; holds their values alive."""

@@ -23,9 +23,7 @@ def describe(name: str, value: Any) -> dict[str, Any]:
 
 
 def _type_name(kind: type) -> str:
-    return (
-        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
-    )
+    return kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _shape(value: Any) -> str:

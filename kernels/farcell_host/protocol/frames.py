@@ -1,7 +1,9 @@
 """Frames: how things look on the byte stream. `!IBBHQ` = body length, kind, channel, flags, sequence number; then the body.
 
-A message's body is a table of lengths (`!H` count, then `!Q` each) and the pieces themselves; above MAX_FRAME_BYTES it is cut into
-fragments, all but the last flagged MORE, so that nothing waits behind a long message. Fragments of different channels may interleave.
+A message's body is a table of lengths (`!H` count, then `!Q` each) and the pieces themselves; above MAX_FRAME_BYTES
+it is cut into
+fragments, all but the last flagged MORE, so that nothing waits behind a long message. Fragments of different
+channels may interleave.
 """
 
 from __future__ import annotations
@@ -76,7 +78,8 @@ class Descriptor:
 
 
 class FrameReader:
-    """Bytes in, whole frames out, however the stream cuts them. Garbage raises one ProtocolError; then nothing is read any more."""
+    """Bytes in, whole frames out, however the stream cuts them. Garbage raises one ProtocolError; then nothing is
+    read any more."""
 
     def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
         self._limit = max_frame_bytes
@@ -161,9 +164,7 @@ class FrameReader:
         return fds
 
 
-def encode_frame(
-    kind: int, body: Iterable[Buffer], *, channel: int = 0, flags: int = 0, sequence: int = 0
-) -> list[Buffer]:
+def encode_frame(kind: int, body: Iterable[Buffer], *, channel: int = 0, flags: int = 0, sequence: int = 0) -> list[Buffer]:
     """Head and body, as buffers to be written one after the other."""
     pieces = list(body)
     return [_HEAD.pack(sum(map(byte_count, pieces)), kind, channel, flags, sequence), *pieces]
@@ -224,9 +225,7 @@ class MessageAssembler:
             earlier = self._fragments[channel] = []
             self._sizes[channel] = 0
         elif earlier[0].sequence != frame.sequence:
-            raise ProtocolError(
-                f"The peer began message {frame.sequence} before message {earlier[0].sequence} was whole"
-            )
+            raise ProtocolError(f"The peer began message {frame.sequence} before message {earlier[0].sequence} was whole")
         earlier.append(frame)
         self._sizes[channel] += len(frame.body)
         if self._sizes[channel] > MAX_MESSAGE_BYTES + MAX_FRAME_BYTES:
@@ -254,9 +253,7 @@ def decode_message(channel: int, body: memoryview) -> Message:
         pieces.append(body[at : at + size])
         at += size
     header, parent, metadata, content = pieces[:4]
-    return Message(
-        _CHANNELS[channel], (bytes(header), bytes(parent), bytes(metadata), bytes(content)), tuple(pieces[4:])
-    )
+    return Message(_CHANNELS[channel], (bytes(header), bytes(parent), bytes(metadata), bytes(content)), tuple(pieces[4:]))
 
 
 def encode_descriptor(descriptor: Descriptor) -> list[Buffer]:

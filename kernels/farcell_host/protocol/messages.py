@@ -38,7 +38,8 @@ def byte_count(buffer: Buffer) -> int:
 
 
 class Message:
-    """One message of the Jupyter messaging spec on one channel. Immutable; `parts` are header, parent_header, metadata, content."""
+    """One message of the Jupyter messaging spec on one channel. Immutable; `parts` are header, parent_header,
+    metadata, content."""
 
     __slots__ = ("_content", "_header", "_metadata", "_parent_header", "buffers", "channel", "parts")
 

@@ -44,7 +44,8 @@ class Outbox:
             self.put(priority, frame)
 
     def take(self, max_bytes: int) -> list[Outgoing]:
-        """Frames in the order they are to be written, at least one if there is any; chunks never share a batch with what comes before them."""
+        """Frames in the order they are to be written, at least one if there is any; chunks never share a batch with
+        what comes before them."""
         taken: list[Outgoing] = []
         left = max_bytes
         for queue in self._queues:

@@ -88,21 +88,15 @@ class Peer:
     def welcome(self, **fields: Any) -> None:
         """`received`: the last message accepted on each channel, `Inbox.received`."""
         self.is_welcome = True
-        self._outbox.put(
-            Priority.CONTROL, encode_frame(Kind.WELCOME, [encode_json({**fields, "protocol": list(VERSION)})])
-        )
+        self._outbox.put(Priority.CONTROL, encode_frame(Kind.WELCOME, [encode_json({**fields, "protocol": list(VERSION)})]))
 
     def refuse(self, code: str, message: str) -> None:
         """The last thing that is said; the owner closes the stream once it is written."""
         self.is_refused = True
         self._outbox.clear()
-        self._outbox.put(
-            Priority.CONTROL, encode_frame(Kind.REFUSED, [encode_json({"code": code, "message": message})])
-        )
+        self._outbox.put(Priority.CONTROL, encode_frame(Kind.REFUSED, [encode_json({"code": code, "message": message})]))
 
-    def send(
-        self, sequence: int, message: Message, *, gap: bool = False, descriptors: Sequence[Descriptor] = ()
-    ) -> None:
+    def send(self, sequence: int, message: Message, *, gap: bool = False, descriptors: Sequence[Descriptor] = ()) -> None:
         """A journalled message under its number, its descriptors ahead of it."""
         for descriptor in descriptors:
             self._outbox.put(Priority.SHELL, encode_descriptor(descriptor), (descriptor.fd,))
@@ -185,7 +179,5 @@ def hello_of(fields: dict[str, Any]) -> Hello:
         descriptors=fields.get("descriptors") is True,
     )
     if not hello.client or hello.role not in ("driver", "observer") or hello.cursor < 0:
-        raise ProtocolError(
-            f"The client's HELLO names client {hello.client!r}, role {hello.role!r}, cursor {hello.cursor}"
-        )
+        raise ProtocolError(f"The client's HELLO names client {hello.client!r}, role {hello.role!r}, cursor {hello.cursor}")
     return hello

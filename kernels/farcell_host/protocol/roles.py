@@ -66,8 +66,7 @@ class Roles:
         return Admission(
             False,
             code="superseded",
-            message="Another notebook took this remote session over "
-            f"(generation {self.generation}, ours was {generation})",
+            message=f"Another notebook took this remote session over (generation {self.generation}, ours was {generation})",
         )
 
 

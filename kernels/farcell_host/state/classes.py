@@ -122,7 +122,7 @@ def _has_source(value: Any) -> bool:
 def _add_dataclass(cls: Any, state: dict[str, Any]) -> None:
     parameters = cls.__dict__["__dataclass_params__"]
     fields = cls.__dict__["__dataclass_fields__"]
-    own = [name for name in cls.__dict__.get("__annotations__", {}) if name in fields]
+    own = [name for name in cls.__dict__.get("__annotations__", {}) if name in fields]  # noqa: RUF063 - needs 3.10
     state[_DATACLASS] = (
         {name: getattr(parameters, name) for name in _DATACLASS_PARAMETERS if hasattr(parameters, name)},
         {name: _field_arguments(fields[name]) for name in own if not _is_pseudo(fields[name])},
@@ -158,9 +158,9 @@ def set_class_state(cls: type, state: dict[str, Any]) -> None:
     if "__firstlineno__" in state:  # 3.13 deletes it whenever __module__ or another attribute of that kind is set
         type.__setattr__(cls, "__firstlineno__", state["__firstlineno__"])
     if _DATACLASS in state:
-        _apply_dataclass(cls, *state[_DATACLASS])  # type: ignore[arg-type]
+        _apply_dataclass(cls, *state[_DATACLASS])
     for subclass in state.get(_REGISTERED, ()):
-        abc.ABCMeta.register(cls, subclass)
+        abc.ABCMeta.register(cls, subclass)  # type: ignore[arg-type]
 
 
 def _apply_dataclass(cls: Any, parameters: dict[str, Any], fields: dict[str, dict[str, Any]]) -> None:

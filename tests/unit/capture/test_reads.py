@@ -94,7 +94,7 @@ def test_scopes(cell: str, names: set[str]) -> None:
         ("try:\n    pass\nfinally:\n    x = 1\nprint(x)", set()),
         ("f and (x := 1)\nx", {"f", "x"}),
         ("y if f else z", {"f", "y", "z"}),
-        ("match data:\n    case Model(a=x, b=[*y]):\n        print(x, y)\n    case {'k': z, **row} if limit:\n        print(z, row)",
+        ("match data:\n    case Model(a=x, b=[*y]):\n        print(x, y)\n    case {'k': z, **row} if limit:\n        print(z, row)",  # noqa: E501
          {"data", "Model", "limit"}),
         ("match data:\n    case x:\n        pass\nprint(x)", {"data", "x"}),
     ],

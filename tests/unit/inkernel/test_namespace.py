@@ -24,9 +24,7 @@ def test_builtins_are_hidden(namespace: Namespace) -> None:
     assert "len" not in namespace
     assert namespace.get("len") is None
     assert {**namespace} == dict(namespace) == copy.copy(namespace) == namespace.copy() == {"x": 1}
-    assert (
-        namespace == {"x": 1} and namespace | {"y": 2} == {"x": 1, "y": 2} and {"y": 2} | namespace == {"y": 2, "x": 1}
-    )
+    assert namespace == {"x": 1} and namespace | {"y": 2} == {"x": 1, "y": 2} and {"y": 2} | namespace == {"y": 2, "x": 1}
     assert list(reversed(namespace)) == ["x"]
     assert repr(namespace) == "{'x': 1}"
     assert pickle.loads(pickle.dumps(namespace)) == {"x": 1}

@@ -63,7 +63,12 @@ def test_options_reach_the_backend(tmp_path: Path) -> None:
     )
     target = targets.load([folder]).get()
     options = target.launch_options("nb-1")
-    assert (options.target, options.backend, options.python, options.cwd) == ("gpu.a", "local-attach", "/opt/py/bin/python", "/data")
+    assert (options.target, options.backend, options.python, options.cwd) == (
+        "gpu.a",
+        "local-attach",
+        "/opt/py/bin/python",
+        "/data",
+    )
     assert (options.keep_s, options.idle_timeout_s, dict(options.env)) == (30, 60.5, {"CUDA_VISIBLE_DEVICES": "0"})
     assert options.notebook == "nb-1"
     assert target.confirm_bytes == 2_000_000_000
@@ -133,7 +138,7 @@ def test_all_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
         name = "e"
         """,
     )
-    system = written(tmp_path / "system", 'targets = 3\ndefault = 1\n')
+    system = written(tmp_path / "system", "targets = 3\ndefault = 1\n")
     u, s = user / "farcell" / "targets.toml", system / "farcell" / "targets.toml"
     found = faults(user, system)
     expected = [
@@ -173,6 +178,6 @@ def test_a_target_that_is_no_table(tmp_path: Path) -> None:
 
 def test_paths_with_spaces_and_quotes(tmp_path: Path) -> None:
     """A config folder may be named anything."""
-    folder = written(tmp_path / "it's \"my\" folder", "[targets.a]\nx = 1\n")
+    folder = written(tmp_path / 'it\'s "my" folder', "[targets.a]\nx = 1\n")
     (fault,) = faults(folder)
     assert fault.startswith(f"{folder / 'farcell' / 'targets.toml'}, line 2, targets.a.x: ")
