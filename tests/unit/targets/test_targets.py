@@ -53,7 +53,7 @@ def test_options_reach_the_backend(tmp_path: Path) -> None:
         default = "gpu.a"
         [targets."gpu.a"]
         backend = "local-attach"
-        python = "/opt/py/bin/python"
+        python = "/usr/bin/python3"
         cwd = "/data"
         keep_s = 30
         idle_timeout_s = 60.5
@@ -66,7 +66,7 @@ def test_options_reach_the_backend(tmp_path: Path) -> None:
     assert (options.target, options.backend, options.python, options.cwd) == (
         "gpu.a",
         "local-attach",
-        "/opt/py/bin/python",
+        "/usr/bin/python3",
         "/data",
     )
     assert (options.keep_s, options.idle_timeout_s, dict(options.env)) == (30, 60.5, {"CUDA_VISIBLE_DEVICES": "0"})
