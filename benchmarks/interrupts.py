@@ -46,7 +46,9 @@ def measure() -> list[Figure]:
             measured = front_end.run(magic + WAYS[way], fails=True, on_text=on_text)
             ended = time.monotonic()
             if magic:
-                caught[way].append(float(measured.stdout.split("caught ")[1].split()[0]) - sent_at)
+                _, found, caught_at = measured.stdout.partition("caught ")
+                assert found, f"{way}: the cell printed {measured.stdout!r} and ended in {measured.error}"
+                caught[way].append(float(caught_at.split()[0]) - sent_at)
             return ended - sent_at
 
         def of(way: str, magic: str) -> Callable[[], float]:
