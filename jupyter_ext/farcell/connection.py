@@ -128,7 +128,7 @@ class Connection:
         on_message: Callable[[Message, tuple[Buffer, ...]], None],
         on_notice: Callable[[str], None],
         on_ended: Callable[[str], None],
-        takeover: bool = False,
+        role: str = "driver",
     ) -> None:
         self._backend = backend
         self._allocation = allocation
@@ -139,9 +139,8 @@ class Connection:
         self.client = Client(
             Hello(
                 client=uuid.uuid4().hex,
-                role="driver",
+                role=role,
                 generation=None,
-                takeover=takeover,
                 cursor=0,
                 python=platform.python_version(),
                 platform=platform.platform(),

@@ -21,7 +21,7 @@ from farcell_host.protocol.messages import Buffer, Channel, Message
 from farcell_host.state.payload import Capture, Payload
 from IPython.core.interactiveshell import InteractiveShell
 
-from . import farewell
+from . import earlier, farewell
 from .backends.base import Allocation, Backend, LaunchOptions, backend_named
 from .connection import Bulk, Connection, loop_thread
 from .errors import Busy, FarcellError, HostDied, Refused, TargetUnavailable, UsageError, ending
@@ -32,7 +32,7 @@ from .pending import Pending, blank_header
 from .refs import Ref, human_bytes
 from .relay.notebook import Notebook
 from .relay.run_relay import RunRelay
-from .run import Finish, HostEnded, KernelEnded, Noticed, Run, Started
+from .run import PATIENCE_S, Finish, HostEnded, KernelEnded, Noticed, Run, Started
 
 CONFIRM_BYTES = 8 << 30
 LIMIT_BYTES = 1 << 20
@@ -112,6 +112,7 @@ class RemoteSession:
         self._kernel: _Kernel | None = None
         self._kernel_news = threading.Condition()
         self._dead: KernelEnded | None = None
+        self._restarted_epoch = 0  # the death of this kernel and those before it is our own doing
         self._host_dead: str | None = None
         self._turn_lock = threading.Lock()
         self._turn_owner: int | None = None
@@ -261,10 +262,21 @@ class RemoteSession:
             self.start()
 
     def stop(self) -> None:
-        """Ends host, kernel and connection. The next run starts anew."""
-        self.interrupt()
+        """Ends host, kernel and connection, and a run of another thread with them. The next run starts anew."""
+        self._end_run()
         with self._turn():
             self._stop()
+
+    def _end_run(self) -> None:
+        """Interrupts the run of another thread; one that does not stop is killed."""
+        pending, connection = self._pending, self._connection
+        if pending is None or connection is None or self._turn_owner == threading.get_ident():
+            return
+        pending.press()
+        if self._turn_lock.acquire(timeout=PATIENCE_S):
+            self._turn_lock.release()
+        else:
+            connection.request("kill")
 
     def log(self, lines: int = 50) -> str:
         """The last lines of the remote kernel's and the host's log."""
@@ -316,6 +328,7 @@ class RemoteSession:
         if self._backend is None:
             self._backend = backend_named(self.options.backend)
         self._kernel = self._exchange = self._dead = None
+        self._restarted_epoch = 0
         began = time.monotonic()
         opening = loop_thread().submit(self._open(self._backend))
         try:
@@ -327,7 +340,10 @@ class RemoteSession:
             raise
 
     async def _open(self, backend: Backend) -> None:
+        for text in await earlier.settle(backend, self.options):
+            self.notebook.say(text)
         self._allocation = allocation = await backend.launch(self.options)
+        earlier.own(allocation.runtime)
         connection = Connection(backend, allocation, self._on_message, self._on_notice, self._on_ended)
         self._connection = connection
         await connection.open()
@@ -363,7 +379,7 @@ class RemoteSession:
 
     def _restart(self) -> None:
         assert self._connection is not None
-        before = self._kernel.epoch if self._kernel is not None else 0
+        before = self._restarted_epoch = self._kernel.epoch if self._kernel is not None else 0
         self._dead = None
         self._connection.request("restart").result(RESTART_TIMEOUT_S)
         self._wait_for_kernel(before, time.monotonic() + RESTART_TIMEOUT_S)
@@ -415,7 +431,7 @@ class RemoteSession:
             if message.msg_type == "farcell_kernel_started":
                 self._kernel = _Kernel(content["epoch"], content.get("pid"), bool(content.get("direct")))
                 self._dead = None
-            elif message.msg_type == "farcell_kernel_died":
+            elif message.msg_type == "farcell_kernel_died" and content["epoch"] > self._restarted_epoch:
                 died = KernelEnded(content.get("exit_code"), content.get("signal"), tuple(content.get("log_tail") or ()))
                 self._dead = died
                 if self._pending is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -220,17 +221,29 @@ def test_an_explicit_shutdown_ends_the_session(notebook: Notebook) -> None:
 
 
 def test_a_restart_leaves_the_run_alone(notebook: Notebook) -> None:
-    """The notebook kernel restarts while a cell runs: the session goes on, and a new one works beside it."""
+    """The notebook kernel restarts while a cell runs: the run goes on, and the next remote cell says how to end it."""
     running = notebook.start("%%remote\nimport time\nprint('go', flush=True)\ntime.sleep(60)")
     running.until("go")
     before = _host_pid(notebook)
     notebook.restart(now=True)
     notebook.run("%load_ext farcell").check()
+    cell = notebook.run("%%remote\n3").check()
+    assert cell.result == "3"
     assert psutil.pid_exists(before)
-    assert notebook.run("%%remote\n3").check().result == "3"
-    for info in notebook.sandbox.runtime.glob("*/host.json"):
-        if json.loads(info.read_text())["pid"] == before:
-            subprocess.run([sys.executable, "-m", "farcell_host", "stop", "--runtime", str(info.parent)], check=True, timeout=30)
+    assert f"(pid {before}" in cell.stderr and "still runs a cell" in cell.stderr
+    command = re.search(r"farcell_host (stop --runtime \S+)", cell.stderr)
+    assert command is not None
+    subprocess.run([sys.executable, "-m", "farcell_host", *command[1].split()], check=True, timeout=30)
+
+
+def test_an_idle_session_of_an_earlier_kernel_is_ended(notebook: Notebook) -> None:
+    """After a restart nothing can reach what the earlier kernel's session held: it gives way to the new one, without a word."""
+    notebook.run("%%remote\nx = 1").check()
+    before = psutil.Process(_host_pid(notebook))
+    notebook.restart(now=True)
+    notebook.run("%load_ext farcell").check()
+    assert notebook.run("%%remote\n4").check().stderr == ""
+    before.wait(10)
 
 
 def test_runs_of_threads_wait_their_turn(notebook: Notebook) -> None:
