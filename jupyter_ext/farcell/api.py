@@ -48,7 +48,11 @@ class Workspace:
         self._lock = threading.Lock()
 
     def targets(self) -> Targets:
-        """As the files have them now: an edit counts from the next cell on."""
+        """As the files have them now: an edit counts from the next cell on. Every use of farcell begins here."""
+        if sys.platform == "win32":  # before anything is imported that needs Unix
+            from .errors import TargetUnavailable
+
+            raise TargetUnavailable(UNSUPPORTED)
         from . import targets
 
         return targets.load()
@@ -60,10 +64,6 @@ class Workspace:
 
     def session(self, target: Target) -> RemoteSession:
         """The session on this target, made now if there is none; a changed definition counts when the session has ended."""
-        if sys.platform == "win32":
-            from .errors import TargetUnavailable
-
-            raise TargetUnavailable(UNSUPPORTED)
         with self._lock:
             session, definition = self._sessions.get(target.name), self._definitions.get(target.name)
             if session is None or (definition is not target and not session.is_started):

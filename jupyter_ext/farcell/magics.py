@@ -9,9 +9,9 @@ tracebacks show the notebook's own numbers.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import re
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
 
     from .exchange import PlanRow
+    from .refs import Ref
     from .targets import Target
 
+SHOW_BAR_AFTER_S = 1.0
 SUBCOMMANDS = (
     "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "log", "on", "off",
 )  # fmt: skip
-_LINE_MAGICS = re.compile(r"\s*%(?:remote|load_ext|reload_ext|unload_ext)\b")
+_STAYS = re.compile(r"%(?:remote|load_ext|reload_ext|unload_ext)\b")
 _REMOTE_CELL = re.compile(r"(?:\s*%%[^\n]*\n)*?\s*%%remote\b")
 _LOCAL_CELL = re.compile(r"%%local[ \t]*\r?\n?$")
 
@@ -61,7 +63,7 @@ class Switch:
     """`%remote on TARGET`: an input transformer that puts `%%remote TARGET` on top of each cell the person runs.
 
     Cells of the front end's own (silent or without history) and what a running cell transforms itself are left alone, as are
-    `%remote` and `%load_ext` lines, and cells that say `%%local` or `%%remote`.
+    cells with a `%remote` or `%load_ext` line, and cells that say `%%local` or `%%remote`.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -98,7 +100,7 @@ class Switch:
     def _is_cell(self, lines: Sequence[str]) -> bool:
         text = "".join(lines)
         code = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-        if not code or all(_LINE_MAGICS.match(line) for line in code) or _REMOTE_CELL.match(text):
+        if not code or any(_STAYS.match(line) for line in code) or _REMOTE_CELL.match(text):
             return False
         kernel = getattr(self._shell, "kernel", None)
         content = (kernel.get_parent("shell") or {}).get("content", {}) if kernel is not None else {}
@@ -306,20 +308,20 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         goes_away = self.switch.target is not None and not raw.lstrip().startswith("%%local")
         if goes_away or _REMOTE_CELL.match(raw):
             return
-        refs = {name: value for name, value in self._refs().items() if name in raw}
+        refs = self._refs()
         if not refs:
             return
         from .capture import reads
+        from .capture.functions import reached
 
         try:
-            needed = reads(raw, self.shell.transform_cell).needs(refs)
+            found = reads(raw, self.shell.transform_cell)
         except SyntaxError:
             return
-        with _fetching([refs[name] for name in needed.required]) as wanted:
-            for ref in wanted:
-                ref.fetch()
+        wanted = reached(found.names, self.shell.user_ns)
+        _fetch([ref for name, ref in refs.items() if name in wanted])
 
-    def _refs(self) -> dict[str, Any]:
+    def _refs(self) -> dict[str, Ref]:
         if not self.workspace.sessions:
             return {}
         from .refs import Ref
@@ -388,16 +390,23 @@ def plan_table(target: str, rows: Sequence[PlanRow]) -> Table:
     return Table(title, columns, cells, "the cell reads no variables")
 
 
-@contextlib.contextmanager
-def _fetching(refs: list[Any]) -> Iterator[Iterator[Any]]:
-    """The refs to fetch, with a progress bar when it takes longer than a second."""
+def _fetch(refs: Sequence[Ref]) -> None:
+    """Fetches each; when that takes longer than a second, a bar says so."""
     if not refs:
-        yield iter(())
         return
     from tqdm.auto import tqdm
 
-    with tqdm(refs, desc="Fetching", unit="value", delay=1, leave=False) as bar:
-        yield iter(bar)
+    total = sum(ref.info.size_bytes for ref in refs)
+    with tqdm(total=total, desc="Fetching", unit="B", unit_scale=True, delay=SHOW_BAR_AFTER_S, leave=False) as bar:
+        shown = threading.Timer(SHOW_BAR_AFTER_S, bar.refresh)  # tqdm itself looks at its delay only when told of progress
+        shown.start()
+        try:
+            for ref in refs:
+                ref.fetch()
+                bar.update(ref.info.size_bytes)
+        finally:
+            shown.cancel()
+            shown.join()
 
 
 def _bytes(size: int | None) -> str:

@@ -132,12 +132,18 @@ def test_keep_leaves_a_new_object_on_the_target(nb: Notebook) -> None:
     assert nb.run("sum(kept_list)").check().result == "6"
 
 
+def test_a_local_call_fetches_what_the_function_reads(nb: Notebook) -> None:
+    """The function was defined before its global went to the target."""
+    nb.run("def total(): return sum(heavy)").check()
+    nb.run("%%remote --keep heavy\nheavy = [1, 2, 3]").check()
+    assert nb.run("total()").check().result == "6"
+
+
 def test_the_magic_leaves_one_result_and_sets_out(nb: Notebook) -> None:
     """`_` and `Out` are the remote result; a second display does not appear."""
     cell = nb.run("%%remote\n40 + 2").check()
     assert len(cell.results) == 1
-    assert nb.value("_") == 42
-    assert nb.value(f"Out[{cell.execution_count}]") == 42
+    assert nb.value(f"(_, Out[{cell.execution_count}])") == (42, 42)
 
 
 # -- plan
@@ -213,6 +219,14 @@ def test_on_sends_all_following_cells(notebook: Notebook) -> None:
     notebook.run("%remote off").check()
     assert notebook.value("(away != home, stayed == home)") == (True, True)
     assert notebook.value(f"In[{sent.execution_count}]").rstrip("\n") == "away = os.getpid()\nprint('sent')"
+
+
+def test_off_in_the_middle_of_a_cell(notebook: Notebook) -> None:
+    """A cell with `%remote` in it stays here, so that the switch can always be turned back."""
+    notebook.run("import os; home = os.getpid()\n%remote on").check()
+    notebook.run("between = os.getpid()\n%remote off").check()
+    notebook.run("after = os.getpid()").check()
+    assert notebook.value("(between == home, after == home)") == (True, True)
 
 
 def test_line_numbers_under_on(notebook: Notebook) -> None:
