@@ -11,7 +11,7 @@ from frontend import FrontEnd
 
 ROUNDS, WARM_UP = 20, 2
 # CLOCK_MONOTONIC is one clock for all processes of a machine. What is caught is raised again, so that the whole way back is run.
-# spin() is a function since Python 3.11 leaves the jump of a loop that stands in the try itself out of what the try covers.
+# spin() is a function: on Python 3.11 and 3.12 an interrupt at the head of a loop that begins the try misses its except.
 CATCHING = """import time, asyncio
 def spin():
     while True:
