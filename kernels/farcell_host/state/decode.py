@@ -8,6 +8,7 @@ import pickle
 from array import array
 from typing import Any
 
+from .context import collector_paused
 from .delta import Delta
 from .objects import Table
 from .payload import Payload
@@ -41,8 +42,9 @@ def decode(payload: Payload, table: Table) -> Delta:
     )
     for name, module in header.get("modules", {}).items():
         delta.values[name] = importlib.import_module(module)
-    for stream in header.get("streams", ()):
-        _decode_stream(payload, stream, table, delta)
+    with collector_paused():
+        for stream in header.get("streams", ()):
+            _decode_stream(payload, stream, table, delta)
     return delta
 
 

@@ -14,6 +14,7 @@ from types import CodeType
 from typing import Any
 
 from .arrays import address, dtype_code, is_array, layout, order_of, owner, raw
+from .context import collector_paused
 from .hashing import changed_spans, digest, piece_digests
 from .kinds import content, kind_of
 from .objects import Table, relevant
@@ -56,11 +57,12 @@ def dump_name(name: str, value: Any, reason: str, kept: dict[int, int]) -> Part:
     """Pass 1."""
     file = io.BytesIO()
     pickler = StatePickler(file, kept)
-    try:
-        pickler.dump(value)
-        objects = relevant(pickler.memo.copy(), pickler.by_value)
-    finally:
-        pickler.clear_memo()
+    with collector_paused():
+        try:
+            pickler.dump(value)
+            objects = relevant(pickler.memo.copy(), pickler.by_value)
+        finally:
+            pickler.clear_memo()
     data = file.getvalue()
     pieces = [piece_digests(buffer.raw()) for buffer in pickler.buffers]
     arrays = {

@@ -143,3 +143,9 @@ def make_lru(function: Any, parameters: dict[str, Any]) -> Any:
 
 def set_lru_state(wrapper: Any, attributes: dict[str, Any]) -> None:
     vars(wrapper).update(attributes)
+
+
+def reduce_partial(partial: functools.partial[Any]) -> tuple[Any, ...]:
+    """As functools does it, but the same before and after somebody has looked at `__dict__`, which makes one."""
+    state = (partial.func, partial.args, partial.keywords, vars(partial) or None)
+    return type(partial), (partial.func,), state

@@ -10,6 +10,8 @@ _PLAIN = -1
 
 def components(parts: list[Part]) -> list[list[Part]]:
     """Parts joined by the objects they share; small values that hold no object at all go together too."""
+    if len(parts) < 2:
+        return [parts] if parts else []
     parent = list(range(len(parts)))
 
     def find(index: int) -> int:

@@ -50,6 +50,11 @@ def _kind_of_type(kind: type) -> str | None:
     return "object"
 
 
+def is_merged_whole(kind: type) -> bool:
+    """Whether nothing needs to be remembered of objects of this type: their whole content goes when they changed."""
+    return kind.__module__ != "numpy" and not issubclass(kind, type) and _kind_of_type(kind) is not None
+
+
 def _reduces_by_default(kind: type) -> bool:
     if kind in copyreg.dispatch_table or hasattr(kind, "__getnewargs__") or hasattr(kind, "__getnewargs_ex__"):
         return False

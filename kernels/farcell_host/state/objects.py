@@ -27,6 +27,7 @@ import types
 import uuid
 from collections import Counter
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any
 
 from .arrays import numpy
@@ -55,12 +56,8 @@ def _relevance(kind: type) -> int:
     return _NO if issubclass(kind, _VALUES) or kind.__module__ == "typing" else _YES
 
 
-def _count(obj: object) -> int:
-    return sys.getrefcount(obj)
-
-
-def _counts(entries: dict[int, tuple[int, Any]]) -> dict[int, int]:
-    return {key: _count(entry[1]) for key, entry in entries.items()}
+def _count(entry: tuple[int, Any]) -> int:
+    return sys.getrefcount(entry[1])
 
 
 class _Probe:
@@ -73,8 +70,7 @@ def _baseline() -> int:
     pickler = pickle.Pickler(io.BytesIO(), 5)
     pickler.dump(_Probe())
     entries = pickler.memo.copy()
-    counts = _counts(entries)
-    return min(counts[key] for key, (_, obj) in entries.items() if type(obj) is list)
+    return min(_count(entry) for entry in entries.values() if type(entry[1]) is list)
 
 
 _HELD_BY_MEMO = _baseline()
@@ -82,32 +78,33 @@ _HELD_BY_MEMO = _baseline()
 
 def relevant(entries: dict[int, tuple[int, Any]], by_value: set[int]) -> list[tuple[int, Any]]:
     """(memo index, object) of the objects in a memo's copy whose identity matters, in order of the index."""
-    counts = _counts(entries)
-    dropped = _temporaries(entries, counts)
-    found = []
-    for key, (index, obj) in entries.items():
-        relevance = _relevance(type(obj))  # type: ignore[arg-type]
-        if key in dropped or relevance in (_NO, _TUPLE) or (relevance == _BY_VALUE and key not in by_value):
-            continue
-        found.append((index, obj))
-        attributes = _own_dict(obj)
-        if attributes is not None:
-            dropped.add(id(attributes))
-    found.sort(key=lambda each: each[0])
-    return [each for each in found if id(each[1]) not in dropped]
+    dropped = _temporaries(entries)
+    relevance = {kind: _relevance(kind) for kind in {type(entry[1]) for entry in entries.values()}}
+    found = [
+        entry
+        for key, entry in entries.items()
+        if relevance[type(entry[1])] in (_YES, _BY_VALUE)
+        and key not in dropped
+        and (relevance[type(entry[1])] == _YES or key in by_value)
+    ]
+    found.sort(key=itemgetter(0))
+    with_dict = {kind for kind in relevance if kind not in _WITHOUT_DICT and kind.__dictoffset__}
+    parts = {id(_own_dict(obj)) for _, obj in found if type(obj) in with_dict}
+    return [entry for entry in found if id(entry[1]) not in parts] if parts else found
 
 
-def _temporaries(entries: dict[int, tuple[int, Any]], counts: dict[int, int]) -> set[int]:
-    waiting = [key for key, count in counts.items() if count <= _HELD_BY_MEMO]
+def _temporaries(entries: dict[int, tuple[int, Any]]) -> set[int]:
+    waiting = [key for key, entry in entries.items() if _count(entry) <= _HELD_BY_MEMO]
     found = set(waiting)
+    counts: dict[int, int] = {}
     while waiting:
-        for referent in gc.get_referents(entries[waiting.pop()][1]):
-            key = id(referent)
-            if key in counts and key not in found:
-                counts[key] -= 1
-                if counts[key] <= _HELD_BY_MEMO:
-                    found.add(key)
-                    waiting.append(key)
+        for key in [id(referent) for referent in gc.get_referents(entries[waiting.pop()][1])]:
+            if key not in entries or key in found:
+                continue
+            counts[key] = counts.get(key, _count(entries[key])) - 1
+            if counts[key] <= _HELD_BY_MEMO:
+                found.add(key)
+                waiting.append(key)
     return found
 
 
@@ -116,8 +113,7 @@ _WITHOUT_DICT = (list, dict, set, bytearray)
 
 def _own_dict(obj: Any) -> dict[str, Any] | None:
     """The `__dict__` of an instance: a part of it, not an object of its own."""
-    kind = type(obj)
-    if kind in _WITHOUT_DICT or isinstance(obj, type) or not kind.__dictoffset__:
+    if isinstance(obj, type):
         return None
     try:
         attributes = object.__getattribute__(obj, "__dict__")

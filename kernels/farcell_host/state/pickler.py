@@ -19,7 +19,7 @@ from farcell_host._vendor.cloudpickle import cloudpickle
 
 from .arrays import is_array, reduce_array
 from .classes import reduce_class
-from .functions import is_by_value, reduce_cell, reduce_function, reduce_lru
+from .functions import is_by_value, reduce_cell, reduce_function, reduce_lru, reduce_partial
 from .payload import LARGE_BYTES
 from .refs import RefBase, resolve
 from .refusals import Refused, refusal
@@ -50,6 +50,8 @@ def _rule(kind: type) -> Reducer:
         rule = _refuse
     elif kind is functools._lru_cache_wrapper:
         rule = reduce_lru
+    elif kind is functools.partial:
+        rule = reduce_partial
     elif kind is CellType:
         rule = reduce_cell
     else:

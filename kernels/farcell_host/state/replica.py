@@ -21,7 +21,7 @@ from .dumps import Memory, Part, Print, ShallowPickler, Stream, array_layout, du
 from .errors import CannotRestore, CannotTravel
 from .groups import components
 from .hashing import piece_digests
-from .kinds import kind_of
+from .kinds import is_merged_whole, kind_of
 from .objects import Table
 from .payload import ERROR, LARGE_BYTES, PSEUDO_NAMES, RESULT, Capture, NameReport, Payload
 from .refs import Ref, RefBase, RefInfo, describe
@@ -369,8 +369,10 @@ class Replica:
             numbers = (part.value.__farcell_number__,)
         self._hold(part.name, _Held(part.print, numbers))
         with context.working(self):
+            special = {kind for kind in {type(obj) for _, obj in part.objects} if not is_merged_whole(kind)}
             for _, obj in part.objects:
-                self._remember_object(obj, part)
+                if type(obj) in special:
+                    self._remember_object(obj, part)
 
     def _remember_object(self, obj: Any, part: Part) -> None:
         number = self._table.numbers.get(id(obj))

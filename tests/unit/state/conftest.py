@@ -82,3 +82,9 @@ class Pair:
 @pytest.fixture
 def pair() -> Pair:
     return Pair()
+
+
+@pytest.fixture(scope="session")
+def make_pair() -> type[Pair]:
+    """For tests that need a fresh pair for every example."""
+    return Pair

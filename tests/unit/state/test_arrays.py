@@ -1,0 +1,133 @@
+"""numpy arrays and what is built of them: shared memory stays shared, only changed pieces travel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+MIB = 1 << 20
+
+
+def sent_bytes(pair):
+    return pair.last.total_bytes
+
+
+ARRAYS = {
+    "0-d": "np.array(3.5)",
+    "empty": "np.zeros((0, 3))",
+    "fortran": "np.asfortranarray(np.arange(6.).reshape(2, 3))",
+    "dates": "np.array(['2024-01-01', 'NaT'], 'M8[D]')",
+    "structured": "np.array([(1, 2.5)], [('a', 'i4'), ('b', 'f8')])",
+    "strings": "np.array(['a', 'bcd'])",
+    "objects": "np.array([{'a': 1}, [2], None], object)",
+    "big-endian": "np.arange(3, dtype='>i4')",
+    "bool": "np.array([True, False])",
+    "large": "np.arange(100_000.)",
+    "large fortran": "np.asfortranarray(np.arange(100_000.).reshape(100, 1000))",
+    "zero-stride": "np.broadcast_to(np.arange(3), (4, 3))",
+    "reversed": "np.arange(10)[::-2]",
+    "transposed": "np.arange(6).reshape(2, 3).T",
+}
+
+
+@pytest.mark.parametrize("make", ARRAYS.values(), ids=ARRAYS)
+def test_every_kind_of_array_comes_out_the_same(pair, make):
+    """Shape, dtype, strides, values and the write flag are those of the original."""
+    pair.cell(f"import numpy as np\na = {make}")
+    pair.ship("a")
+    here, there = pair.here["a"], pair.there["a"]
+    assert (here.shape, here.dtype, here.strides) == (there.shape, there.dtype, there.strides)
+    assert here.flags.writeable == there.flags.writeable
+    assert here.tolist() == there.tolist()
+    pair.ship("a")
+    assert pair.last.is_empty
+    pair.collect()
+    assert pair.last.is_empty
+
+
+def test_views_share_memory_on_both_sides(pair):
+    """A view and its base travel together: a remote write into one is seen in the other, here too."""
+    pair.cell("import numpy as np\nbase = np.zeros(10); view = base[2:5]")
+    view = pair.here["view"]
+    pair.ship("base", "view")
+    pair.remote_exec("view[0] = 7; shared = base[2]")
+    pair.collect()
+    assert pair.here["shared"] == 7
+    assert view[0] == 7
+    assert np.shares_memory(pair.here["base"], view)
+
+
+def test_a_view_read_alone_still_changes_its_base(pair):
+    """A remote write into a view changes the base that the cell never named."""
+    pair.cell("import numpy as np\nbase = np.zeros(10); view = base[2:5]")
+    pair.run("view += 1", "view")
+    assert pair.here["base"].sum() == 3
+
+
+def test_one_element_of_a_large_array_sends_one_piece(pair):
+    """One changed element costs one piece of 1 MiB, both ways, and lands in the array the notebook has."""
+    pair.cell(f"import numpy as np\na = np.zeros({8 * MIB}, 'u1')")
+    array = pair.here["a"]
+    pair.ship("a")
+    assert sent_bytes(pair) > 8 * MIB
+    pair.cell(f"a[{3 * MIB}] = 1")
+    pair.ship("a")
+    assert MIB <= sent_bytes(pair) < MIB + 10_000
+    assert pair.there["a"][3 * MIB] == 1
+    pair.remote_exec(f"a[{5 * MIB}] = 2")
+    pair.collect()
+    assert MIB <= sent_bytes(pair) < MIB + 10_000
+    assert pair.here["a"] is array
+    assert array[5 * MIB] == 2
+
+
+def test_arrays_are_writable_and_apart(pair):
+    """An array is writable there, and writing there leaves the notebook's own alone until the merge."""
+    pair.cell("import numpy as np\na = np.zeros(100_000)")
+    pair.ship("a")
+    pair.remote_exec("a[0] = 1")
+    assert pair.here["a"][0] == 0
+
+
+def test_a_new_shape_is_a_new_array(pair):
+    """An array that changed its layout replaces the old one."""
+    pair.cell("import numpy as np\na = np.zeros(4)")
+    pair.run("a.shape = (2, 2)", "a")
+    assert pair.here["a"].shape == (2, 2)
+
+
+def test_read_only_flag_follows(pair):
+    """A lock put on an array remotely is on it here."""
+    pair.cell("import numpy as np\na = np.zeros(4)")
+    pair.run("a[0] = 1; a.flags.writeable = False", "a")
+    assert pair.here["a"][0] == 1
+    assert not pair.here["a"].flags.writeable
+
+
+def test_data_frame_changes_in_place(pair):
+    """A column added remotely is in the data frame the notebook has; unchanged, it is not sent again."""
+    pytest.importorskip("pandas")
+    pair.cell("import pandas as pd\ndf = pd.DataFrame({'a': [1, 2], 's': ['x', 'y']}); held = [df]")
+    frame = pair.here["df"]
+    pair.ship("df")
+    pair.ship("df")
+    assert pair.last.is_empty
+    pair.remote_exec("df['b'] = df['a'] * 2")
+    pair.collect()
+    assert pair.here["df"] is frame
+    assert pair.here["held"][0]["b"].tolist() == [2, 4]
+    pair.ship("df")
+    assert not pair.last.header["streams"]
+
+
+def test_estimator_is_fitted_in_place(pair):
+    """A model fitted remotely is fitted here, in the object every reference holds."""
+    pytest.importorskip("sklearn")
+    pair.cell(
+        "import numpy as np\nfrom sklearn.linear_model import LinearRegression\n"
+        "X = np.arange(6.).reshape(3, 2); y = X.sum(1); model = LinearRegression()"
+    )
+    model = pair.here["model"]
+    pair.run("fitted = model.fit(X, y)", "model", "X", "y")
+    assert pair.here["fitted"] is model
+    assert np.allclose(model.predict(pair.here["X"]), pair.here["y"])

@@ -1,0 +1,129 @@
+"""Functions and classes arrive by source: on the same Python and on another one they do what they did."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import farcell_host
+import pytest
+from farcell_host.state import CannotRestore
+
+_SCRIPT = Path(__file__).with_name("definitions.py")
+_spec = importlib.util.spec_from_file_location("state_definitions", _SCRIPT)
+definitions = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(definitions)
+_KERNELS = str(Path(farcell_host.__file__).parents[1])
+VERSIONS = ("3.10", "3.11", "3.12", "3.13")
+
+
+def interpreter(version: str) -> str:
+    """A Python of this minor version on this machine; skips the test when there is none."""
+    if version == f"{sys.version_info[0]}.{sys.version_info[1]}":
+        return sys.executable
+    roots = [Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")]
+    found = [str(path) for root in roots for path in sorted(root.glob(f"versions/{version}.*/bin/python"))]
+    python = found[-1] if found else shutil.which(f"python{version}")
+    if python is None:
+        pytest.skip(f"no Python {version} on this machine")
+    return python
+
+
+def talk(python: str, mode: str, given: str = "") -> str:
+    environment = {"PATH": os.environ.get("PATH", ""), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [python, str(_SCRIPT), mode, _KERNELS], input=given, capture_output=True, text=True, timeout=120, env=environment
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", definitions.CASES)
+def test_a_definition_does_the_same_on_the_target(pair, name):
+    """What a definition gives remotely is what it gives locally; unchanged, it is not sent a second time."""
+    definitions.run_case(name, pair.here)
+    names = definitions.names_of(pair.here)
+    pair.ship(*names)
+    pair.ship(*names)
+    assert not pair.last.header["streams"]
+    expected = definitions.answer(pair.here)
+    assert not expected.startswith("raised")
+    assert definitions.answer(pair.there) == expected
+    pair.collect()
+    assert definitions.answer(pair.here) is not None
+
+
+@pytest.mark.parametrize("sender, receiver", [(a, b) for a in VERSIONS for b in VERSIONS if "3.11" in (a, b)])
+def test_definitions_survive_another_python_version(sender, receiver):
+    """No definition crashes or changes on another minor version of Python."""
+    made = talk(interpreter(sender), "make")
+    answers = json.loads(talk(interpreter(receiver), "load", made))
+    wrong = {name: pair for name, pair in answers.items() if pair[0] != pair[1]}
+    assert not wrong
+    assert len(answers) == len(definitions.CASES)
+
+
+def test_decorators_and_defaults_do_not_run_again(pair):
+    """Only compiled, never executed: what a decorator did is not done a second time."""
+    pair.cell("log = []\ndef d(fn):\n    log.append(1)\n    return fn\n@d\ndef f(x=log.append(2)): return len(log)")
+    pair.ship("f", "log")
+    assert pair.there["log"] == [2, 1]
+
+
+def test_tracebacks_show_the_source(pair):
+    """inspect.getsource works on the target."""
+    import inspect
+
+    pair.cell("x = 1\ndef f():\n    return 'here'\n")
+    pair.ship("f")
+    assert inspect.getsource(pair.there["f"]) == "def f():\n    return 'here'\n"
+
+
+def test_a_redefined_function_of_the_same_cell_number_is_told_apart(pair):
+    """Two texts under one file name do not get mixed up."""
+    import linecache
+
+    for text in ("def f(): return 1\n", "def f(): return 2\n"):
+        linecache.cache["<same>"] = (len(text), None, text.splitlines(True), "<same>")
+        exec(compile(text, "<same>", "exec"), pair.here)
+        pair.ship("f")
+        assert pair.there["f"]() == pair.here["f"]()
+
+
+def test_code_without_source_goes_within_one_version_only(pair):
+    """Built and exec'd code travels to the same Python; another one refuses it by name instead of crashing."""
+    from farcell_host.state.sources import code_of_version, reduce_code
+
+    exec("def f(): return 4", pair.here)
+    pair.ship("f")
+    assert pair.there["f"]() == 4
+    _, (_, *rest) = reduce_code(pair.here["f"].__code__)
+    with pytest.raises(LookupError, match=r"'f' \(<string>\) has no source, and its bytecode is of cpython 3.99"):
+        code_of_version(("cpython", 3, 99), *rest)
+
+
+def test_a_missing_module_is_named(pair):
+    """What the target lacks is said, and nothing is changed there."""
+    import types
+
+    pair.here["m"] = types.ModuleType("no_such_module_here")
+    with pytest.raises(CannotRestore, match="No module named 'no_such_module_here'"):
+        pair.ship("m")
+    assert "m" not in pair.there
+
+
+def test_mention_of_globals_takes_everything(pair):
+    """A function that calls globals() or eval may read any name, so all travel but IPython's own."""
+    pair.cell("a = 1; b = [2]; _ = 5; In = []\ndef f(): return globals()['b']")
+    assert set(pair.ship("f").names) == {"f", "a", "b"}
+
+
+def test_names_in_strings_are_reads(pair):
+    """An identifier inside a string constant, as in query(), is a read."""
+    pair.cell("limit = 3\ndef f(df): return df.query('x > @limit')")
+    assert "limit" in pair.ship("f").names

@@ -1,0 +1,77 @@
+"""Values that stay on the target, and come when asked for."""
+
+from __future__ import annotations
+
+from farcell_host.state import RESULT, RefBase
+
+
+def test_large_new_value_stays_as_a_ref(pair):
+    """What is born on the target and large stays there; a small neighbour comes back."""
+    pair.remote_exec("import numpy as np\nbig = np.zeros((1000, 300)); small = [1]")
+    pair.collect("big", "small", limit_bytes=10_000)
+    ref = pair.here["big"]
+    assert isinstance(ref, RefBase)
+    info = ref.info
+    assert (info.type, info.module, info.shape, info.dtype) == ("ndarray", "numpy", [1000, 300], "float64")
+    assert info.size_bytes >= 2_400_000
+    assert info.reason == "larger than 10000 bytes"
+    assert pair.here["small"] == [1]
+
+
+def test_ref_travels_back_as_the_real_value(pair):
+    """A ref in a list, or under another name, is the real value on the target."""
+    pair.remote_exec("g = (x for x in [1, 2])")
+    pair.collect("g")
+    assert pair.here["g"].info.type == "generator"
+    pair.cell("box = [g]; other = g")
+    pair.ship("box", "other", "g")
+    assert pair.there["box"][0] is pair.there["g"]
+    assert pair.there["other"] is pair.there["g"]
+    pair.remote_exec("box.append(next(g))")
+    pair.collect()
+    assert pair.here["box"] == [pair.here["g"], 1]
+
+
+def test_kept_value_is_not_sent_again_and_again(pair):
+    """A ref costs nothing while it stays."""
+    pair.remote_exec("data = list(range(1000))")
+    pair.collect("data", keep=["data"])
+    assert isinstance(pair.here["data"], RefBase)
+    assert pair.here["data"].info.reason == "kept on the target"
+    pair.ship("data")
+    pair.collect("data")
+    assert pair.last.is_empty
+
+
+def test_pull_brings_the_value(pair):
+    """Asked for, a kept value comes whole, is an ordinary value from then on, and merges in place."""
+    pair.remote_exec("data = [1, 2]")
+    pair.collect("data", keep=["data"])
+    pair.collect("data", out=["data"])
+    data = pair.here["data"]
+    assert data == [1, 2]
+    pair.run("data.append(3)", "data")
+    assert pair.here["data"] is data
+    assert data == [1, 2, 3]
+
+
+def test_a_changed_value_the_notebook_holds_comes_back_however_large(pair):
+    """The limit is for new values only: other references hold this one."""
+    pair.cell("a = [0]")
+    pair.run("a.extend(range(10_000))", "a", limit_bytes=100)
+    assert len(pair.here["a"]) == 10_001
+
+
+def test_large_result_becomes_a_ref(pair):
+    """A large result shows as a ref and is not bound to a name."""
+    pair.collect("x", result=bytearray(100_000), has_result=True, limit_bytes=1000)
+    assert isinstance(pair.result, RefBase)
+    assert RESULT not in pair.here
+
+
+def test_an_object_that_cannot_come_stays_beside_what_can(pair):
+    """A lock made remotely stays; the rest of the cell's work comes."""
+    pair.remote_exec("import threading\nlock = threading.Lock(); n = 5")
+    pair.collect("lock", "n")
+    assert pair.here["n"] == 5
+    assert pair.here["lock"].info.reason.startswith("lock: a lock")

@@ -1,0 +1,87 @@
+"""What cannot travel is refused before anything is sent, with the way to it and a hint."""
+
+from __future__ import annotations
+
+import pytest
+from farcell_host.state import CannotRestore, CannotTravel
+
+CASES = {
+    "file": ("f = open(path)", "f", "f: an open file"),
+    "file in model": (
+        "class M: pass\nmodel = M(); model.cfg = {'log': M()}; model.cfg['log'].stream = open(path)",
+        "model",
+        "model.cfg['log'].stream: an open file",
+    ),
+    "generator": ("g = [1, (x for x in [])]", "g", "g[1]: a generator"),
+    "lock": ("import threading\nd = {'l': threading.Lock()}", "d", "d['l']: a lock"),
+    "thread": ("import threading\nt = threading.Thread()", "t", "t: a thread"),
+    "closure": (
+        "def make():\n    g = (x for x in [])\n    def f(): return g\n    return f\nf = make()",
+        "f",
+        "f.<g>: a generator",
+    ),
+    "default": ("def f(x=(i for i in [])): pass", "f", "f.__defaults__[0]: a generator"),
+    "used by a function": ("g = (x for x in [])\ndef f(): return g", "f", "g: a generator"),
+    "weak reference": ("import weakref\nclass A: pass\na = A(); w = [weakref.ref(a)]", "w", "w[0]: a weak reference"),
+    "database": ("import sqlite3\nc = sqlite3.connect(':memory:')", "c", "c: a database connection"),
+    "memoryview": ("m = memoryview(b'a')", "m", "m: a memoryview"),
+    "progress bar": ("import tqdm\nb = tqdm.tqdm(disable=True)", "b", "b: a progress bar"),
+    "coroutine": ("async def a(): pass\nc = a()", "c", "c: a coroutine"),
+    "own reduce": (
+        "class A:\n    def __reduce__(self): raise ValueError('not me')\nx = {'k': [A()]}",
+        "x",
+        "x['k'][0]: a A that cannot be pickled (not me)",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore:coroutine:RuntimeWarning")
+@pytest.mark.parametrize("code, name, message", CASES.values(), ids=CASES)
+def test_refused_with_the_path_that_leads_to_it(pair, tmp_path, code, name, message):
+    """The message starts with the access path and the reason."""
+    (tmp_path / "log").write_text("")
+    pair.here["path"] = str(tmp_path / "log")
+    pair.cell(code)
+    with pytest.raises(CannotTravel) as caught:
+        pair.ship(name)
+    assert str(caught.value).startswith(message)
+    for value in (pair.here.get("f"), pair.here.get("c"), getattr(pair.here.get("model"), "cfg", {}).get("log")):
+        close = getattr(getattr(value, "stream", value), "close", None)
+        if close:
+            close()
+
+
+def test_the_hint_says_what_to_do(pair):
+    """The whole message, as users read it."""
+    pair.cell("g = (x for x in [])")
+    with pytest.raises(CannotTravel) as caught:
+        pair.ship("g")
+    assert str(caught.value) == "g: a generator. Turn it into a list first, or make it inside the remote cell"
+
+
+def test_string_buffers_are_data(pair):
+    """StringIO and BytesIO are values, not open files."""
+    pair.cell("import io\nb = io.BytesIO(b'ab'); b.read(1)")
+    pair.ship("b")
+    assert pair.there["b"].read() == b"b"
+
+
+def test_a_payload_that_cannot_be_rebuilt_changes_nothing_and_is_sent_again(pair):
+    """A merge that fails leaves everything as it was; the next exchange sends the values anew."""
+    pair.cell("a = [1]")
+    pair.ship("a")
+    pair.remote_exec(
+        "import builtins\nclass Odd:\n    def __reduce__(self): return eval, (\"1/0 if boom else 5\", {'boom': boom})\n"
+        "boom = True\na.append(2); odd = [Odd()]"
+    )
+    capture = pair.remote.collect(["a", "odd"], limit_bytes=1000)
+    payload = pair.remote.pack(capture)
+    pair.remote.sent(payload)
+    with pytest.raises(CannotRestore, match="ZeroDivisionError"):
+        pair.local.unpack(payload)
+    assert pair.here["a"] == [1]
+    pair.ship("a")
+    pair.remote_exec("boom = False")
+    pair.collect("a", "odd")
+    assert pair.here["odd"] == [5]
+    assert pair.here["a"] == pair.there["a"]
