@@ -1,6 +1,6 @@
 """The names a cell reads, from its text alone.
 
-The cell is transformed as IPython would (`!ls`, `%time f(x)`), then taken apart three ways:
+A cell that is not Python is transformed as IPython would (`!ls`, `%time f(x)`); then it is taken apart three ways:
 
 - symtable tells which names functions, lambdas and comprehensions take from the notebook; `toplevel.py` tells which
 ones the cell's own statements
@@ -18,6 +18,7 @@ namespace.
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 import symtable
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -93,6 +94,9 @@ def reads(cell: str, transform: Transform | None = None) -> Reads:
         if magic[1] in PYTHON_MAGICS:
             return found | reads(body, transform)
         return found | Reads(mentions=_identifiers(body), everything=magic[1] in NAMESPACE_MAGICS)
+    if cell.count("\n") > 1:  # IPython may take a single line, such as `who`, for a magic
+        with contextlib.suppress(SyntaxError):
+            return _python_reads(cell, transform)
     return _python_reads((transform or _default_transform())(cell), transform)
 
 
