@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 REGISTRIES = re.compile(
     "pypi" + r"\.(org|python)|files\.python" + r"hosted|npm" + r"js\.|conda\.anaconda|crates\.io", re.IGNORECASE
 )
-ABSOLUTE = re.compile(r"(?<![\w.$}{~*-])/(home|root|Users|work|opt)/\w")
+# Ada is the documentation's own user; what lies in /opt or /usr may be anybody's.
+ABSOLUTE = re.compile(r"(?<![\w.$}{~*-])/(home/(?!ada/)|root/|Users/|work/)\w")
 
 
 def tracked() -> list[Path]:
