@@ -15,9 +15,9 @@ import pytest
 from notebooks import Cell, Notebook
 
 
-def only_error(cell: Cell, name: str) -> str:
-    """The one error shown; its text."""
-    assert [error.name for error in cell.errors] == [name], cell.errors
+def only_error(cell: Cell, *names: str) -> str:
+    """The one error shown, of one of these names; its text."""
+    assert len(cell.errors) == 1 and cell.errors[0].name in names, cell.errors
     return cell.errors[0].value
 
 
@@ -97,7 +97,8 @@ def test_a_bridge_that_dies_between_cells_is_replaced(notebook: Notebook) -> Non
     [
         ("time.sleep(60)", "KeyboardInterrupt"),
         ("while True: pass", "KeyboardInterrupt"),
-        ("await asyncio.sleep(60)", "CancelledError"),  # what a local ipykernel makes of it
+        # what a local ipykernel makes of it; the same signal a moment earlier, in the print, is a KeyboardInterrupt
+        ("await asyncio.sleep(60)", "CancelledError|KeyboardInterrupt"),
     ],
     ids=["sleep", "loop", "await"],
 )
@@ -110,7 +111,7 @@ def test_an_interrupt_is_felt_at_once(notebook: Notebook, body: str, error: str)
     notebook.interrupt()
     cell = running.finish(20)
     assert time.perf_counter() - pressed < 2
-    only_error(cell, error)
+    only_error(cell, *error.split("|"))
     assert notebook.run("%%remote\n7").check().result == "7"
 
 
@@ -141,13 +142,14 @@ def test_a_second_interrupt_asks_and_kills(notebook: Notebook) -> None:
 def _stubborn() -> str:
     return """%%remote
 import time
-print("go", flush=True)
 end = time.monotonic() + 20
+word = "go"
 while time.monotonic() < end:
     try:
+        print(word, flush=True)
         time.sleep(20)
     except KeyboardInterrupt:
-        print("ignored", flush=True)
+        word = "ignored"
 """
 
 

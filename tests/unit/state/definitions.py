@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a cell reads best on one line
 """Definitions as notebooks have them; each defines `f`, and `f(3)` must give the same on both sides. Runs as a script too.
 
 As a script it is one end of an exchange between two Python versions: `make` prints payloads, `load` reads them, applies

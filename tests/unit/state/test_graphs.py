@@ -14,7 +14,7 @@ def build(plan):
     """Objects made after a plan of (kind, links); a link goes to any object, forward ones too."""
     makers = {"list": list, "dict": dict, "node": Node}
     objects = [makers[kind]() for kind, _, _ in plan]
-    for (kind, value, links), obj in zip(plan, objects):
+    for (kind, value, links), obj in zip(plan, objects, strict=True):
         fill(obj, kind, value, [objects[link % len(objects)] for link in links])
     return objects
 

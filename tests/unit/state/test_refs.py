@@ -75,3 +75,19 @@ def test_an_object_that_cannot_come_stays_beside_what_can(pair):
     pair.collect("lock", "n")
     assert pair.here["n"] == 5
     assert pair.here["lock"].info.reason.startswith("lock: a lock")
+
+
+def test_a_module_that_only_the_target_has_stays_usable_there(pair, tmp_path, monkeypatch):
+    """`import cupy` in a remote cell works for later remote cells, though the notebook's machine has no cupy."""
+    import sys
+
+    (tmp_path / "only_there.py").write_text("answer = 42\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    pair.remote_exec("import only_there as o, json")
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each != str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "only_there")
+    pair.collect("o", "json")
+    assert pair.here["o"].info.preview == "<module 'only_there'>"
+    assert pair.here["json"] is pair.there["json"]
+    pair.run("seen = o.answer", "o")
+    assert pair.here["seen"] == 42
