@@ -40,12 +40,25 @@ def decode(payload: Payload, table: Table) -> Delta:
         forget=list(header.get("forget", ())),
         refs={name: RefInfo(**info) for name, info in header.get("refs", {}).items()},
     )
-    for name, module in header.get("modules", {}).items():
-        delta.values[name] = importlib.import_module(module)
+    for name, (module, number) in header.get("modules", {}).items():
+        _import(delta, name, module, number)
     with collector_paused():
         for stream in header.get("streams", ()):
             _decode_stream(payload, stream, table, delta)
     return delta
+
+
+def _import(delta: Delta, name: str, module: str, number: int | None) -> None:
+    """A module that is on the target only (cupy, say) becomes a ref here, so that later remote cells go on using it."""
+    try:
+        delta.values[name] = importlib.import_module(module)
+    except ImportError as error:
+        if number is None:
+            raise
+        delta.refs[name] = RefInfo(number, "module", "builtins", None, None, None, 0, f"<module {module!r}>", str(error))
+    else:
+        if number is not None:
+            delta.unneeded.append(number)
 
 
 def _decode_stream(payload: Payload, stream: dict[str, Any], table: Table, delta: Delta) -> None:

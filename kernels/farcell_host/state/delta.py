@@ -31,6 +31,8 @@ class Delta:
     deleted: list[str] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
     forget: list[str] = field(default_factory=list)
+    unneeded: list[int] = field(default_factory=list)
+    """Numbers of modules that could be imported here."""
 
     def validate(self) -> None:
         """Raise CannotRestore where a state does not fit the object it is meant for."""

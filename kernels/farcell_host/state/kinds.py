@@ -28,7 +28,8 @@ def kind_of(obj: Any) -> str | None:
         return "objects" if obj.dtype == object else None if obj.dtype.hasobject else "array"
     if isinstance(obj, type):
         return "class"
-    return _kind_of_type(type(obj))  # type: ignore[arg-type]
+    kind: Any = type(obj)
+    return _kind_of_type(kind)
 
 
 @functools.lru_cache(4096)
@@ -50,7 +51,7 @@ def _kind_of_type(kind: type) -> str | None:
     return "object"
 
 
-def is_merged_whole(kind: type) -> bool:
+def is_merged_whole(kind: Any) -> bool:
     """Whether nothing needs to be remembered of objects of this type: their whole content goes when they changed."""
     return kind.__module__ != "numpy" and not issubclass(kind, type) and _kind_of_type(kind) is not None
 

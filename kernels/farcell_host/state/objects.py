@@ -79,7 +79,8 @@ _HELD_BY_MEMO = _baseline()
 def relevant(entries: dict[int, tuple[int, Any]], by_value: set[int]) -> list[tuple[int, Any]]:
     """(memo index, object) of the objects in a memo's copy whose identity matters, in order of the index."""
     dropped = _temporaries(entries)
-    relevance = {kind: _relevance(kind) for kind in {type(entry[1]) for entry in entries.values()}}
+    kinds: set[Any] = {type(entry[1]) for entry in entries.values()}
+    relevance = {kind: _relevance(kind) for kind in kinds}
     found = [
         entry
         for key, entry in entries.items()

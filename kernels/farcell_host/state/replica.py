@@ -220,7 +220,7 @@ class Replica:
         payload = Payload(header)
         changed = self._changed(capture)
         receipt = _Receipt(changed, [], [], set(), set(self._dropped), set(self._forget), capture.deleted)
-        plain = [part for part in changed if not self._place_by_name(part, header)]
+        plain = [part for part in changed if not self._place_by_name(part, header, receipt)]
         named = {key for part in changed if part.name not in PSEUDO_NAMES for key in part.print.ids}
         with context.working(self):
             for group in components(plain):
@@ -241,14 +241,22 @@ class Replica:
         numbers = {number for each in held if each is not None and each.kept for number in each.numbers}
         return {id(self._table.objects[number]) for number in numbers if number in self._table.objects}
 
-    def _place_by_name(self, part: Part, header: dict[str, Any]) -> bool:
+    def _place_by_name(self, part: Part, header: dict[str, Any], receipt: _Receipt) -> bool:
         if isinstance(part.value, ModuleType) and part.value.__name__ != "__main__":
-            header["modules"][part.name] = part.value.__name__
+            header["modules"][part.name] = [part.value.__name__, self._number_module(part.value, receipt)]
         elif isinstance(part.value, RefBase):
             header["bind"][part.name] = part.value.__farcell_number__
         else:
             return False
         return True
+
+    def _number_module(self, module: ModuleType, receipt: _Receipt) -> int | None:
+        """For a module that the notebook's side may lack; the target must have what it is sent."""
+        if self.side == "local":
+            return None
+        number = self.number_of(module) or self._table.new_number()
+        receipt.objects.append((number, module))
+        return number
 
     def _place(self, payload: Payload, stream: Stream, named: set[int], receipt: _Receipt) -> dict[str, Any]:
         pairs = []
@@ -328,6 +336,7 @@ class Replica:
         return sorted(touched)
 
     def _note(self, delta: Delta, refs: dict[str, Any]) -> None:
+        self._dropped.update(delta.unneeded)
         for number, obj in delta.objects:
             self._table.add(number, obj)
         for name, ref in refs.items():
