@@ -8,6 +8,7 @@ would have here.
 
 from __future__ import annotations
 
+import builtins
 import functools
 import importlib
 import sys
@@ -76,8 +77,7 @@ def _globals_of(function: FunctionType) -> Any:
 def make_function(
     code: CodeType, globals_: dict[str, Any], name: str, freevars: tuple[str, ...], cells: tuple[CellType, ...] | None
 ) -> FunctionType:
-    if globals_ is not context.current().namespace:
-        globals_.setdefault("__builtins__", __builtins__)
+    dict.setdefault(globals_, "__builtins__", builtins)  # as exec does; 3.12 fails in some C paths without it
     by_name = dict(zip(freevars, cells or (), strict=False))
     if set(by_name) != set(code.co_freevars):
         raise LookupError(f"free variables of {name!r} differ: {freevars} there, {code.co_freevars} here")
