@@ -89,6 +89,7 @@ def test_arrays_are_writable_and_apart(pair):
     assert pair.here["a"][0] == 0
 
 
+@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # from NumPy 2.5 on; still what notebooks do
 def test_a_new_shape_is_a_new_array(pair):
     """An array that changed its layout replaces the old one."""
     pair.cell("import numpy as np\na = np.zeros(4)")
