@@ -2,17 +2,14 @@
 
 A cell that is not Python is transformed as IPython would (`!ls`, `%time f(x)`); then it is taken apart three ways:
 
-- symtable tells which names functions, lambdas and comprehensions take from the notebook; `toplevel.py` tells which
-ones the cell's own statements
-  read before binding them. Both together are `names`: they must be there, or the cell is refused.
-- Identifiers inside string literals are `mentions`: `df.query("a > limit")`, formulas, `!echo {path}`, text of other
-cell magics. They are sent
-  when they can be, and fetched on demand when they were needed after all.
+- symtable tells which names functions, lambdas and comprehensions take from the notebook; `toplevel.py` tells which ones
+  the cell's own statements read before binding them. Both together are `names`: they must be there, or the cell is refused.
+- Identifiers inside string literals are `mentions`: `df.query("a > limit")`, formulas, `!echo {path}`, text of other cell
+  magics. They are sent when they can be, and fetched on demand when they were needed after all.
 - `globals()`, `eval`, `%who` and the like see every name: `everything`.
 
-A cell magic whose body is Python (`%%time`) is looked through; any other body is text. Nothing here looks at values;
-`Reads.needs` meets the
-namespace.
+A magic that runs Python (`%%time`, `%timeit -n1 f(x)`) is looked through; any other is text. Nothing here looks at
+values; `Reads.needs` meets the namespace.
 """
 
 from __future__ import annotations
@@ -21,6 +18,8 @@ import ast
 import contextlib
 import re
 import symtable
+import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,7 +39,15 @@ SEEN = "the cell can see every name"
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _CELL_MAGIC = re.compile(r"\s*%%(\w[\w.]*)(.*)")
-_OPTIONS = re.compile(r"(\s*-[a-zA-Z]\s*\d*(?=\s))*")
+_OPTION = re.compile(r"\s*-(?:-[\w-]+|([A-Za-z]+)(\S*))(?:\s+|$)")
+# Magics that take Python after options of getopt's kind (IPython's own strings), as their line and as their cell's set-up.
+_CODE_AFTER_OPTIONS = {
+    "timeit": "n:r:tcp:qov:",
+    "prun": "D:l:rs:T:q",
+    "memit": "r:t:i:co",
+    "mprun": "f:T:rc",
+    "lprun": "f:m:D:T:s:u:rz",
+}
 _HISTORY = re.compile(r"_(i?\d+|i{0,3}|_{0,2}|[iod]h)$|__\w+__$")
 _CACHED_CELLS = 512
 
@@ -92,7 +99,7 @@ def reads(cell: str, transform: Transform | None = None) -> Reads:
         body = cell[magic.end() :].lstrip("\r").removeprefix("\n")
         found = Reads(mentions=_identifiers(magic[2]))
         if magic[1] in PYTHON_MAGICS:
-            return found | reads(body, transform)
+            return found | _set_up_reads(magic[1], magic[2], body, transform)
         return found | Reads(mentions=_identifiers(body), everything=magic[1] in NAMESPACE_MAGICS)
     if cell.count("\n") > 1:  # IPython may take a single line, such as `who`, for a magic
         with contextlib.suppress(SyntaxError):
@@ -107,24 +114,32 @@ def _default_transform() -> Transform:
     return TransformerManager().transform_cell  # type: ignore[no-untyped-call]
 
 
+_quiet = threading.Lock()  # catch_warnings changes what all threads see
+
+
 def _python_reads(source: str, transform: Transform | None) -> Reads:
-    tree = ast.parse(source)
+    with _quiet, warnings.catch_warnings():  # the run itself warns of "\\d"
+        warnings.simplefilter("ignore")
+        tree = ast.parse(source)
+        scopes = symtable.symtable(source, "<cell>", "exec")
     walked = _Walked(tree)
     top = TopLevel(tree)
-    late = {name for name in _late(source, walked.touched) if name not in top.bound}
+    late = {name for name in _late(scopes, walked.touched) if name not in top.bound}
     found = Reads(
         frozenset(top.eager | late),
         frozenset(walked.mentions),
         walked.everything or not SEES_EVERYTHING.isdisjoint(top.eager | late),
     )
-    for name, argument in walked.line_magics:
-        found |= _line_magic_reads(name, argument, transform)
+    for name, line in walked.line_magics:
+        found |= _line_magic_reads(name, line, transform)
+    for name, line, body in walked.cell_magics:
+        with contextlib.suppress(SyntaxError):
+            found |= reads(f"%%{name} {line}\n{body}", transform)
     return found
 
 
-def _late(source: str, touched: set[str]) -> Iterator[str]:
+def _late(top: symtable.SymbolTable, touched: set[str]) -> Iterator[str]:
     """Names that nested scopes take from the notebook, whenever they run."""
-    top = symtable.symtable(source, "<cell>", "exec")
     scopes = list(top.get_children())
     while scopes:
         scope = scopes.pop()
@@ -142,6 +157,7 @@ class _Walked:
         self.touched: set[str] = set()
         self.everything = False
         self.line_magics: list[tuple[str, str]] = []
+        self.cell_magics: list[tuple[str, str, str]] = []
         pending: list[ast.AST] = [tree]
         while pending:
             node = pending.pop()
@@ -167,10 +183,13 @@ class _Walked:
         self.touched.update(target.id for target in targets if isinstance(target, ast.Name))
 
     def _look_at_call(self, node: ast.Call) -> None:
-        if isinstance(node.func, ast.Attribute) and node.func.attr == "run_line_magic" and len(node.args) >= 2:
-            name, argument = (arg.value if isinstance(arg, ast.Constant) else None for arg in node.args[:2])
-            if isinstance(name, str) and isinstance(argument, str):
-                self.line_magics.append((name, argument))
+        if not isinstance(node.func, ast.Attribute) or node.func.attr not in ("run_line_magic", "run_cell_magic"):
+            return
+        texts = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+        if node.func.attr == "run_line_magic" and len(texts) == 2:
+            self.line_magics.append((texts[0], texts[1]))
+        elif node.func.attr == "run_cell_magic" and len(texts) == 3:
+            self.cell_magics.append((texts[0], texts[1], texts[2]))
 
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:
@@ -185,18 +204,41 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
             yield value
 
 
-def _line_magic_reads(name: str, argument: str, transform: Transform | None) -> Reads:
-    """`%time f(x)` reads what `f(x)` reads; `%who` sees every name. Other arguments are mentions already, as the
-    string they became."""
-    if name in NAMESPACE_MAGICS or (name == "run" and re.search(r"(^|\s)-i\b", argument)):
+def _line_magic_reads(name: str, line: str, transform: Transform | None) -> Reads:
+    """`%time f(x)` reads what `f(x)` reads; `%who` sees every name. Other arguments are mentions already, as the string
+    they became."""
+    if name in NAMESPACE_MAGICS or (name == "run" and re.search(r"(^|\s)-i\b", line)):
         return Reads(everything=True)
     if name not in PYTHON_MAGICS:
         return Reads()
-    options = _OPTIONS.match(argument)
     try:
-        return reads(argument[options.end() if options else 0 :].strip() + "\n", transform)
+        return reads(_without_options(name, line) + "\n", transform)
     except SyntaxError:
         return Reads()
+
+
+def _set_up_reads(name: str, line: str, body: str, transform: Transform | None) -> Reads:
+    """`%%timeit n = f(x)` runs its line before its body, in one scope."""
+    set_up = _without_options(name, line) if name in _CODE_AFTER_OPTIONS else ""
+    if set_up and not _CELL_MAGIC.match(body):
+        with contextlib.suppress(SyntaxError):  # a wrong line is the magic's to tell
+            return reads(f"{set_up}\n{body}", transform)
+    return reads(body, transform)
+
+
+def _without_options(name: str, line: str) -> str:
+    """The Python after a magic's options; what is no option of this magic begins it."""
+    known = _CODE_AFTER_OPTIONS.get(name, "")
+    while (option := _OPTION.match(line)) is not None:
+        letters = option[1] or ""
+        takes_value = next((at for at, letter in enumerate(letters) if f"{letter}:" in known), None)
+        flags = letters[:takes_value]
+        if any(letter not in known for letter in flags) or (option[2] and takes_value is None):
+            break
+        line = line[option.end() :]
+        if takes_value is not None and takes_value == len(letters) - 1 and not option[2]:
+            line = line.partition(" ")[2]
+    return line.strip()
 
 
 def _identifiers(text: str) -> frozenset[str]:

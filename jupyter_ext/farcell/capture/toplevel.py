@@ -1,17 +1,17 @@
 """What a module's own statements read before they have bound it.
 
 `x = load(); x.sum()` must not send the `x` of an earlier cell, nor be refused because that one cannot travel. So the
-statements are walked
-in the order they run, with the set of names that are bound by then for certain; a read outside that set is *eager*. A branch, a
-loop body or a handler may not run, so what only they bind is not certain afterwards. Bodies of functions run later
-and are left to
-symtable (`reads.py`). Wrong guesses are cheap either way: a name too many is compared by fingerprint, a missing one is fetched.
+statements are walked in the order they run, with the set of names that are bound by then for certain; a read outside that
+set is *eager*. A branch, a loop body or a handler may not run, so what only they bind is not certain afterwards. Bodies of
+functions run later and are left to symtable (`reads.py`). Wrong guesses are cheap either way: a name too many is compared
+by fingerprint, a missing one is fetched.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class TopLevel(ast.NodeVisitor):
@@ -64,10 +64,11 @@ class TopLevel(ast.NodeVisitor):
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self._all(node.decorator_list)
+        own = self._type_parameters(node)
         self._arguments(node.args)
         if node.returns is not None:
             self.visit(node.returns)
-        self.bound.add(node.name)
+        self.bound = self.bound - own | {node.name}
 
     visit_AsyncFunctionDef = visit_FunctionDef
 
@@ -77,10 +78,15 @@ class TopLevel(ast.NodeVisitor):
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         """A class body runs at once; what it binds is its own, so a branch of its own."""
         self._all(node.decorator_list)
+        own = self._type_parameters(node)
         self._all(node.bases)
         self._all(node.keywords)
         self._branch(node.body)
-        self.bound.add(node.name)
+        self.bound = self.bound - own | {node.name}
+
+    def visit_TypeAlias(self, node: Any) -> None:
+        """`type X = ...` (3.12) is evaluated late, in a scope that symtable knows."""
+        self.bound.add(node.name.id)
 
     # -- what may run, or may not
 
@@ -191,6 +197,12 @@ class TopLevel(ast.NodeVisitor):
         plain = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
         starred = [argument for argument in (arguments.vararg, arguments.kwarg) if argument is not None]
         self._all(argument.annotation for argument in [*plain, *starred] if argument.annotation is not None)
+
+    def _type_parameters(self, node: ast.AST) -> set[str]:
+        """`def f[T](v: T)` (3.12): names of the definition's own, bound while it is walked; their bounds are evaluated late."""
+        own = {parameter.name for parameter in getattr(node, "type_params", ())} - self.bound
+        self.bound |= own
+        return own
 
     def _all(self, nodes: Iterable[ast.AST]) -> None:
         for node in nodes:

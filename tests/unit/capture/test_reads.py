@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import symtable
+import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,36 @@ def test_branches(cell: str, names: set[str]) -> None:
     assert required(cell) == names
 
 
+@pytest.mark.parametrize(
+    ("cell", "names"),
+    [
+        ("def f[T: Model](x: T) -> list[y]:\n    return z", {"Model", "y", "z"}),
+        ("def f[x](a: x = x): pass", {"x"}),
+        ("def f[x](a: x): pass", set()),
+        ("class A[x: y](Model[x]):\n    z = x", {"Model", "y"}),
+        ("type x = list[x] | Model", {"Model"}),
+        ("f'{f'{x}'!r:{y}}'", {"x", "y"}),
+        ("try:\n    f\nexcept* x as y:\n    y\nfinally:\n    z", {"f", "x", "z"}),
+    ],
+)
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="optional: syntax of Python 3.12")
+def test_the_syntax_of_newer_pythons(cell: str, names: set[str]) -> None:
+    """Type parameters are a definition's own; what bounds them comes from the notebook."""
+    assert required(cell) == names
+
+
+def test_a_default_may_bind_a_name() -> None:
+    """`:=` in a default binds the notebook's name, not the function's."""
+    assert required("def f(a=(x := y)):\n    pass\nx") == {"y"}
+
+
+def test_warnings_are_left_to_the_run() -> None:
+    """The compiler's warnings show once, from where the cell runs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert required(r"f('\d', x)") == {"f", "x"}
+
+
 def test_an_open_file_of_an_earlier_cell_is_not_read_when_it_is_opened_anew() -> None:
     """`with open(path) as log` must not be refused because the old `log` cannot travel."""
     assert required("with open(path) as log:\n    print(log.read())") == {"path"}
@@ -132,11 +164,27 @@ def test_names_in_strings(cell: str, names: set[str]) -> None:
     [
         ("%time f(x)", {"f", "x"}),
         ("%timeit -n 10 -r 3 g(y)", {"g", "y"}),
+        ("%timeit -n1 f(x)", {"f", "x"}),
+        ("r = %timeit -qo f(x); g(y)", {"f", "x", "g", "y"}),
+        ("%timeit -x", {"x"}),
+        ("%prun -s cumulative -l 20 -Tout.txt f(x)", {"f", "x"}),
+        ("%prun -l 0.5 -q f(-x)", {"f", "x"}),
+        ("%time -x", {"x"}),
+        ("if x:\n    %time f(y)\n    !ls\n", {"f", "x", "y"}),
+        ("%%timeit -n1 z = x\nf(z)", {"f", "x"}),
+        ("%%timeit x =\nf(y)", {"f", "y"}),
+        ("%%timeit x\n%%capture\nf(y)", {"f", "y"}),
+        ("%%prun -q\nf(x)", {"f", "x"}),
         ("%%time\nx = 1\nf(x)", {"f"}),
         ("%%capture out\n%%time\nf(y)", {"f", "y"}),
         ("%%remote gpu-a --in z\nf(y)", {"f", "y"}),
         ("\n%%time\nx", {"x"}),
         ("x?", set()),
+        ("get_ipython().run_line_magic('timeit', '-n1 f(x)')", {"f", "x"}),
+        ("for i in y:\n    get_ipython().run_cell_magic('time', '', 'f(x)')", {"f", "x", "y"}),
+        ("get_ipython().run_cell_magic('bash', '', 'echo $x')", set()),
+        ("get_ipython().run_cell_magic('time', '', 'f(')", set()),
+        ("%timeit f(", set()),
     ],
 )
 def test_magics_with_python_in_them(cell: str, names: set[str]) -> None:
