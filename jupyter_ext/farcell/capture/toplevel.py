@@ -64,8 +64,9 @@ class TopLevel(ast.NodeVisitor):
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self._all(node.decorator_list)
+        self._defaults(node.args)
         own = self._type_parameters(node)
-        self._arguments(node.args)
+        self._annotations(node.args)
         if node.returns is not None:
             self.visit(node.returns)
         self.bound = self.bound - own | {node.name}
@@ -73,7 +74,7 @@ class TopLevel(ast.NodeVisitor):
     visit_AsyncFunctionDef = visit_FunctionDef
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
-        self._arguments(node.args)
+        self._defaults(node.args)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         """A class body runs at once; what it binds is its own, so a branch of its own."""
@@ -190,10 +191,13 @@ class TopLevel(ast.NodeVisitor):
 
     # -- walking
 
-    def _arguments(self, arguments: ast.arguments) -> None:
-        """Defaults and annotations, which are evaluated where the function is defined."""
+    def _defaults(self, arguments: ast.arguments) -> None:
+        """Evaluated where the function is defined, outside of it."""
         self._all(arguments.defaults)
         self._all(default for default in arguments.kw_defaults if default is not None)
+
+    def _annotations(self, arguments: ast.arguments) -> None:
+        """Evaluated where the function is defined, where its type parameters are known."""
         plain = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
         starred = [argument for argument in (arguments.vararg, arguments.kwarg) if argument is not None]
         self._all(argument.annotation for argument in [*plain, *starred] if argument.annotation is not None)
