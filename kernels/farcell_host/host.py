@@ -35,7 +35,7 @@ from .kernelprocess import KernelProcess
 from .peerlink import PeerLink
 from .protocol import events
 from .protocol.messages import Channel, Message
-from .protocol.roles import OBSERVER_REQUESTS, Inbox, Roles
+from .protocol.roles import OBSERVER_REQUESTS, ONCE_REQUESTS, Answers, Inbox, Roles
 from .stream import from_socket
 
 _BACKLOG = 64
@@ -73,6 +73,7 @@ class Host:
         self._delivery = Delivery(self._store, self._publish)
         self._roles = Roles()
         self._inbox = Inbox()
+        self._answers = Answers()
         self._links: set[PeerLink] = set()
         self._listeners: list[socket.socket] = []
         self._stopped = asyncio.Event()
@@ -344,6 +345,12 @@ class Host:
 
     def _requested(self, link: PeerLink, event: events.Requested) -> None:
         name = event.op
+        # An observer's questions are not told apart: command lines share a client name.
+        driver = link.hello.client if name in ONCE_REQUESTS and link.hello is not None and self._may_send(link) else None
+        earlier = self._answers.earlier(driver, event.id) if driver is not None else None
+        if earlier is not None:
+            link.peer.respond(event.id, earlier[0], **earlier[1])
+            return
         answer = getattr(self, f"_op_{name}", None) if name.isidentifier() else None
         if answer is None:
             link.peer.respond(event.id, False, message=f"This kernel host knows no request {name!r}")
@@ -352,7 +359,10 @@ class Host:
         else:
             try:
                 fields = answer(link, event.fields)
-                link.peer.respond(event.id, fields.pop("ok", True), **fields)
+                ok = fields.pop("ok", True)
+                if driver is not None:
+                    self._answers.keep(driver, event.id, ok, fields)
+                link.peer.respond(event.id, ok, **fields)
             except (ValueError, TypeError, KeyError, chunkstore.ChunkStoreError, OSError) as error:
                 log.exception("Request %s failed", name)
                 link.peer.respond(event.id, False, message=f"{name} failed: {error}")

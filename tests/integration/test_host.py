@@ -93,6 +93,21 @@ def test_a_run_sent_while_cut_off_runs_once(sandbox: Sandbox) -> None:
         driver.wait(lambda: not driver.client.unacknowledged)
 
 
+def test_a_restart_whose_answer_was_lost_happens_once(sandbox: Sandbox) -> None:
+    """The request is asked again after the cut and answered as before: a second restart would end a kernel in use."""
+    with launched(sandbox.runtime) as host, host.driver() as driver:
+        driver.wait(lambda: any(message.msg_type == "farcell_kernel_started" for message in driver.messages))
+        number = driver.client.request("restart")
+        driver.stream.wake()  # written, but the answer is never read
+        with host.driver(role="observer") as observer:
+            observer.wait(lambda: [m.msg_type for m in observer.messages].count("farcell_kernel_started") == 2)
+        driver.cut()
+        driver.connect()
+        driver.wait(lambda: number in driver.answers)
+        assert driver.answers[number].fields["epoch"] == 2
+        assert driver.ask("status").fields["epoch"] == 2
+
+
 @pytest.mark.parametrize(
     ("code", "exit_code", "died_of"),
     [("import os; os.write(2, b'last words\\n'); os._exit(3)", 3, None), ("import os; os.kill(os.getpid(), 9)", None, "SIGKILL")],

@@ -39,6 +39,7 @@ from .frames import (
     decode_fields,
     encode_chunk,
     encode_descriptor,
+    encode_fields,
     encode_frame,
     encode_message,
 )
@@ -69,7 +70,8 @@ class Client:
         self._reader = FrameReader()
         self._assembler = MessageAssembler()
         self._ready = False
-        self._connected = False
+        self._fault: ProtocolError | None = None
+        self._undelivered: list[Event] = []
 
     @property
     def unacknowledged(self) -> list[tuple[Channel, int]]:
@@ -88,23 +90,33 @@ class Client:
         self._reader = FrameReader()
         self._assembler = MessageAssembler()
         self._ready = False
-        self._connected = True
+        self._fault = None
         hello = replace(self._hello, cursor=self.cursor, generation=self.generation, takeover=self._takeover)
         fields = {"protocol": list(VERSION), **asdict(hello)}
         self._outbox.put(Priority.CONTROL, encode_frame(Kind.HELLO, [encode_json(fields)]))
 
     def receive(self, data: Buffer, fds: Sequence[int] = ()) -> list[Event]:
-        """What these bytes tell. Raises ProtocolError; the stream is of no use afterwards, a new one is."""
-        events: list[Event] = []
-        for frame in self._reader.feed(data, fds):
-            self._handle(frame, events)
+        """What these bytes tell. Raises ProtocolError, the same one ever after; the stream is of no use then, a new one is."""
+        if self._fault is not None:
+            raise self._fault
+        events, self._undelivered = self._undelivered, []
+        try:
+            for frame in self._reader.feed(data, fds):
+                self._handle(frame, events)
+        except ProtocolError as error:
+            # What came before the fault counts as delivered, the host will not send it again: it is given out later.
+            self._fault, self._undelivered = error, events
+            self._ready = False
+            self._outbox.clear()
+            raise
         return events
 
     def receive_eof(self) -> list[Event]:
-        """The stream has ended, wherever it was."""
-        self._connected = self._ready = False
+        """The stream has ended, wherever it was; what came before a fault on it and was not given out yet is."""
+        self._ready = False
         self._outbox.clear()
-        return [Disconnected()]
+        events, self._undelivered = self._undelivered, []
+        return [*events, Disconnected()]
 
     def leftover_descriptors(self) -> list[int]:
         """Descriptors that came and were not announced; the owner closes them when a stream ends."""
@@ -160,7 +172,7 @@ class Client:
         self._outbox.put_frames(priority, frames)
 
     def _queue_request(self, id: int) -> None:
-        self._outbox.put(Priority.CONTROL, encode_frame(Kind.REQUEST, [encode_json(self._requests[id])]))
+        self._outbox.put_frames(Priority.CONTROL, encode_fields(Kind.REQUEST, self._requests[id]))
 
     def _handle(self, frame: Frame, events: list[Event]) -> None:
         kind = frame.kind
@@ -212,7 +224,10 @@ class Client:
         events.append(Acknowledged(sequence, tuple(released), Channel(channel)))
 
     def _responded(self, frame: Frame, events: list[Event]) -> None:
-        fields = decode_fields(frame)
+        body = self._assembler.whole(frame)
+        if body is None:
+            return
+        fields = decode_fields(frame, body)
         id, ok = fields.pop("id", None), fields.pop("ok", None)
         if not isinstance(id, int) or not isinstance(ok, bool):
             raise ProtocolError("The host sent a RESPONSE without id and ok")
@@ -220,11 +235,19 @@ class Client:
             events.append(Responded(id, ok, fields))
 
     def _welcomed(self, frame: Frame, events: list[Event]) -> None:
+        if self._ready:
+            raise ProtocolError("The host said WELCOME twice")
         fields = decode_fields(frame)
         check_version(fields, "host")
-        received, generation = fields.get("received"), fields.get("generation")
-        if not (isinstance(received, list) and len(received) == len(Channel)):
+        received, generation, last = fields.get("received"), fields.get("generation"), fields.get("last")
+        if not (isinstance(received, list) and len(received) == len(Channel) and all(type(n) is int for n in received)):
             raise ProtocolError("The host did not say what it has received")
+        if self._hello.role == "driver" and isinstance(last, int) and last < self.cursor:
+            # Its messages would look like ones we have had.
+            raise ProtocolError(
+                f"The host has sent {last} messages and we have had {self.cursor}: "
+                "this is not the remote session we were connected to"
+            )
         self._ready = True
         self._takeover = False  # once; a reconnect names its generation
         if isinstance(generation, int) and self._hello.role == "driver":

@@ -1,9 +1,8 @@
 """Frames: how things look on the byte stream. `!IBBHQ` = body length, kind, channel, flags, sequence number; then the body.
 
-A message's body is a table of lengths (`!H` count, then `!Q` each) and the pieces themselves; above MAX_FRAME_BYTES
-it is cut into
-fragments, all but the last flagged MORE, so that nothing waits behind a long message. Fragments of different
-channels may interleave.
+A message's body is a table of lengths (`!H` count, then `!Q` each) and the pieces themselves. Messages, requests and responses
+above FRAGMENT_BYTES are cut into fragments, all but the last flagged MORE, so that nothing waits behind a long one. Fragments of
+different kinds and channels may interleave.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import ProtocolError
-from .messages import Buffer, Channel, Message, byte_count, decode_json, encode_json
+from .messages import Buffer, Channel, Message, byte_count, decode_object, encode_json
 
 CHUNK_BYTES = 1 << 20
 BULK_BYTES = 256 << 10
@@ -51,10 +50,13 @@ class Flags(IntFlag):
     GAP = 2  # the sequence numbers just before this one were dropped on purpose
 
 
-_KINDS = frozenset(int(kind) for kind in Kind)
 _MORE = int(Flags.MORE)
-_KNOWN_FLAGS = int(Flags.MORE | Flags.GAP)
 _MESSAGE = int(Kind.MESSAGE)
+_FLAGS = {int(kind): 0 for kind in Kind} | {
+    _MESSAGE: int(Flags.MORE | Flags.GAP),
+    int(Kind.REQUEST): _MORE,
+    int(Kind.RESPONSE): _MORE,
+}
 _CHANNELS = tuple(Channel)
 
 
@@ -78,8 +80,7 @@ class Descriptor:
 
 
 class FrameReader:
-    """Bytes in, whole frames out, however the stream cuts them. Garbage raises one ProtocolError; then nothing is
-    read any more."""
+    """Bytes in, whole frames out, however the stream cuts them. Garbage raises one ProtocolError, and that one ever after."""
 
     def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
         self._limit = max_frame_bytes
@@ -88,15 +89,15 @@ class FrameReader:
         self._large_head = (0, 0, 0, 0)
         self._filled = 0
         self._fds: deque[int] = deque()
-        self._failed = False
+        self._fault: ProtocolError | None = None
 
     def feed(self, data: Buffer, fds: Sequence[int] = ()) -> list[Frame]:
         """The frames that are whole now; `fds` came with these bytes."""
-        if self._failed:
-            raise ProtocolError("The peer's stream was broken before; nothing more is read from it")
+        if self._fault is not None:
+            raise self._fault
         if fds:
             self._fds.extend(fds)
-        view = memoryview(data)
+        view = memoryview(data if isinstance(data, bytes) else bytes(data))  # frames outlive the caller's buffer
         frames: list[Frame] = []
         if self._large is not None:
             view = self._fill(view, frames)
@@ -108,8 +109,9 @@ class FrameReader:
         at, end = 0, len(view)
         while end - at >= HEAD_BYTES:
             size, kind, channel, flags, sequence = _HEAD.unpack_from(view, at)
-            if size > self._limit or kind not in _KINDS or channel > 3 or flags & ~_KNOWN_FLAGS:
-                raise self._broken(size, kind, channel, flags)
+            allowed = _FLAGS.get(kind)
+            if size > self._limit or allowed is None or channel > 3 or flags & ~allowed:
+                raise self._broken(view[at:])
             body = at + HEAD_BYTES
             if end - body < size:
                 if size > 65536:
@@ -122,6 +124,9 @@ class FrameReader:
             frames.append(Frame(kind, channel, flags, sequence, view[body:at]))
         if at < end:
             self._rest = bytes(view[at:])
+            # A head begins with a length: text, such as a login shell's greeting, shows by its first byte and is not waited for.
+            if self._rest[0] > self._limit >> 24:
+                raise self._broken(view[at:])
         return frames
 
     def _fill(self, view: memoryview, frames: list[Frame]) -> memoryview:
@@ -135,21 +140,21 @@ class FrameReader:
             self._large = None
         return view[len(part) :]
 
-    def _broken(self, size: int, kind: int, channel: int, flags: int) -> ProtocolError:
-        self._failed = True
-        if kind not in _KINDS:
-            what = f"a frame of unknown kind {kind}"
-        elif size > self._limit:
-            what = f"a frame of {size} bytes, above the limit of {self._limit}"
+    def _broken(self, view: memoryview) -> ProtocolError:
+        if len(view) < HEAD_BYTES:
+            what = "something else than a frame"
         else:
-            what = f"a frame with channel {channel} and flags {flags}"
-        return ProtocolError(f"The peer sent {what}: this is not a farcell stream, or something else writes into it")
-
-    def eof(self) -> None:
-        """The stream has ended: raises ProtocolError when it did so inside a frame."""
-        if (self._rest or self._large is not None) and not self._failed:
-            self._failed = True
-            raise ProtocolError("The peer's stream ended in the middle of a frame")
+            size, kind, channel, flags, _ = _HEAD.unpack_from(view)
+            if kind not in _FLAGS:
+                what = f"a frame of unknown kind {kind}"
+            elif size > self._limit:
+                what = f"a frame of {size} bytes, above the limit of {self._limit}"
+            else:
+                what = f"a {Kind(kind).name} frame with channel {channel} and flags {flags}"
+        self._fault = ProtocolError(
+            f"The peer sent {what}: this is not a farcell stream, or something else writes into it. It says {bytes(view[:40])!r}"
+        )
+        return self._fault
 
     def take_descriptor(self) -> int:
         """The next descriptor that came along, for a DESCRIPTOR frame."""
@@ -186,10 +191,20 @@ def encode_message(message: Message, sequence: int = 0, *, gap: bool = False) ->
     flags = int(Flags.GAP) if gap else 0
     if size <= FRAGMENT_BYTES:
         return [[_HEAD.pack(size, _MESSAGE, message.channel, flags, sequence), table, *pieces]]
-    return list(_fragments(message.channel, sequence, flags, [table, *pieces], size))
+    return list(_fragments(_MESSAGE, message.channel, sequence, flags, [table, *pieces], size))
 
 
-def _fragments(channel: int, sequence: int, flags: int, pieces: list[Buffer], size: int) -> Iterable[list[Buffer]]:
+def encode_fields(kind: int, fields: dict[str, Any]) -> list[list[Buffer]]:
+    """A REQUEST or RESPONSE as frames: the addresses of a large upload alone may be longer than one frame may be."""
+    body = encode_json(fields)
+    if len(body) <= FRAGMENT_BYTES:
+        return [encode_frame(kind, [body])]
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise ProtocolError(f"We were to send a {Kind(kind).name} of {len(body)} bytes; the limit is {MAX_MESSAGE_BYTES}")
+    return list(_fragments(kind, 0, 0, 0, [body], len(body)))
+
+
+def _fragments(kind: int, channel: int, sequence: int, flags: int, pieces: list[Buffer], size: int) -> Iterable[list[Buffer]]:
     body: list[Buffer] = []
     room = FRAGMENT_BYTES
     left = size
@@ -203,37 +218,48 @@ def _fragments(channel: int, sequence: int, flags: int, pieces: list[Buffer], si
             if not room:
                 left -= FRAGMENT_BYTES
                 more = _MORE if left else 0
-                yield [_HEAD.pack(FRAGMENT_BYTES, _MESSAGE, channel, flags | more, sequence), *body]
+                yield [_HEAD.pack(FRAGMENT_BYTES, kind, channel, flags | more, sequence), *body]
                 body, room = [], FRAGMENT_BYTES
     if body:
-        yield [_HEAD.pack(FRAGMENT_BYTES - room, _MESSAGE, channel, flags, sequence), *body]
+        yield [_HEAD.pack(FRAGMENT_BYTES - room, kind, channel, flags, sequence), *body]
 
 
-class MessageAssembler:
-    """Frames of kind MESSAGE in, whole messages out; one half message a channel at most."""
+class Assembler:
+    """Frames in, whole bodies out; one half body a kind and channel at most."""
 
     def __init__(self) -> None:
-        self._fragments: dict[int, list[Frame]] = {}
-        self._sizes: dict[int, int] = {}
+        self._fragments: dict[tuple[int, int], list[Frame]] = {}
+        self._sizes: dict[tuple[int, int], int] = {}
 
-    def add(self, frame: Frame) -> Message | None:
-        channel = frame.channel
-        earlier = self._fragments.get(channel)
+    def whole(self, frame: Frame) -> memoryview | None:
+        """The body that this frame completes. Raises ProtocolError when fragments do not fit together or grow too long."""
+        place = (frame.kind, frame.channel)
+        earlier = self._fragments.get(place)
         if earlier is None and not frame.flags & _MORE:
-            return decode_message(channel, frame.body)
+            return frame.body
+        if not frame.body:
+            raise ProtocolError("The peer sent an empty fragment")
         if earlier is None:
-            earlier = self._fragments[channel] = []
-            self._sizes[channel] = 0
+            earlier = self._fragments[place] = []
+            self._sizes[place] = 0
         elif earlier[0].sequence != frame.sequence:
             raise ProtocolError(f"The peer began message {frame.sequence} before message {earlier[0].sequence} was whole")
         earlier.append(frame)
-        self._sizes[channel] += len(frame.body)
-        if self._sizes[channel] > MAX_MESSAGE_BYTES + MAX_FRAME_BYTES:
+        self._sizes[place] += len(frame.body)
+        if self._sizes[place] > MAX_MESSAGE_BYTES + MAX_FRAME_BYTES:
             raise ProtocolError(f"The peer sent a message above the limit of {MAX_MESSAGE_BYTES} bytes")
         if frame.flags & _MORE:
             return None
-        del self._fragments[channel], self._sizes[channel]
-        return decode_message(channel, memoryview(bytearray().join(part.body for part in earlier)))
+        del self._fragments[place], self._sizes[place]
+        return memoryview(bytearray().join(part.body for part in earlier))
+
+
+class MessageAssembler(Assembler):
+    """Frames of kind MESSAGE in, whole messages out."""
+
+    def add(self, frame: Frame) -> Message | None:
+        body = self.whole(frame)
+        return None if body is None else decode_message(frame.channel, body)
 
 
 def decode_message(channel: int, body: memoryview) -> Message:
@@ -263,7 +289,7 @@ def encode_descriptor(descriptor: Descriptor) -> list[Buffer]:
 def decode_descriptor(frame: Frame, fd: int) -> Descriptor:
     fields = decode_fields(frame)
     number, size = fields.get("id"), fields.get("size")
-    if not isinstance(number, int) or not isinstance(size, int):
+    if not isinstance(number, int) or not isinstance(size, int) or size < 0:
         raise ProtocolError("The peer announced a file descriptor without its number and size")
     return Descriptor(number, fd, size)
 
@@ -288,12 +314,6 @@ def decode_chunk(frame: Frame) -> tuple[str, memoryview]:
         raise ProtocolError("The peer sent a chunk whose address is not ASCII") from error
 
 
-def decode_fields(frame: Frame) -> dict[str, object]:
-    """The JSON object of a HELLO, WELCOME, REQUEST... frame."""
-    try:
-        fields = decode_json(frame.body)
-    except ValueError as error:
-        raise ProtocolError(f"The peer sent a {Kind(frame.kind).name} frame that is not JSON") from error
-    if not isinstance(fields, dict):
-        raise ProtocolError(f"The peer sent a {Kind(frame.kind).name} frame that is not a JSON object")
-    return fields
+def decode_fields(frame: Frame, body: memoryview | None = None) -> dict[str, Any]:
+    """The JSON object of a HELLO, WELCOME, REQUEST... frame; `body` where it came in fragments."""
+    return decode_object(frame.body if body is None else body, f"a {Kind(frame.kind).name} frame")

@@ -9,6 +9,8 @@ from datetime import datetime, timezone
 from enum import IntEnum
 from typing import Any
 
+from ..errors import ProtocolError
+
 Buffer = bytes | bytearray | memoryview
 Parts = tuple[bytes, bytes, bytes, bytes]
 
@@ -26,11 +28,22 @@ class Channel(IntEnum):
 
 def encode_json(value: Any) -> bytes:
     """Compact UTF-8 JSON; what JSON does not know travels as its string, as in jupyter_client's Session."""
-    return json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
+    text = json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a surrogate pair, which a notebook's string may hold; JSON can escape it
+        return json.dumps(value, default=str, separators=(",", ":")).encode("ascii")
 
 
-def decode_json(data: Buffer) -> Any:
-    return json.loads(bytes(data).decode("utf-8", "surrogateescape"))
+def decode_object(data: Buffer, what: str) -> dict[str, Any]:
+    """A JSON object; raises ProtocolError naming `what` for anything else."""
+    try:
+        value = json.loads(bytes(data).decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"The peer sent {what} that is not JSON") from error
+    if not isinstance(value, dict):
+        raise ProtocolError(f"The peer sent {what} that is not a JSON object")
+    return value
 
 
 def byte_count(buffer: Buffer) -> int:
@@ -90,25 +103,25 @@ class Message:
     @property
     def header(self) -> dict[str, Any]:
         if self._header is None:
-            self._header = decode_json(self.parts[0])
+            self._header = decode_object(self.parts[0], "a message header")
         return self._header
 
     @property
     def parent_header(self) -> dict[str, Any]:
         if self._parent_header is None:
-            self._parent_header = decode_json(self.parts[1])
+            self._parent_header = decode_object(self.parts[1], "a message parent_header")
         return self._parent_header
 
     @property
     def metadata(self) -> dict[str, Any]:
         if self._metadata is None:
-            self._metadata = decode_json(self.parts[2])
+            self._metadata = decode_object(self.parts[2], "a message metadata")
         return self._metadata
 
     @property
     def content(self) -> dict[str, Any]:
         if self._content is None:
-            self._content = decode_json(self.parts[3])
+            self._content = decode_object(self.parts[3], "a message content")
         return self._content
 
     @property

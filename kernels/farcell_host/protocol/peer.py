@@ -35,6 +35,7 @@ from .frames import (
     decode_fields,
     encode_chunk,
     encode_descriptor,
+    encode_fields,
     encode_frame,
     encode_message,
 )
@@ -51,6 +52,8 @@ class Peer:
         self.hello: Hello | None = None
         self.is_welcome = False
         self.is_refused = False
+        self._fault: ProtocolError | None = None
+        self._stray: list[int] = []
         self._outbox = Outbox()
         self._reader = FrameReader()
         self._assembler = MessageAssembler()
@@ -68,20 +71,30 @@ class Peer:
         return self._outbox.take(max_bytes)
 
     def receive(self, data: Buffer, fds: Sequence[int] = ()) -> list[Event]:
-        """What these bytes tell. Raises ProtocolError; a client of another protocol version is refused instead."""
+        """What these bytes tell. Raises ProtocolError, the same one ever after; a client of another protocol version is
+        refused instead."""
         events: list[Event] = []
         if self.is_refused:
             return events
-        for frame in self._reader.feed(data, fds):
-            self._handle(frame, events)
+        if self._fault is not None:
+            raise self._fault
+        try:
+            for frame in self._reader.feed(data, fds):
+                self._handle(frame, events)
+        except ProtocolError as error:
+            # What came before the fault is not given out: nobody has acknowledged or answered it, so the client says it again.
+            self._fault = error
+            self._stray = [event.descriptor.fd for event in events if isinstance(event, DescriptorArrived)]
+            raise
         return events
 
     def receive_eof(self) -> list[Event]:
         return [Disconnected()]
 
     def leftover_descriptors(self) -> list[int]:
-        """Descriptors that came and were not announced; the owner closes them when the stream ends."""
-        return self._reader.leftover_descriptors()
+        """Descriptors that came and were not given out; the owner closes them when the stream ends."""
+        stray, self._stray = self._stray, []
+        return stray + self._reader.leftover_descriptors()
 
     # -- intents
 
@@ -110,7 +123,7 @@ class Peer:
         self._outbox.put(Priority.CHUNK, encode_chunk(address, data))
 
     def respond(self, id: int, ok: bool, **fields: Any) -> None:
-        self._outbox.put(Priority.CONTROL, encode_frame(Kind.RESPONSE, [encode_json({**fields, "id": id, "ok": ok})]))
+        self._outbox.put_frames(Priority.CONTROL, encode_fields(Kind.RESPONSE, {**fields, "id": id, "ok": ok}))
 
     def acknowledge(self, channel: Channel, sequence: int) -> None:
         """Everything the client sent on this channel up to `sequence` is handled."""
@@ -133,7 +146,7 @@ class Peer:
         elif kind == Kind.ACK:
             events.append(Acknowledged(frame.sequence))
         elif kind == Kind.REQUEST:
-            events.append(self._requested(frame))
+            self._requested(frame, events)
         elif kind == Kind.CHUNK:
             events.append(ChunkArrived(*decode_chunk(frame)))
         elif kind == Kind.DESCRIPTOR:
@@ -143,17 +156,20 @@ class Peer:
         elif kind != Kind.PONG:
             raise ProtocolError(f"The client sent {Kind(kind).name}, which only a host sends")
 
-    def _requested(self, frame: Frame) -> Requested:
-        fields = decode_fields(frame)
+    def _requested(self, frame: Frame, events: list[Event]) -> None:
+        body = self._assembler.whole(frame)
+        if body is None:
+            return
+        fields = decode_fields(frame, body)
         id, op = fields.pop("id", None), fields.pop("op", None)
         if not isinstance(id, int) or not isinstance(op, str):
             raise ProtocolError("The client sent a REQUEST without id and op")
-        return Requested(id, op, fields)
+        events.append(Requested(id, op, fields))
 
     def _greeted(self, frame: Frame, events: list[Event]) -> None:
         if self.hello is not None:
             raise ProtocolError("The client said HELLO twice")
-        fields: dict[str, Any] = dict(decode_fields(frame))
+        fields = decode_fields(frame)
         version = fields.get("protocol")
         if not isinstance(version, list) or len(version) != 2:
             raise ProtocolError("The client did not say which protocol it speaks")
@@ -166,7 +182,7 @@ class Peer:
 
 def hello_of(fields: dict[str, Any]) -> Hello:
     """Checks the types of what a stranger says."""
-    generation = fields.get("generation")
+    generation, hashes = fields.get("generation"), fields.get("hashes")
     hello = Hello(
         client=str(fields.get("client", "")),
         role=str(fields.get("role", "")),
@@ -175,7 +191,7 @@ def hello_of(fields: dict[str, Any]) -> Hello:
         generation=generation if isinstance(generation, int) else None,
         takeover=fields.get("takeover") is True,
         cursor=fields["cursor"] if isinstance(fields.get("cursor"), int) else 0,
-        hashes=tuple(str(name) for name in fields.get("hashes") or ()),
+        hashes=tuple(map(str, hashes)) if isinstance(hashes, list) else (),
         descriptors=fields.get("descriptors") is True,
     )
     if not hello.client or hello.role not in ("driver", "observer") or hello.cursor < 0:

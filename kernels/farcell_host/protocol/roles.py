@@ -6,13 +6,17 @@ and from then on whatever comes under an older generation is refused.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import ProtocolError
 from .events import Hello
 from .messages import Channel
 
 OBSERVER_REQUESTS = frozenset({"status", "interrupt", "chunks"})
+ONCE_REQUESTS = frozenset({"interrupt", "kill", "restart"})
+"""Asked again by a driver after a reconnect, they are answered as before and not done again."""
 
 
 @dataclass(frozen=True)
@@ -89,3 +93,27 @@ class Inbox:
             raise ProtocolError(f"The client sent {channel.name} message {sequence} after {received[channel]}")
         received[channel] = sequence
         return True
+
+
+class Answers:
+    """What a driver was told when it asked for something that must not happen twice.
+
+    A request is asked again when its answer was lost with the stream: a second restart would end a kernel that is in use. Kept
+    for the latest requests of one driver only; whoever asks again does so at once after the reconnect.
+    """
+
+    def __init__(self, kept: int = 64) -> None:
+        self._client = ""
+        self._latest: deque[tuple[int, bool, dict[str, Any]]] = deque(maxlen=kept)
+
+    def keep(self, client: str, id: int, ok: bool, fields: dict[str, Any]) -> None:
+        if client != self._client:
+            self._client = client
+            self._latest.clear()
+        self._latest.append((id, ok, fields))
+
+    def earlier(self, client: str, id: int) -> tuple[bool, dict[str, Any]] | None:
+        """The answer this request had, if it was asked before."""
+        if client != self._client:
+            return None
+        return next(((ok, fields) for known, ok, fields in self._latest if known == id), None)
