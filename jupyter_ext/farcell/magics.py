@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from .api import Remote, Workspace, workspace
+from .errors import FarcellError
 from .tables import Table
 
 if TYPE_CHECKING:
@@ -169,6 +171,8 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         """The body below comment lines in the place of the magic lines; as it is when it does not stem from the running cell."""
         raw, body = self._raw_cell().strip("\n"), cell.rstrip("\n")
         above = raw[: len(raw) - len(body)]
+        if body.startswith("%%"):  # must come first, and counts from itself
+            return cell
         if not body or not raw.endswith(body) or (above and not above.endswith("\n")):
             return cell
         return "".join(f"# {line}\n" for line in above.splitlines()) + cell
@@ -319,7 +323,10 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         except SyntaxError:
             return
         wanted = reached(found.names, self.shell.user_ns)
-        _fetch([ref for name, ref in refs.items() if name in wanted])
+        try:
+            _fetch([ref for name, ref in refs.items() if name in wanted and ref.info.travels])
+        except FarcellError as error:  # the cell runs all the same, and may not need it
+            print(error, file=sys.stderr)
 
     def _refs(self) -> dict[str, Ref]:
         if not self.workspace.sessions:

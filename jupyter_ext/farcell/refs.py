@@ -58,7 +58,8 @@ class Ref(RefBase):
         info = self.info
         facts = [fact for fact in (_shape(info), info.dtype, info.device, human_bytes(info.size_bytes)) if fact]
         what = f"{_kind(info)}, {', '.join(facts)}"
-        return f"<ref to {self._name} on {self._target!r}: {what}; .fetch() brings it here>"
+        way = ".fetch() brings it here" if info.travels else f"stays there ({info.reason})"
+        return f"<ref to {self._name} on {self._target!r}: {what}; {way}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         info = self.info
@@ -70,7 +71,8 @@ class Ref(RefBase):
             ("device", info.device),
             ("size", human_bytes(info.size_bytes)),
             ("preview", info.preview),
-            ("to bring it here", ".fetch()"),
+            ("to bring it here", ".fetch()" if info.travels else ""),
+            ("stays there", "" if info.travels else info.reason),
         ]
         cells = "".join(f"<tr><th>{name}</th><td><pre>{html.escape(str(value))}</pre></td></tr>" for name, value in rows if value)
         return {"text/plain": repr(self), "text/html": f"<table>{cells}</table>"}
@@ -86,9 +88,10 @@ class Ref(RefBase):
         self._not_here(f"setting {name!r}")
 
     def _not_here(self, what: str) -> NoReturn:
+        size = human_bytes(self.info.size_bytes)
+        way = f"Its .fetch() brings it ({size}), or use" if self.info.travels else f"It stays there ({self.info.reason}): use"
         raise NotHere(
-            f"{self._name} is on {self._target!r}, so {what} cannot be had here. Its .fetch() brings it "
-            f"({human_bytes(self.info.size_bytes)}), or use it in a %%remote cell on {self._target!r}."
+            f"{self._name} is on {self._target!r}, so {what} cannot be had here. {way} it in a %%remote cell on {self._target!r}."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from notebooks import Cell, Notebook
@@ -97,6 +98,27 @@ def test_time_above_remote(nb: Notebook) -> None:
     cell = nb.run("%%time\n%%remote\nprint('hello')\n6 * 7").check()
     assert "hello" in cell.stdout
     assert "Wall time" in cell.stdout
+
+
+def test_cell_magics_below_remote_run_there(nb: Notebook) -> None:
+    """`%%time` and `%%timeit` measure on the target; what their code reads is found."""
+    nb.run("factor = 7\ndef times(n): return n * factor").check()
+    cell = nb.run("%%remote\n%%time\ntimes(6)").check()
+    assert "Wall time" in cell.stdout
+    assert cell.result == "42"
+    assert "1 run, 1 loop" in nb.run("%%remote\n%%timeit -n1 -r1 n = factor\ntimes(n)").check().stdout
+
+
+def test_what_cannot_come_here_is_a_ref_that_says_so(nb: Notebook, tmp_path: Path) -> None:
+    """An open file made on the target stays there; local cells that name it are told, without a failing fetch."""
+    nb.run(f"%%remote\nreport = open({str(tmp_path / 'report.txt')!r}, 'w')").check()
+    shown = nb.run("report").check()
+    assert (shown.stdout, shown.stderr) == ("", "")
+    assert shown.result is not None and "stays there (report: an open file)" in shown.result
+    name, text = error_of(nb.run("report.write('x')"))
+    assert name == "NotHere" and "It stays there (report: an open file): use it in a %%remote cell" in text
+    nb.run("%%remote\nreport.write('x'); report.close()\ndel report").check()
+    assert (tmp_path / "report.txt").read_text() == "x"
 
 
 def test_capture_above_remote(nb: Notebook) -> None:

@@ -55,7 +55,9 @@ def _import(delta: Delta, name: str, module: str, number: int | None) -> None:
     except ImportError as error:
         if number is None:
             raise
-        delta.refs[name] = RefInfo(number, "module", "builtins", None, None, None, 0, f"<module {module!r}>", str(error))
+        delta.refs[name] = RefInfo(
+            number, "module", "builtins", None, None, None, 0, f"<module {module!r}>", f"{error}", travels=False
+        )
     else:
         if number is not None:
             delta.unneeded.append(number)

@@ -28,6 +28,8 @@ class RefInfo:
     size_bytes: int
     preview: str
     reason: str
+    travels: bool = True
+    """False when fetching is no use: `reason` says what the value is."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -37,7 +39,7 @@ _PREVIEW_CHARS = 200
 _REPR_LIMIT_BYTES = 1 << 20
 
 
-def describe(value: Any, number: int, size_bytes: int, reason: str) -> RefInfo:
+def describe(value: Any, number: int, size_bytes: int, reason: str, travels: bool = True) -> RefInfo:
     """Look at a value without disturbing it: every question it refuses to answer is left open."""
     kind = type(value)
     shape = _ask(value, "shape")
@@ -51,6 +53,7 @@ def describe(value: Any, number: int, size_bytes: int, reason: str) -> RefInfo:
         size_bytes=size_bytes or _size(value),
         preview=_preview(value, size_bytes),
         reason=reason,
+        travels=travels,
     )
 
 

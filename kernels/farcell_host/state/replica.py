@@ -159,7 +159,7 @@ class Replica:
             if wanted:
                 raise
             if name != ERROR:
-                self._keep(capture, name, value, 0, str(refusal))
+                self._keep(capture, name, value, 0, f"{refusal.path}: {refusal.reason}", travels=False)
             return
         capture.parts[name] = part
         capture.names[name] = self._report(part)
@@ -177,11 +177,11 @@ class Replica:
                     del capture.parts[part.name]
                     self._keep(capture, part.name, part.value, part.size_bytes, reason)
 
-    def _keep(self, capture: Capture, name: str, value: Any, size: int, reason: str) -> None:
+    def _keep(self, capture: Capture, name: str, value: Any, size: int, reason: str, travels: bool = True) -> None:
         number = self._table.kept.get(id(value)) or next(
             (info.number for info, other in capture.refs.values() if other is value), 0
         )
-        info = describe(value, number or self._table.new_number(), size, reason)
+        info = describe(value, number or self._table.new_number(), size, reason, travels)
         capture.refs[name] = (info, value)
         capture.names[name] = NameReport(name, reason, "stays", type(value).__name__, info.size_bytes, 0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -49,6 +50,15 @@ def test_any_other_use_names_the_fetch(ref: Ref, use: Callable[[Any], Any]) -> N
     """Truth, length, items, arithmetic, comparison, attributes, conversion: an error, never a wrong answer."""
     with pytest.raises(NotHere, match=r"weights is on 'gpu-a'.*\.fetch\(\)"):
         use(ref)
+
+
+def test_a_value_that_cannot_travel_is_not_said_to_be_fetched(ref: Ref) -> None:
+    """The reason stands in place of the fetch."""
+    object.__setattr__(ref, "info", replace(INFO, travels=False, reason="weights.log: an open file"))
+    assert "stays there (weights.log: an open file)" in repr(ref)
+    assert "fetch" not in ref._repr_mimebundle_()["text/html"]
+    with pytest.raises(NotHere, match=r"It stays there \(weights.log: an open file\): use it in a %%remote cell on 'gpu-a'"):
+        len(ref)
 
 
 def test_numpy_cannot_convert_it(ref: Ref) -> None:
