@@ -1,8 +1,8 @@
 """Targets: named places to run, from `targets.toml` files and two that are always there.
 
-Files are looked for as `farcell/targets.toml` in Jupyter's config paths (user, environment, system; `jupyter
---paths`). A target of an
-earlier path replaces a later one of the same name whole. All faults of all files are told at once, with file, line and key.
+Files are looked for as `farcell/targets.toml` in Jupyter's config paths (user, environment, system; `jupyter --paths`). A
+target of an earlier path replaces a later one of the same name whole. All faults of all files are told at once, with file,
+line and key.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from jupyter_core.paths import jupyter_config_path
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError
 
 from .backends.base import LaunchOptions, backend_names
 from .errors import UsageError
@@ -30,7 +30,39 @@ else:
 FILE = Path("farcell") / "targets.toml"
 CONFIRM_BYTES = 8 << 30
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+BUILTIN = ("local", "local-attach")
 _TOP_KEYS = ("default", "targets")
+
+
+def _folder(path: str) -> str:
+    if not path.startswith("/"):
+        raise ValueError("must be a whole path on the target, from / on")
+    return path
+
+
+def _program(path: str) -> str:
+    """`python3.12` is looked for on the target's PATH; a path of several parts would depend on where the host starts."""
+    if not path or ("/" in path and not path.startswith("/")):
+        raise ValueError("must be a command or a whole path on the target, from / on")
+    return path
+
+
+def _variable(name: str) -> str:
+    if not name or "=" in name or "\0" in name:
+        raise ValueError("no environment variable can have this name")
+    return name
+
+
+def _text(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("no environment variable can hold a zero character")
+    return value
+
+
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number of bytes or a text such as '2GB'")
+    return value
 
 
 class Target(BaseModel):
@@ -40,12 +72,12 @@ class Target(BaseModel):
 
     name: str
     backend: str = "local"
-    python: str | None = None
-    cwd: str | None = None
-    env: dict[str, str] = Field(default_factory=dict)
-    keep_s: float = Field(default=600, gt=0)
-    idle_timeout_s: float = Field(default=3600, gt=0)
-    confirm_bytes: ByteSize = Field(default=ByteSize(CONFIRM_BYTES), gt=0)
+    python: Annotated[str, AfterValidator(_program)] | None = None
+    cwd: Annotated[str, AfterValidator(_folder)] | None = None
+    env: dict[Annotated[str, AfterValidator(_variable)], Annotated[str, AfterValidator(_text)]] = Field(default_factory=dict)
+    keep_s: float = Field(default=600, gt=0, strict=True)
+    idle_timeout_s: float = Field(default=3600, gt=0, strict=True)
+    confirm_bytes: Annotated[ByteSize, BeforeValidator(_no_truth)] = Field(default=ByteSize(CONFIRM_BYTES), gt=0)
 
     def launch_options(self, notebook: str | None = None) -> LaunchOptions:
         """What the backend is told; `notebook` names who the session is for."""
@@ -82,11 +114,7 @@ class Targets:
         wanted = self.default if name is None else name
         if wanted in self.known:
             return self.known[wanted]
-        close = difflib.get_close_matches(wanted, self.names, 1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise UsageError(
-            f"Unknown target {wanted!r}. Known: {', '.join(self.names)}.{hint} Targets are defined in {self.user_file}."
-        )
+        raise UsageError(f"Unknown target {wanted!r}. {_choices(wanted, self.names)} Targets are defined in {self.user_file}.")
 
 
 _loaded: tuple[Any, Targets] | None = None
@@ -118,24 +146,21 @@ def _stamp(file: Path) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_size
 
 
-def _read(files: list[Path], user_file: Path) -> Targets:
+def _read(paths: list[Path], user_file: Path) -> Targets:
+    files = [_File(path) for path in paths]
     known: dict[str, Target] = {}
-    default: str | None = None
-    faults: list[str] = []
     for file in files:
-        found = _File(file)
-        for name, target in found.targets.items():
+        for name, target in file.targets.items():
             known.setdefault(name, target)
-        if default is None:
-            default = found.default
-        faults += found.faults
-    for name in ("local", "local-attach"):
+    for name in BUILTIN:
         known.setdefault(name, Target(name=name, backend=name))
-    if default is not None and default not in known and not faults:
-        faults.append(f"default = {default!r} names no target. Known: {', '.join(known)}.")
+    chosen = next((file for file in files if file.default is not None), None)
+    if chosen is not None:
+        chosen.check_default([*known, *(name for file in files for name in file.faulty)])
+    faults = [fault for file in files for fault in file.faults]
     if faults:
         raise UsageError("targets.toml is not right:\n" + "\n".join(f"  {fault}" for fault in faults))
-    return Targets(known, default or "local", tuple(files), user_file)
+    return Targets(known, (chosen and chosen.default) or BUILTIN[0], tuple(paths), user_file)
 
 
 class _File:
@@ -144,10 +169,11 @@ class _File:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.targets: dict[str, Target] = {}
+        self.faulty: list[str] = []
         self.default: str | None = None
         self.faults: list[str] = []
         try:
-            self._text = path.read_text(encoding="utf-8")
+            self._text = path.read_text(encoding="utf-8-sig")
             tables = tomllib.loads(self._text)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             self.faults.append(f"{path}: {error}")
@@ -160,9 +186,12 @@ class _File:
         self.faults.append(f"{self.path}, line {line}, {'.'.join(keys)}: {text}")
 
     def _top(self, tables: dict[str, Any]) -> None:
-        for key in tables:
+        for key, value in tables.items():
             if key not in _TOP_KEYS:
-                self._fault((key,), _unknown("key", key, _TOP_KEYS))
+                text = _unknown("key", key, _TOP_KEYS)
+                if isinstance(value, dict) and "Did you mean" not in text:
+                    text += f" A target's table is [targets.{key}]."
+                self._fault((key,), text)
         default = tables.get("default")
         if default is not None and not isinstance(default, str):
             self._fault(("default",), "must be the name of a target")
@@ -174,6 +203,12 @@ class _File:
             return
         for name, table in targets.items():
             self._target(name, table)
+
+    def check_default(self, names: Iterable[str]) -> None:
+        """`default` may name a target of any file, also one that has faults of its own."""
+        known = list(dict.fromkeys(names))
+        if self.default is not None and self.default not in known:
+            self._fault(("default",), _unknown("target", self.default, known))
 
     def _target(self, name: str, table: Any) -> None:
         where = ("targets", name)
@@ -190,22 +225,27 @@ class _File:
             try:
                 self.targets[name] = Target(name=name, **table)
             except ValidationError as error:
+                self.faulty.append(name)
                 self._invalid(where, error)
 
     def _invalid(self, where: tuple[str, ...], error: ValidationError) -> None:
         for item in error.errors():
-            keys = tuple(str(part) for part in item["loc"])
+            keys = tuple(str(part) for part in item["loc"] if part != "[key]")
             if item["type"] == "extra_forbidden":
                 self._fault((*where, *keys), _unknown("key", keys[-1], KEYS))
             else:
-                self._fault((*where, *keys), f"{item['msg']}, not {item['input']!r}")
+                shown = "" if keys[0] == "env" else f", not {item['input']!r}"  # the environment may hold secrets
+                self._fault((*where, *keys), item["msg"].removeprefix("Value error, ") + shown)
 
 
 def _unknown(what: str, value: str, known: Iterable[str]) -> str:
+    return f"unknown {what} {value!r}. {_choices(value, known)}"
+
+
+def _choices(value: str, known: Iterable[str]) -> str:
     choices = list(known)
     close = difflib.get_close_matches(value, choices, 1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"unknown {what} {value!r}. Known: {', '.join(choices)}.{hint}"
+    return f"Known: {', '.join(choices)}." + (f" Did you mean {close[0]!r}?" if close else "")
 
 
 _HEADER = re.compile(r"\s*\[+\s*([^\]]+?)\s*\]+")

@@ -147,7 +147,7 @@ def test_all_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
         "confirm_bytes. Did you mean 'backend'?",
         f"{u}, line 4, targets.a.keep_s: Input should be greater than 0, not -1",
         f"{u}, line 6, targets.b.backend: unknown backend 'lcoal'. Known: local, local-attach. Did you mean 'local'?",
-        f"{u}, line 7, targets.b.env.A: Input should be a valid string, not 1",
+        f"{u}, line 7, targets.b.env.A: Input should be a valid string",
         f"{u}, line 8, targets.b c: a name has letters, digits, '.', '_' and '-' only",
         f"{u}, line 10, targets.d.name: is given by the table's own name; leave it out",
         f"{s}, line 2, default: must be the name of a target",
@@ -157,9 +157,80 @@ def test_all_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_a_default_that_does_not_exist_is_a_fault(tmp_path: Path) -> None:
-    """`default` must name one of the targets."""
-    (fault,) = faults(written(tmp_path, 'default = "gpu-x"\n[targets.gpu-a]\n'))
-    assert fault.startswith("default = 'gpu-x' names no target. Known: gpu-a, local, local-attach.")
+    """`default` must name one of the targets of all files; one with faults of its own counts as there."""
+    user = written(tmp_path / "user", 'default = "gpu-x"\n[targets.gpu-a]\nkeep_s = 0\n')
+    system = written(tmp_path / "system", 'default = "elsewhere"\n[targets.big]\n')
+    file = user / "farcell" / "targets.toml"
+    assert faults(user, system) == [
+        f"{file}, line 3, targets.gpu-a.keep_s: Input should be greater than 0, not 0",
+        f"{file}, line 1, default: unknown target 'gpu-x'. Known: big, local, local-attach, gpu-a. Did you mean 'gpu-a'?",
+    ]
+
+
+def test_the_default_may_be_a_target_of_another_file(tmp_path: Path) -> None:
+    """A person's default may name what the system defines."""
+    user = written(tmp_path / "user", 'default = "big"\n')
+    found = targets.load([user, written(tmp_path / "system", "[targets.big]\n")])
+    assert found.get().name == found.default == "big"
+    assert [source.parts[-3] for source in found.sources] == ["user", "system"]
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("keep_s = true", "targets.a.keep_s: Input should be a valid number, not True"),
+        ('idle_timeout_s = "60"', "targets.a.idle_timeout_s: Input should be a valid number, not '60'"),
+        ("confirm_bytes = true", "targets.a.confirm_bytes: must be a number of bytes or a text such as '2GB', not True"),
+        ('confirm_bytes = "2 apples"', "targets.a.confirm_bytes: could not interpret byte unit: apples, not '2 apples'"),
+        ('cwd = "work"', "targets.a.cwd: must be a whole path on the target, from / on, not 'work'"),
+        ('cwd = "~/work"', "targets.a.cwd: must be a whole path on the target, from / on, not '~/work'"),
+        (
+            'python = "bin/python"',
+            "targets.a.python: must be a command or a whole path on the target, from / on, not 'bin/python'",
+        ),
+        ('python = ""', "targets.a.python: must be a command or a whole path on the target, from / on, not ''"),
+        ('env."A=B" = "secret"', "targets.a.env.A=B: no environment variable can have this name"),
+        (r'env.A = "secret\u0000"', "targets.a.env.A: no environment variable can hold a zero character"),
+        ("env.A = 3", "targets.a.env.A: Input should be a valid string"),
+        ('env = ["A=secret"]', "targets.a.env: Input should be a valid dictionary"),
+        ("backend = 3", "targets.a.backend: Input should be a valid string, not 3"),
+    ],
+)
+def test_a_wrong_value(tmp_path: Path, line: str, text: str) -> None:
+    """Each is told with what it should be; nothing is bent into shape, and no value of the environment is shown."""
+    folder = written(tmp_path, f"[targets.a]\n{line}\n")
+    assert faults(folder) == [f"{folder / 'farcell' / 'targets.toml'}, line 2, {text}"]
+
+
+def test_a_table_outside_of_targets_is_told_its_place(tmp_path: Path) -> None:
+    """`[gpu-a]` instead of `[targets.gpu-a]` is an easy slip."""
+    (fault,) = faults(written(tmp_path, '[gpu-a]\ncwd = "/"\n'))
+    assert fault.endswith("unknown key 'gpu-a'. Known: default, targets. A target's table is [targets.gpu-a].")
+
+
+def test_lines_are_found_in_every_way_to_write_a_key(tmp_path: Path) -> None:
+    """Dotted, quoted, inline, below comments, with Windows line ends and a byte order mark."""
+    lines = [
+        "\ufeff# targets",
+        "",
+        "[targets]",
+        "a = { keep_s = 0 }  # inline",
+        '"b.c".keep_s = 0',
+        "[targets . 'd' ]",
+        "'keep_s'= 0",
+    ]
+    (tmp_path / "farcell").mkdir()
+    (tmp_path / "farcell" / "targets.toml").write_bytes("\r\n".join(lines).encode())
+    found = [fault.split("targets.toml, ")[1].split(":")[0] for fault in faults(tmp_path)]
+    assert found == ["line 4, targets.a.keep_s", "line 5, targets.b.c.keep_s", "line 7, targets.d.keep_s"]
+
+
+def test_what_is_not_text_is_told_with_its_file(tmp_path: Path) -> None:
+    """A binary file in its place does not end in a stack of ours."""
+    folder = written(tmp_path, "")
+    (folder / "farcell" / "targets.toml").write_bytes(b"\xff\xfe\x00")
+    (fault,) = faults(folder)
+    assert fault.startswith(f"{folder / 'farcell' / 'targets.toml'}: ") and "decode" in fault
 
 
 def test_broken_toml_says_where(tmp_path: Path) -> None:
