@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from jupyter_core.paths import jupyter_config_path
+from jupyter_core.paths import jupyter_config_dir, jupyter_config_path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError
 
 from .backends.base import LaunchOptions, backend_names
@@ -98,12 +98,13 @@ KEYS = tuple(name for name in Target.model_fields if name != "name")
 
 @dataclass(frozen=True)
 class Targets:
-    """All targets there are, in the order they are listed; `sources` are the files they came from."""
+    """All targets there are, in the order they are listed; `sources` are the files they came from, `user_file` where a
+    person's own belong."""
 
     known: Mapping[str, Target]
     default: str = "local"
     sources: tuple[Path, ...] = ()
-    user_file: Path = field(default_factory=lambda: Path(jupyter_config_path()[0]) / FILE)
+    user_file: Path = field(default_factory=lambda: Path(jupyter_config_dir()) / FILE)
 
     @property
     def names(self) -> list[str]:
@@ -114,7 +115,8 @@ class Targets:
         wanted = self.default if name is None else name
         if wanted in self.known:
             return self.known[wanted]
-        raise UsageError(f"Unknown target {wanted!r}. {_choices(wanted, self.names)} Targets are defined in {self.user_file}.")
+        files = ", ".join(str(file) for file in self.sources or [self.user_file])
+        raise UsageError(f"Unknown target {wanted!r}. {_choices(wanted, self.names)} Targets are defined in {files}.")
 
 
 _loaded: tuple[Any, Targets] | None = None
@@ -129,7 +131,7 @@ def load(paths: Iterable[str | Path] | None = None) -> Targets:
     files = _default_files() if paths is None else tuple(Path(folder) / FILE for folder in paths)
     key = tuple((file, _stamp(file)) for file in files)
     if _loaded is None or _loaded[0] != key:
-        _loaded = (key, _read([file for file, stamp in key if stamp is not None], files[0] if files else FILE))
+        _loaded = (key, _read([file for file, stamp in key if stamp is not None]))
     return _loaded[1]
 
 
@@ -146,7 +148,7 @@ def _stamp(file: Path) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_size
 
 
-def _read(paths: list[Path], user_file: Path) -> Targets:
+def _read(paths: list[Path]) -> Targets:
     files = [_File(path) for path in paths]
     known: dict[str, Target] = {}
     for file in files:
@@ -157,10 +159,10 @@ def _read(paths: list[Path], user_file: Path) -> Targets:
     chosen = next((file for file in files if file.default is not None), None)
     if chosen is not None:
         chosen.check_default([*known, *(name for file in files for name in file.faulty)])
-    faults = [fault for file in files for fault in file.faults]
+    faults = [fault for file in files for _, fault in sorted(file.faults)]
     if faults:
         raise UsageError("targets.toml is not right:\n" + "\n".join(f"  {fault}" for fault in faults))
-    return Targets(known, (chosen and chosen.default) or BUILTIN[0], tuple(paths), user_file)
+    return Targets(known, (chosen and chosen.default) or BUILTIN[0], tuple(paths))
 
 
 class _File:
@@ -171,19 +173,19 @@ class _File:
         self.targets: dict[str, Target] = {}
         self.faulty: list[str] = []
         self.default: str | None = None
-        self.faults: list[str] = []
+        self.faults: list[tuple[int, str]] = []
         try:
             self._text = path.read_text(encoding="utf-8-sig")
             tables = tomllib.loads(self._text)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            self.faults.append(f"{path}: {error}")
+            self.faults.append((0, f"{path}: {error}"))
             return
         self._lines = _lines(self._text)
         self._top(tables)
 
     def _fault(self, keys: tuple[str, ...], text: str) -> None:
         line = next((self._lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in self._lines), 1)
-        self.faults.append(f"{self.path}, line {line}, {'.'.join(keys)}: {text}")
+        self.faults.append((line, f"{self.path}, line {line}, {'.'.join(keys)}: {text}"))
 
     def _top(self, tables: dict[str, Any]) -> None:
         for key, value in tables.items():

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from farcell import targets
 from farcell.errors import UsageError
-from farcell.targets import Targets
 from pydantic import ValidationError
 from sandbox import Sandbox
 
@@ -114,11 +113,14 @@ def test_an_unknown_target_names_the_known_ones(tmp_path: Path) -> None:
     )
 
 
-def test_a_name_like_nothing_gets_no_guess() -> None:
-    """No guess is better than a silly one."""
+def test_a_name_like_nothing_gets_no_guess(sandbox: Sandbox, tmp_path: Path) -> None:
+    """No guess is better than a silly one; without any file, the one to write is named."""
     with pytest.raises(UsageError) as caught:
-        Targets({}, user_file=Path("t")).get("zzz")
-    assert "Did you mean" not in str(caught.value)
+        targets.load([tmp_path]).get("zzz")
+    assert str(caught.value) == (
+        "Unknown target 'zzz'. Known: local, local-attach. "
+        f"Targets are defined in {sandbox.jupyter_config / 'farcell' / 'targets.toml'}."
+    )
 
 
 def test_all_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
@@ -150,10 +152,10 @@ def test_all_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
         f"{u}, line 7, targets.b.env.A: Input should be a valid string",
         f"{u}, line 8, targets.b c: a name has letters, digits, '.', '_' and '-' only",
         f"{u}, line 10, targets.d.name: is given by the table's own name; leave it out",
-        f"{s}, line 2, default: must be the name of a target",
         f"{s}, line 1, targets: must hold tables, such as [targets.gpu-a]",
+        f"{s}, line 2, default: must be the name of a target",
     ]
-    assert sorted(found) == sorted(expected)
+    assert found == expected
 
 
 def test_a_default_that_does_not_exist_is_a_fault(tmp_path: Path) -> None:
@@ -162,8 +164,8 @@ def test_a_default_that_does_not_exist_is_a_fault(tmp_path: Path) -> None:
     system = written(tmp_path / "system", 'default = "elsewhere"\n[targets.big]\n')
     file = user / "farcell" / "targets.toml"
     assert faults(user, system) == [
-        f"{file}, line 3, targets.gpu-a.keep_s: Input should be greater than 0, not 0",
         f"{file}, line 1, default: unknown target 'gpu-x'. Known: big, local, local-attach, gpu-a. Did you mean 'gpu-a'?",
+        f"{file}, line 3, targets.gpu-a.keep_s: Input should be greater than 0, not 0",
     ]
 
 
