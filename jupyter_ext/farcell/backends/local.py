@@ -28,15 +28,18 @@ class LocalBackend:
 
     async def launch(self, options: LaunchOptions) -> Allocation:
         folder = runtime.root() / f"s-{uuid.uuid4().hex[:8]}"
-        process = await asyncio.create_subprocess_exec(
-            *launch_command(options, str(folder)),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=options.cwd,
-            env={**os.environ, **options.env},
-            start_new_session=True,  # Jupyter interrupts the notebook kernel's whole process group
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *launch_command(options, str(folder)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=options.cwd,
+                env={**os.environ, **options.env},
+                start_new_session=True,  # Jupyter interrupts the notebook kernel's whole process group
+            )
+        except OSError as error:  # most likely the target's cwd
+            raise TargetUnavailable(f"The kernel host on {options.target!r} did not start: {error}.") from error
         try:
             out, err = await asyncio.wait_for(process.communicate(), LAUNCH_TIMEOUT_S)
             return parse_launch(options, str(folder), process.returncode, out.decode(), err.decode(errors="replace"))
