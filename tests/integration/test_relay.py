@@ -165,3 +165,45 @@ def test_dropped_output_is_said(notebook: Notebook) -> None:
     """When the journal's quota cut old output, the cell says so."""
     cell = notebook.run("Far().say('farcell_output_dropped', messages=12, bytes=3456)").check()
     assert "12 messages (3456 bytes)" in cell.stderr
+
+
+EXPRESSIONS = {"value": "x + 1", "shown": "names", "fault": "1 / 0", "missing": "nowhere"}
+
+
+def test_expressions_of_the_front_end_are_answered(notebook: Notebook) -> None:
+    """user_expressions see what the remote cell made, and answer as after the same cell run here: values, displays, errors."""
+    body = "x = 41\nnames = {'a': [1, 2]}"
+    here = notebook.run(body, user_expressions=EXPRESSIONS).check().reply["user_expressions"]
+    notebook.run("del x, names\n%load_ext farcell").check()
+    far = notebook.run(f"%%remote\n{body}", user_expressions=EXPRESSIONS).check().reply["user_expressions"]
+    assert far["value"] == here["value"] == {"status": "ok", "data": {"text/plain": "42"}, "metadata": {}}
+    assert far["shown"] == here["shown"]
+    for name, error in (("fault", "ZeroDivisionError"), ("missing", "NameError")):
+        assert (far[name]["status"], far[name]["ename"], far[name]["evalue"]) == ("error", error, here[name]["evalue"])
+
+
+def test_expressions_get_no_made_up_answer_from_a_ref(notebook: Notebook) -> None:
+    """What stayed on the target shows as the ref it is; an expression that needs the value is an error that names the fetch."""
+    notebook.run("%load_ext farcell").check()
+    asked = {"shown": "kept", "needs": "kept[0]"}
+    answers = notebook.run("%%remote --keep kept\nkept = [7]", user_expressions=asked).check().reply["user_expressions"]
+    assert "<ref to kept on 'local': list" in answers["shown"]["data"]["text/plain"]
+    assert (answers["needs"]["status"], answers["needs"]["ename"]) == ("error", "NotHere")
+    assert ".fetch()" in answers["needs"]["evalue"]
+
+
+def test_expressions_are_not_asked_after_an_error(notebook: Notebook) -> None:
+    """As locally: a cell that failed answers none, remote as here."""
+    notebook.run("%load_ext farcell").check()
+    replies = [notebook.run(f"{top}1 / 0", user_expressions={"two": "1 + 1"}).reply for top in ("", "%%remote\n")]
+    assert [reply["status"] for reply in replies] == ["error", "error"]
+    assert replies[0].get("user_expressions") == replies[1].get("user_expressions")
+
+
+def test_a_remote_load_fills_the_cell(notebook: Notebook) -> None:
+    """`%load` in a remote cell: the payload that sets the next input is in the reply, as the target read the file."""
+    notebook.run("%load_ext farcell").check()
+    (notebook.sandbox.folder / "words.py").write_text("loaded = 1\n")
+    payloads = notebook.run("%%remote\n%load words.py").check().reply["payload"]
+    assert [payload["source"] for payload in payloads] == ["set_next_input"]
+    assert "loaded = 1" in payloads[0]["text"]
