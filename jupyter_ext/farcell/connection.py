@@ -5,6 +5,9 @@ A `Connection` opens a stream through its backend, and opens it again by itself 
 after asking the backend whether the host can still be there. The protocol's client sends again what was not
 acknowledged and drops what came twice, so nothing is lost and nothing is delivered twice over any number of cuts.
 
+A thread that waits for an answer writes its request itself and reads the stream itself (`wait`), under the connection's lock: two
+hops between threads less in every cell. The loop looks after the stream at all other times.
+
 Messages are handed on in the host's order. One whose bulk is still on its way as chunks holds back those after it and
 is acknowledged only when it is whole, since the host serves chunks from messages that are not yet acknowledged.
 """
@@ -15,8 +18,11 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
+import math
 import os
 import platform
+import select
+import socket
 import threading
 import uuid
 from collections import deque
@@ -118,8 +124,38 @@ class _Inbound:
     mapped: dict[int, memoryview] = field(default_factory=dict)  # by descriptor number, which means something on one stream only
 
 
+class Alarm:
+    """Ends a `wait` of one thread from another one or from a signal handler."""
+
+    def __init__(self) -> None:
+        self._ringing, self._hearing = socket.socketpair()
+        self._ringing.setblocking(False)
+        self._hearing.setblocking(False)
+
+    def ring(self) -> None:
+        with contextlib.suppress(BlockingIOError, OSError):  # full: it rings already
+            self._ringing.send(b"\0")
+
+    def close(self) -> None:
+        self._ringing.close()
+        self._hearing.close()
+
+    def wait(self, reading: int | None, timeout_s: float | None) -> list[int]:
+        """Until it rings, `reading` can be read, or the time is up; what of the two it was. Not after `close`."""
+        poll = select.poll()
+        poll.register(self._hearing, select.POLLIN)
+        if reading is not None:
+            poll.register(reading, select.POLLIN)
+        ready = [fd for fd, _ in poll.poll(None if timeout_s is None else math.ceil(timeout_s * 1000))]
+        if self._hearing.fileno() in ready:
+            with contextlib.suppress(BlockingIOError):
+                self._hearing.recv(4096)
+        return ready
+
+
 class Connection:
-    """One client of one kernel host. Methods say on which thread they may be called; callbacks come on the connection thread."""
+    """One client of one kernel host. Methods say on which thread they may be called; `on_message` comes on the connection
+    thread or out of `wait`, the other callbacks on the connection thread."""
 
     def __init__(
         self,
@@ -156,7 +192,6 @@ class Connection:
         self.ended: str | None = None
         self._refused: Refused | None = None
         self._stream: Stream | None = None
-        self._lost: Callable[[Exception | None], None] | None = None
         self._welcomed = asyncio.Event()
         self._inbound: deque[_Inbound] = deque()
         self._arrived: dict[int, Descriptor] = {}
@@ -166,24 +201,47 @@ class Connection:
         self._handled = 0
         self._handled_unacknowledged = 0
         self._ack_timer: asyncio.TimerHandle | None = None
+        self._ack_asked = False
         self._task: asyncio.Task[None] | None = None
+        self._lock = threading.RLock()  # around the protocol, the stream and everything above that both use
+        self._alarm = Alarm()
 
     # -- from any thread
 
     def send(self, message: Message, bulk: Bulk | None = None) -> None:
-        """Hands a message over; it is written at once or after a reconnect. `uploaded()` when the peer has all its chunks."""
-        self.loop.call_soon_threadsafe(self._send, message, bulk)
+        """Hands a message over; it is written at once or after a reconnect. `uploaded()` when the peer has all its chunks.
+
+        Not from a signal handler, which may come while this thread holds the lock.
+        """
+        with self._lock:
+            self._send(message, bulk)
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Until something was handed on, `wake` was called, or the time is up; it may also return for nothing.
+
+        The calling thread reads the stream itself where it can be lent.
+        """
+        stream = self._stream if self._welcomed.is_set() else None
+        with stream.borrow() if stream is not None else contextlib.nullcontext() as reading:
+            ready = self._alarm.wait(reading, timeout_s)
+            if reading is not None and reading in ready:
+                assert stream is not None
+                stream.read_here()
+
+    def wake(self) -> None:
+        """Ends a `wait`, the present one or the next. A signal handler may call this."""
+        self._alarm.ring()
 
     def request(self, op: str, **fields: Any) -> concurrent.futures.Future[dict[str, Any]]:
         """Asks the host; the answer also comes after a reconnect. A signal handler may call this."""
         answer: concurrent.futures.Future[dict[str, Any]] = concurrent.futures.Future()
-        self.loop.call_soon_threadsafe(self._request, answer, op, fields)
+        self.loop.call_soon_threadsafe(self._locked, self._request, answer, op, fields)
         return answer
 
     def uploaded(self) -> None:
         """The peer has answered the message with the bulk: nothing of it will be asked for again."""
-        if self._uploads:
-            self.loop.call_soon_threadsafe(self._uploads.clear)
+        with self._lock:
+            self._uploads.clear()
 
     def prepare(self, buffers: Sequence[Buffer]) -> Bulk:
         """Makes bulk buffers ready on the calling thread, where Ctrl-C ends it; raises OSError when memory is short."""
@@ -217,6 +275,10 @@ class Connection:
 
     # -- on the loop
 
+    def _locked(self, call: Callable[..., None], *args: Any) -> None:
+        with self._lock:
+            call(*args)
+
     async def open(self) -> dict[str, Any]:
         """Connects for the first time; the welcome's fields. Raises TargetUnavailable or Busy."""
         self._task = asyncio.ensure_future(self._keep_open())
@@ -236,9 +298,11 @@ class Connection:
 
     async def close(self) -> None:
         """Ends this side only; the host waits its `keep`."""
-        self.closed = True
-        if self._ack_timer is not None:
-            self._ack_timer.cancel()
+        with self._lock:
+            self.closed = True
+            self._alarm.close()
+            if self._ack_timer is not None:
+                self._ack_timer.cancel()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -287,21 +351,23 @@ class Connection:
                 self._receive(data, fds)
             except ProtocolError as error:
                 log.warning("Stream to %s: %s", self._allocation.options.target, error)
-                stream.close()
-                on_lost(error)
+                stream.fail(error)
 
-        stream = Stream(opened.endpoint, self._take, on_data, on_lost, self.loop)
-        self.client.connect()
-        self._stream, self._lost = stream, on_lost
-        stream.wake()
+        with self._lock:
+            stream = Stream(opened.endpoint, self._take, on_data, on_lost, self.loop, self._lock)
+            self.client.connect()
+            self._stream = stream
+            stream.wake()
         try:
             return await lost
         finally:
-            self._stream = self._lost = None
-            stream.close()
-            opened.close()
-            self._close_descriptors()
-            self._handle(self.client.receive_eof())
+            with self._lock:
+                self._stream = None
+                stream.close()
+                opened.close()
+                self._close_descriptors()
+                self._handle(self.client.receive_eof())
+            self._alarm.ring()  # who waits on this stream looks again
 
     def _close_descriptors(self) -> None:
         """What came for messages that did not: the host sends both again on the next stream."""
@@ -314,13 +380,17 @@ class Connection:
         self._on_ended(reason)
 
     def _abandon(self, reason: str) -> None:
-        self.closed = True
-        self.ended = self.ended or reason
-        self._uploads.clear()
-        for answer in self._responses.values():
+        with self._lock:
+            self.closed = True
+            self.ended = self.ended or reason
+            self._uploads.clear()
+            unanswered = list(self._responses.values())
+            self._responses.clear()
+        for answer in unanswered:
             if not answer.done():
                 answer.set_exception(TargetUnavailable(f"No answer from {self._allocation.options.target!r}: {reason}"))
-        self._responses.clear()
+
+    # -- under the lock, on the loop or on the thread that sends or waits
 
     def _take(self, max_bytes: int) -> Iterable[Outgoing]:
         """What to write next; a chunk is fed in only when there is nothing else, so that whatever comes now passes the upload."""
@@ -407,8 +477,8 @@ class Connection:
                     self._welcome(fields)
                 case Refused(_, text):
                     self._refused = event
-                    if self._lost is not None:
-                        self.loop.call_soon(self._lost, ConnectionRefusedError(text))
+                    if self._stream is not None:
+                        self._stream.fail(ConnectionRefusedError(text))
 
     def _welcome(self, fields: dict[str, Any]) -> None:
         self.welcome = fields
@@ -490,13 +560,19 @@ class Connection:
         self._handled_unacknowledged += 1
         if self._handled_unacknowledged >= ACK_AFTER:
             self._send_ack()
-        elif self._ack_timer is None:
-            self._ack_timer = self.loop.call_later(ACK_DELAY_S, self._send_ack)
+        elif not self._ack_asked:
+            self._ack_asked = True
+            self.loop.call_soon_threadsafe(self._acknowledge_later)
+
+    def _acknowledge_later(self) -> None:
+        self._ack_timer = self.loop.call_later(ACK_DELAY_S, self._locked, self._acknowledge_now)
+
+    def _acknowledge_now(self) -> None:
+        self._ack_asked = False
+        if self._handled_unacknowledged:
+            self._send_ack()
 
     def _send_ack(self) -> None:
-        if self._ack_timer is not None:
-            self._ack_timer.cancel()
-            self._ack_timer = None
         self._handled_unacknowledged = 0
         self.client.acknowledge(self._handled)
         self._wake()

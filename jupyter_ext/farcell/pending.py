@@ -1,14 +1,16 @@
 """A request that the notebook's thread waits for: its messages come in from the connection thread, its effects happen
 here.
 
-`arrived` is called on the connection thread and leaves the waiting thread asleep for output that can go straight to the
-front end. `wait` is called on the thread that runs the cell; nothing in it raises KeyboardInterrupt but a question to
+`arrived` is called by whoever reads the connection's stream and leaves the waiting thread asleep for output that can go straight
+to the front end. `wait` is called on the thread that runs the cell; nothing in it raises KeyboardInterrupt but a question to
 the person.
 """
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from typing import Any
 
 from farcell_host.protocol.messages import Buffer, Channel, Message
 
+from .connection import Connection
 from .interrupts import interrupts_raise
 from .relay.notebook import Notebook
 from .relay.run_relay import RunRelay
@@ -45,15 +48,14 @@ _IDLE = b'"idle"'
 
 
 class Pending:
-    """One request under way. `send` and `request` are the connection's; `answer_fetch` replies to a name the cell asks for."""
+    """One request under way on `connection`; `answer_fetch` replies to a name the cell asks for."""
 
     def __init__(
         self,
         notebook: Notebook,
         run: Run,
         relay: RunRelay,
-        send: Callable[[Message], None],
-        request: Callable[..., Any],
+        connection: Connection,
         answer_fetch: Callable[[Message], None],
     ) -> None:
         self.id = uuid.uuid4().hex
@@ -62,9 +64,9 @@ class Pending:
         self.failure: BaseException | None = None
         self._key = self.id.encode()
         self._notebook = notebook
-        self._send = send
-        self._request = request
+        self._connection = connection
         self._answer_fetch = answer_fetch
+        self._waiting_thread: int | None = None
         self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
     # -- from the connection thread
@@ -76,27 +78,31 @@ class Pending:
     def arrived(self, message: Message, bulk: tuple[Buffer, ...]) -> None:
         if message.channel == Channel.IOPUB:
             if self.run.needs_idle and message.msg_type == "status" and _IDLE in bytes(message.parts[3]):
-                self._queue.put(Idled())
+                self.tell(Idled())
             elif not self.relay.receive(message):
-                self._queue.put(Published(message))
+                self.tell(Published(message))
         elif message.channel == Channel.STDIN:
-            self._queue.put((InputAsked if message.msg_type == "input_request" else FetchAsked)(message))
+            self.tell((InputAsked if message.msg_type == "input_request" else FetchAsked)(message))
         else:
-            self._queue.put(Replied(message, bulk))
+            self.tell(Replied(message, bulk))
 
     # -- from any thread, a signal handler among them
 
     def tell(self, event: Event) -> None:
         self._queue.put(event)
+        if threading.get_ident() != self._waiting_thread:
+            self._connection.wake()
 
     def press(self) -> None:
         """Ctrl-C, a stop button, or `session.interrupt()`."""
         self._queue.put(InterruptPressed(time.monotonic()))
+        self._connection.wake()
 
     # -- on the waiting thread
 
     def wait(self) -> Finish:
         """Until the run is over, however it ends. An exception of a display object of the user's is kept in `failure`."""
+        self._waiting_thread = threading.get_ident()
         while True:
             for effect in self.run.receive(self._next()):
                 if isinstance(effect, Finish):
@@ -111,13 +117,14 @@ class Pending:
         return pressed
 
     def _next(self) -> Event:
-        deadline = self.run.deadline
-        if deadline is None:
-            return self._queue.get()
-        try:
-            return self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
-        except queue.Empty:
-            return Ticked(time.monotonic())
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._queue.get_nowait()
+            deadline = self.run.deadline
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return Ticked(time.monotonic())
+            self._connection.wait(left)
 
     def _perform(self, effect: Effect) -> None:
         match effect:
@@ -128,9 +135,9 @@ class Pending:
             case AskInput(message):
                 self._ask(message)
             case SendInterrupt():
-                self._request("interrupt", run=self.id)
+                self._connection.request("interrupt", run=self.id)
             case SendKill():
-                self._request("kill")
+                self._connection.request("kill")
             case AskToKill(waited_s):
                 self._ask_to_kill(waited_s)
             case Say(text):
@@ -152,7 +159,7 @@ class Pending:
             return
         answer = {"value": value, "status": "ok"}
         header = {**blank_header(), "farcell_run": self.id}
-        self._send(Message.build(Channel.STDIN, "input_reply", answer, header=header, parent=message.header))
+        self._connection.send(Message.build(Channel.STDIN, "input_reply", answer, header=header, parent=message.header))
 
     def _ask_to_kill(self, waited_s: float) -> None:
         target = self.run.target

@@ -524,7 +524,7 @@ class RemoteSession:
     def _new_pending(self, relay: RunRelay, timeout_s: float | None = None) -> Pending:
         assert self._connection is not None and self._kernel is not None
         run = Run(self.target, timeout_s, needs_idle=not self._kernel.direct)
-        return Pending(self.notebook, run, relay, self._connection.send, self._connection.request, self._answer_fetch)
+        return Pending(self.notebook, run, relay, self._connection, self._answer_fetch)
 
     def _converse(
         self, pending: Pending, msg_type: str, content: dict[str, Any], payload: Payload | None, bulk: Bulk | None

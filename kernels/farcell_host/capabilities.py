@@ -1,14 +1,15 @@
 """What this machine's system offers, and the portable way where it does not.
 
-Five things are Linux's own or work differently elsewhere: memfd, SCM_RIGHTS, pidfd, SO_PEERCRED and /proc. Every choice
+Six things are Linux's own or work differently elsewhere: memfd, SCM_RIGHTS, pidfd, SO_PEERCRED, /proc and epoll. Every choice
 between one of them and its fallback is made here, when it is needed, so that a test forces any fallback for a whole tree of
-processes with `FARCELL_WITHOUT=memfd,descriptors,pidfd,peercred,proc`.
+processes with `FARCELL_WITHOUT=memfd,descriptors,pidfd,peercred,proc,epoll`.
 """
 
 from __future__ import annotations
 
 import array
 import os
+import select
 import signal
 import socket
 import struct
@@ -16,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-NAMES = ("memfd", "descriptors", "pidfd", "peercred", "proc")
+NAMES = ("memfd", "descriptors", "pidfd", "peercred", "proc", "epoll")
 _MAX_DESCRIPTORS = 64  # a receive's room; Linux allows 253 in one message, the outbox sends one a frame
 _LOCAL_PEERCRED = 1  # <sys/un.h> of macOS and the BSDs; Python has no name for it
 _LINUX = sys.platform.startswith("linux")
@@ -47,14 +48,19 @@ def has_proc() -> bool:
     return _allowed("proc") and _LINUX and os.path.exists("/proc/self/stat")
 
 
+def has_epoll() -> bool:
+    return _allowed("epoll") and hasattr(select, "epoll")
+
+
 def report() -> dict[str, bool]:
-    """Which of the five are used here, for status and bug reports."""
+    """Which of the six are used here, for status and bug reports."""
     return {
         "memfd": has_memfd(),
         "descriptors": has_descriptors(),
         "pidfd": has_pidfd(),
         "peercred": has_peercred(),
         "proc": has_proc(),
+        "epoll": has_epoll(),
     }
 
 
