@@ -36,7 +36,7 @@ lab: $(call stamp,dev)
 	$(BIN)/jupyter lab --notebook-dir=examples
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/results
+	rm -rf $(VENV) .venvs/python* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/results
 
 # Made anew only when what is to be installed has changed.
 $(VENV)/.farcell-%: pyproject.toml tools/environment.py

@@ -12,6 +12,13 @@ def test_it_runs_somewhere_else(place: Place) -> None:
     assert int(cell.stdout) != place.notebook.pid
 
 
+def test_the_targets_own_ipykernel_runs_it(place: Place) -> None:
+    """Its major version is not the notebook's where the target's Python has another."""
+    code = "import ipykernel\nprint(ipykernel.version_info[0])"
+    there, here = place.far(code).check().stdout, place.here(code).stdout
+    assert (there != here) == place.way.endswith("-other")
+
+
 def test_outputs_come_in_order(place: Place) -> None:
     """Both streams, displays, an update and the result come as they were made, below the right cell."""
     code = """
