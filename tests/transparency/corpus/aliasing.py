@@ -220,7 +220,7 @@ SCENARIOS: list[Scenario] = [
         "a = [1]",
         "a",
         "_.append(2)",
-        "a, Out[2] is a",
+        "a, Out[max(Out)] is a",
     ),
     scenario(
         "the same list twice in one tuple",
