@@ -1,0 +1,174 @@
+"""Makes a kernel that has run a program look as if it had not, so that one kernel serves for thousands.
+
+Runs in the front end's kernel and in the remote one; what the kernel was like when this was first imported is what it goes
+back to. Not taken back: packages that a program imported (extension modules cannot be imported twice).
+"""
+
+from __future__ import annotations
+
+import builtins
+import decimal
+import gc
+import linecache
+import locale
+import logging
+import os
+import random
+import shutil
+import sys
+import warnings
+from typing import Any
+
+SEED = 1234
+_GARBAGE_EVERY = 100
+_resets = 0
+
+
+def _shell() -> Any:
+    from IPython.core.getipython import get_ipython
+
+    return get_ipython()
+
+
+class Baseline:
+    """A kernel before any program."""
+
+    def __init__(self) -> None:
+        shell = _shell()
+        self.cwd = os.getcwd()
+        self.environment = dict(os.environ)
+        self.path = list(sys.path)
+        self.filters = list(warnings.filters)
+        self.builtins = dict(vars(builtins))
+        self.namespace = {key: value for key, value in shell.user_ns.items()}
+        self.hidden = dict(shell.user_ns_hidden)
+        self.recursion_limit = sys.getrecursionlimit()
+        self.locale = locale.setlocale(locale.LC_ALL)
+        self.log_level = logging.getLogger().level
+        self.log_handlers = list(logging.getLogger().handlers)
+        self.hooks = (sys.displayhook, sys.excepthook, sys.stdout, sys.stderr)
+        self.magics = {kind: dict(magics) for kind, magics in shell.magics_manager.magics.items()}
+
+
+_baseline: Baseline | None = None
+
+
+def remember() -> None:
+    """Called once the kernel is as every program shall find it."""
+    global _baseline
+    import numpy  # the same for both twins, whichever imports it
+
+    numpy.random.seed(SEED)
+    _baseline = Baseline()
+
+
+def notebook() -> None:
+    """The front end's kernel: a namespace, `In` and `Out` as after `%load_ext farcell`, then the state around them."""
+    assert _baseline is not None
+    shell = _shell()
+    for name in [name for name in shell.user_ns if name not in _baseline.namespace]:
+        del shell.user_ns[name]
+    shell.user_ns.update(_baseline.namespace)
+    shell.user_ns_hidden.clear()
+    shell.user_ns_hidden.update(_baseline.hidden)
+    history = shell.history_manager
+    history._i = history._ii = history._iii = history._i00 = ""
+    history.output_hist.clear()
+    for records in ("outputs", "output_hist_reprs", "exceptions"):
+        getattr(history, records, {}).clear()
+    shell.execution_count = 1
+    ambient()
+
+
+def remote() -> None:
+    """The remote kernel: its names have been dropped by farcell, which the next program checks."""
+    ambient()
+
+
+def ambient() -> None:
+    """State that both kernels have."""
+    assert _baseline is not None
+    global _resets
+    _resets += 1
+    shell = _shell()
+    for lines in (shell.history_manager.input_hist_parsed, shell.history_manager.input_hist_raw):
+        lines[:] = [""]
+    shell.displayhook._ = shell.displayhook.__ = shell.displayhook.___ = ""
+    for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+        vars(sys).pop(name, None)
+    names = getattr(shell.compile, "_filename_map", {})
+    for name in list(names):
+        linecache.cache.pop(name, None)
+    names.clear()
+    sys.displayhook, sys.excepthook, sys.stdout, sys.stderr = _baseline.hooks
+    _files()
+    _modules()
+    _settings(shell)
+    if _resets % _GARBAGE_EVERY == 0:
+        gc.collect()
+
+
+def _files() -> None:
+    assert _baseline is not None
+    os.chdir(_baseline.cwd)
+    for entry in os.scandir(_baseline.cwd):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            os.unlink(entry.path)
+
+
+def _modules() -> None:
+    assert _baseline is not None
+    here = _baseline.cwd + os.sep
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(here):
+            del sys.modules[name]
+    for name in [name for name in vars(builtins) if name not in _baseline.builtins]:
+        delattr(builtins, name)
+    for name, value in _baseline.builtins.items():
+        if name != "_" and vars(builtins).get(name) is not value:
+            setattr(builtins, name, value)
+
+
+def _settings(shell: Any) -> None:
+    assert _baseline is not None
+    os.environ.update(_baseline.environment)
+    for name in [name for name in os.environ if name not in _baseline.environment]:
+        del os.environ[name]
+    sys.path[:] = _baseline.path
+    warnings.filters[:] = _baseline.filters  # type: ignore[index]
+    warnings._filters_mutated()  # type: ignore[attr-defined]
+    sys.setrecursionlimit(_baseline.recursion_limit)
+    locale.setlocale(locale.LC_ALL, _baseline.locale)
+    root = logging.getLogger()
+    root.setLevel(_baseline.log_level)
+    root.handlers[:] = _baseline.log_handlers
+    for kind, magics in _baseline.magics.items():
+        shell.magics_manager.magics[kind].clear()
+        shell.magics_manager.magics[kind].update(magics)
+    decimal.setcontext(decimal.Context(prec=28, rounding=decimal.ROUND_HALF_EVEN, traps=decimal.DefaultContext.traps))
+    random.seed(SEED)
+    _packages()
+
+
+def _packages() -> None:
+    np, pd, plt, mpl = (sys.modules.get(name) for name in ("numpy", "pandas", "matplotlib.pyplot", "matplotlib"))
+    if np is not None:
+        np.random.seed(SEED)
+        np.seterr(divide="warn", over="warn", under="ignore", invalid="warn")
+        np.set_printoptions(
+            precision=8, threshold=1000, edgeitems=3, linewidth=75, suppress=False, nanstr="nan", infstr="inf",
+            formatter=None, sign="-", floatmode="maxprec", legacy=False,
+        )  # fmt: skip
+    if pd is not None:
+        # "all" resets deprecated options too, each with a warning
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pd.reset_option("^(display|mode|compute)\\.", silent=True)
+    if plt is not None:
+        plt.close("all")
+    if mpl is not None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mpl.rcdefaults()

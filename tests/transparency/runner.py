@@ -1,0 +1,298 @@
+"""Runs both twins of a program in real kernels and compares what became of them.
+
+One warm front-end kernel runs program after program, reset in between (`reset.py`); a difference is looked for once more
+with a fresh kernel for each twin before it is told, and one that only a warm kernel shows is told as such.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from notebooks import Cell, CellTimeout, Notebook, without_colours
+from sandbox import Sandbox
+
+from .compare import Difference, compare, count_items
+from .program import as_text, marked_twin, plain_twin
+
+HASH_SEED = "0"
+TESTS = Path(__file__).resolve().parent.parent
+_FRAME = re.compile(r"Cell In\[(\d+)\], line (\d+)(?:, in ([^\n(]+))?")
+REFUSALS = ("CannotTravel", "Refused")
+Record = dict[str, Any]
+
+
+class ProgramFailed(AssertionError):
+    """The harness could not run a program to its end."""
+
+
+class _Place(Sandbox):
+    """A sandbox whose kernels, and theirs, hash strings alike and find this package."""
+
+    def __init__(self, hash_seed: str) -> None:
+        super().__init__()
+        self._hash_seed = hash_seed
+        profile = self.folder / "ipython" / "profile_default"
+        profile.mkdir(parents=True)
+        # Cell numbers begin anew with each program, which IPython's history database takes for an accident.
+        (profile / "ipython_config.py").write_text("c.HistoryManager.enabled = False\n")
+
+    def environment(self) -> dict[str, str]:
+        paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+        own = {"PYTHONHASHSEED": self._hash_seed, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
+        return {**super().environment(), **own}
+
+
+class Kernel:
+    """A front end's kernel with farcell, ready for programs; a context manager."""
+
+    def __init__(self, hash_seed: str = HASH_SEED, with_remote: bool = True, faults: Sequence[str] = ()) -> None:
+        self.place = _Place(hash_seed)
+        work = self.place.folder / "work"
+        work.mkdir()
+        self._numbers = itertools.count()
+        self._with_remote = with_remote
+        try:
+            self.notebook = Notebook(self.place, cwd=work)
+            self._quietly("%load_ext farcell")
+            self._quietly("__import__('transparency.reset').reset.remember()")
+            if with_remote:
+                self._remotely("__import__('transparency.reset').reset.remember()")
+            for fault in faults:
+                planting = f"__import__('transparency.faults').faults.plant({fault!r})"
+                if with_remote:
+                    self._remotely(planting)
+                self._quietly(planting)
+        except BaseException:
+            self.close()
+            raise
+        self._ran_remotely = False
+
+    def __enter__(self) -> Kernel:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with contextlib.suppress(AttributeError):
+            self.notebook.close()
+        self.place.close()
+
+    def _quietly(self, code: str) -> None:
+        self.notebook.run(code, silent=True).check()
+
+    def _remotely(self, code: str) -> None:
+        self._quietly(f"__import__('farcell').connect().run({code!r})")
+
+    def run(self, sources: Sequence[str]) -> Record:
+        """One twin, from a clean kernel to the description of what it left."""
+        path = self.place.folder / f"state-{next(self._numbers)}.json"
+        reset = "__import__('transparency.reset').reset"
+        notebook = self.notebook
+        if self._ran_remotely:
+            self._quietly(f"{reset}.notebook()")  # first: the remote kernel forgets names when it next hears of the notebook
+            self._remotely(f"{reset}.remote()")
+        waiting = [notebook.start(f"{reset}.notebook()", silent=True)]
+        waiting += [notebook.start(source) for source in sources]
+        waiting += [notebook.start(f"__import__('transparency.snapshot').snapshot.write({str(path)!r})", silent=True)]
+        try:
+            first, *cells, last = [running.finish() for running in waiting]
+        except CellTimeout as error:
+            raise ProgramFailed(f"a cell did not end: {error}") from error
+        first.check()
+        last.check()
+        self._ran_remotely = any(source.startswith("%%remote") for source in sources)
+        state = json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
+        path.unlink()
+        return {"cells": [_record(cell) for cell in cells], "state": state}
+
+
+def _record(cell: Cell) -> dict[str, Any]:
+    error = cell.error
+    return {
+        "status": cell.reply["status"],
+        "error": [each.name for each in cell.errors],
+        "message": [each.value for each in cell.errors],
+        "frames": [tuple(map(_clean, frame)) for frame in _FRAME.findall(error.traceback)] if error else [],
+        "execution_count": cell.reply.get("execution_count"),
+        "payload": cell.reply.get("payload", []),
+        "outputs": list(_outputs(cell)),
+    }
+
+
+def _clean(text: str) -> str:
+    return without_colours(text).strip()
+
+
+def _outputs(cell: Cell) -> Iterator[dict[str, Any]]:
+    """As the notebook shows them. Which of stdout and stderr comes first between two others is the flush timer's affair."""
+    streams: dict[str, Any] = {}
+    for output in cell.outputs:
+        kind = output["output_type"]
+        if kind == "stream":
+            streams[output["name"]] = streams.get(output["name"], "") + output["text"]
+            continue
+        if streams:
+            yield streams
+            streams = {}
+        if kind != "error":
+            yield {"kind": kind, **output.get("data", {}), "metadata": output.get("metadata", {})}
+    if streams:
+        yield streams
+
+
+@dataclass
+class Verdict:
+    """What is to be told of one program under one placement."""
+
+    cells: tuple[str, ...]
+    remote: frozenset[int]
+    differences: list[Difference] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    masked: int = 0
+    items: int = 0
+    warm_only: bool = False
+
+    @property
+    def is_same(self) -> bool:
+        return not self.differences
+
+    def __str__(self) -> str:
+        where = "all cells" if len(self.remote) == len(self.cells) else f"cells {sorted(each + 1 for each in self.remote)}"
+        head = f"{len(self.differences)} differences with {where} remote" + (", in a warm kernel only" * self.warm_only)
+        return "\n".join([head, *(f"  {each}" for each in self.differences), "", as_text(self.cells, self.remote)])
+
+
+class Harness:
+    """Compares programs; starts kernels when they are first needed. A context manager."""
+
+    def __init__(self, faults: Sequence[str] = (), confirm: bool = True) -> None:
+        self._faults, self._confirm = tuple(faults), confirm
+        self._warm: Kernel | None = None
+        self._seeded: list[Kernel] = []
+        self.masked = self.items = self.programs = 0
+        self._plain: tuple[tuple[str, ...], Record] | None = None
+
+    def __enter__(self) -> Harness:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for kernel in [*([self._warm] if self._warm else []), *self._seeded]:
+            kernel.close()
+        self._warm, self._seeded = None, []
+
+    @property
+    def warm(self) -> Kernel:
+        if self._warm is None:
+            self._warm = Kernel(faults=self._faults)
+        return self._warm
+
+    def discard(self) -> None:
+        """A kernel that did not survive its program, or may not have."""
+        if self._warm is not None:
+            self._warm.close()
+            self._warm = None
+
+    def check(
+        self,
+        cells: Iterable[str],
+        remote: Iterable[int],
+        own: Iterable[str] = (),
+        refuses: str | None = None,
+        confirm: bool | None = None,
+    ) -> Verdict:
+        """Runs the plain twin (once for several placements in a row) and the marked one."""
+        cells, remote, own = tuple(cells), frozenset(remote), frozenset(own)
+        self.programs += 1
+        try:
+            if self._plain is None or self._plain[0] != cells:
+                self._plain = cells, self.warm.run(plain_twin(cells))
+            marked = self.warm.run(marked_twin(cells, remote))
+        except (ProgramFailed, AssertionError) as error:
+            self.discard()
+            self._plain = None
+            return Verdict(cells, remote, [Difference("the program", "runs to its end", str(error)[-2000:])])
+        verdict = self._judge(cells, remote, self._plain[1], marked, own, refuses)
+        if verdict.is_same:
+            return verdict
+        verdict.differences = self._unmasked(verdict, own)
+        if verdict.is_same or not (self._confirm if confirm is None else confirm):
+            return verdict
+        fresh = self.check_fresh(cells, remote, own, refuses)
+        if fresh.is_same:
+            verdict.warm_only = True
+            self.discard()  # what one program left behind shall not fail those after it
+            return verdict
+        return fresh
+
+    def check_fresh(
+        self, cells: tuple[str, ...], remote: frozenset[int], own: frozenset[str] = frozenset(), refuses: str | None = None
+    ) -> Verdict:
+        """The same with two kernels that have run nothing else."""
+        with Kernel(faults=self._faults) as kernel:
+            plain = kernel.run(plain_twin(cells))
+        with Kernel(faults=self._faults) as kernel:
+            marked = kernel.run(marked_twin(cells, remote))
+        verdict = self._judge(cells, remote, plain, marked, own, refuses)
+        verdict.differences = self._unmasked(verdict, own) if verdict.differences else []
+        return verdict
+
+    def _judge(
+        self,
+        cells: tuple[str, ...],
+        remote: frozenset[int],
+        plain: Record,
+        marked: Record,
+        own: frozenset[str],
+        refuses: str | None,
+    ) -> Verdict:
+        verdict = Verdict(cells, remote, items=count_items(plain))
+        for index, cell in enumerate(marked["cells"]):
+            if index in remote and any(name in REFUSALS for name in cell["error"]):
+                verdict.refused.append(f"cell {index + 1}: {' '.join(cell['message'])}")
+        if refuses is not None and any(refuses in text for text in verdict.refused):
+            # From the refused cell on the two are different programs.
+            first = next(i for i, cell in enumerate(marked["cells"]) if any(refuses in text for text in cell["message"]))
+            plain = {"cells": plain["cells"][:first], "state": None}
+            marked = {"cells": marked["cells"][:first], "state": None}
+        verdict.differences = [each for each in compare(plain, marked, own) if not _is_own(each.path, own)]
+        self.items += verdict.items
+        return verdict
+
+    # -- the mask ----------------------------------------------------------------------------------------------------
+
+    def mask(self, cells: Sequence[str], own: frozenset[str] = frozenset()) -> set[str]:
+        """Paths of what two local runs with other hash seeds do not agree on."""
+        if not self._seeded:
+            self._seeded = [Kernel(seed, with_remote=False) for seed in ("1", "2")]
+        one, other = (kernel.run(plain_twin(cells)) for kernel in self._seeded)
+        return {_whole(each.path) for each in compare(one, other, own) if not _is_of_process(each.path)}
+
+    def _unmasked(self, verdict: Verdict, own: frozenset[str]) -> list[Difference]:
+        mask = self.mask(verdict.cells, own)
+        left = [each for each in verdict.differences if _whole(each.path) not in mask]
+        verdict.masked = len(verdict.differences) - len(left)
+        self.masked += verdict.masked
+        return left
+
+
+def _whole(path: str) -> str:
+    return path
+
+
+def _is_of_process(path: str) -> bool:
+    """The two kernels of the mask differ in their folders and environment, which a twin's two runs do not."""
+    return path.startswith(("ambient: cwd", "ambient: os.environ"))
+
+
+def _is_own(path: str, own: frozenset[str]) -> bool:
+    """`own` may name a place of the comparison too: "cell 2 output", "ambient: random", "Out"."""
+    return any(path == name or path.startswith((f"{name} ", f"{name}[", f"{name}.")) for name in own)
