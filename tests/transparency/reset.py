@@ -40,7 +40,7 @@ class Baseline:
         self.path = list(sys.path)
         self.filters = list(warnings.filters)
         self.builtins = dict(vars(builtins))
-        self.namespace = {key: value for key, value in shell.user_ns.items()}
+        self.namespace = dict(shell.user_ns)
         self.hidden = dict(shell.user_ns_hidden)
         self.recursion_limit = sys.getrecursionlimit()
         self.locale = locale.setlocale(locale.LC_ALL)

@@ -110,9 +110,12 @@ class Kernel:
         first.check()
         last.check()
         self._ran_remotely = any(source.startswith("%%remote") for source in sources)
-        state = json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
+        state = path.read_text(encoding="utf-8", errors="surrogatepass")
         path.unlink()
-        return {"cells": [_record(cell) for cell in cells], "state": state}
+        text = json.dumps([_record(cell) for cell in cells])
+        # Each kernel has a folder of its own, which its twin cannot have.
+        text, state = (each.replace(str(self.place.folder), "(sandbox)") for each in (text, state))
+        return {"cells": json.loads(text), "state": json.loads(state)}
 
 
 def _record(cell: Cell) -> dict[str, Any]:
@@ -174,8 +177,8 @@ class Verdict:
 class Harness:
     """Compares programs; starts kernels when they are first needed. A context manager."""
 
-    def __init__(self, faults: Sequence[str] = (), confirm: bool = True) -> None:
-        self._faults, self._confirm = tuple(faults), confirm
+    def __init__(self, faults: Sequence[str] = (), confirm: bool = True, most_confirmed: int = 1_000_000) -> None:
+        self._faults, self._confirm, self._left_to_confirm = tuple(faults), confirm, most_confirmed
         self._warm: Kernel | None = None
         self._seeded: list[Kernel] = []
         self.masked = self.items = self.programs = 0
@@ -224,8 +227,9 @@ class Harness:
         if verdict.is_same:
             return verdict
         verdict.differences = self._unmasked(verdict, own)
-        if verdict.is_same or not (self._confirm if confirm is None else confirm):
+        if verdict.is_same or not (self._confirm if confirm is None else confirm) or self._left_to_confirm <= 0:
             return verdict
+        self._left_to_confirm -= 1
         fresh = self.check_fresh(cells, remote, own, refuses)
         if fresh.is_same:
             verdict.warm_only = True
@@ -274,18 +278,14 @@ class Harness:
         if not self._seeded:
             self._seeded = [Kernel(seed, with_remote=False) for seed in ("1", "2")]
         one, other = (kernel.run(plain_twin(cells)) for kernel in self._seeded)
-        return {_whole(each.path) for each in compare(one, other, own) if not _is_of_process(each.path)}
+        return {each.path for each in compare(one, other, own) if not _is_of_process(each.path)}
 
     def _unmasked(self, verdict: Verdict, own: frozenset[str]) -> list[Difference]:
         mask = self.mask(verdict.cells, own)
-        left = [each for each in verdict.differences if _whole(each.path) not in mask]
+        left = [each for each in verdict.differences if each.path not in mask]
         verdict.masked = len(verdict.differences) - len(left)
         self.masked += verdict.masked
         return left
-
-
-def _whole(path: str) -> str:
-    return path
 
 
 def _is_of_process(path: str) -> bool:

@@ -186,7 +186,8 @@ class Describer:
         if kind in _WITHOUT_ATTRIBUTES or kind.__module__.partition(".")[0] in ("matplotlib", "pandas", "farcell"):
             return
         for name, value in (own_dict(obj) or {}).items():
-            if name != "_render_traceback_":  # IPython's way to show an error; farcell leaves the remote text there
+            # IPython's way to show an error, where farcell leaves the remote text; functools' own closure
+            if name not in ("_render_traceback_", "cache_parameters"):
                 parts.append([f".{name}" if isinstance(name, str) else f".{name!r}", self.value(value)])
         if kind.__flags__ & (1 << 9) == 0 or issubclass(kind, (types.FunctionType, _BY_REPR, functools.partial)):
             return
@@ -240,7 +241,7 @@ class Describer:
             names = sorted(type_name(each()) for each in registered if each() is not None)
             parts.append(["abstract", str(sorted(cls.__dict__.get("__abstractmethods__", ()))) + f", registered {names}"])
         for name, member in read["__dict__"].__get__(cls).items():
-            if name not in _NOT_MEMBERS and not name.startswith("__pydantic_"):
+            if name not in _NOT_MEMBERS and not name.startswith("__pydantic_") and (name != "__doc__" or member is not None):
                 parts.append([f".{name}", self.value(member)])
 
     # -- code and memory ---------------------------------------------------------------------------------------------------
@@ -265,7 +266,7 @@ class Describer:
 
     def source_line(self, code: types.CodeType) -> str:
         """What inspect.getsource would begin with."""
-        lines = linecache.cache.get(code.co_filename, (0, None, []))[2] if code.co_filename in self.filenames else []
+        lines = linecache.cache[code.co_filename][2] if len(linecache.cache.get(code.co_filename, ())) == 4 else []
         return repr(lines[code.co_firstlineno - 1]) if 0 < code.co_firstlineno <= len(lines) else "(no source)"
 
     def uses_memory(self, owner: Any, low: int, high: int, start: int) -> None:

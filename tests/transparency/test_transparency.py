@@ -1,0 +1,83 @@
+"""The promise: any subset of a notebook's cells may be remote, and nothing differs.
+
+`make test` takes a sample; FARCELL_TRANSPARENCY=full (`make transparency`) all of it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from transparency.corpus_of import FULL, by_topic, missing, scenarios
+from transparency.generator import Program, programs
+from transparency.notebooks_of import code_cells, shipped
+from transparency.program import placements
+from transparency.runner import Harness
+from transparency.scenario import Scenario
+
+ALL = [pytest.param(each, id=f"{topic}: {each.name}") for topic, found in by_topic().items() for each in found]
+MOST_MASKED = 0.02
+
+
+@pytest.fixture(scope="module")
+def harness() -> Iterator[Harness]:
+    # Fresh kernels take seconds: where many scenarios fail, the first few say whether it is the warm kernel's doing.
+    with Harness(most_confirmed=1_000_000 if FULL else 3) as shared:
+        yield shared
+        said = f"{shared.programs} programs, {shared.items} items compared, {shared.masked} masked"
+        print(said)
+        assert shared.masked <= MOST_MASKED * max(1, shared.items), said
+
+
+@pytest.mark.parametrize("scenario", ALL)
+def test_a_scenario_is_the_same_wherever_its_cells_run(scenario: Scenario, harness: Harness) -> None:
+    """All cells remote, and halves of them by seed."""
+    if missing(scenario):
+        pytest.skip(f"optional: needs {', '.join(missing(scenario))}")
+    chosen = placements(scenario.cells, zlib.crc32(scenario.name.encode()), halves=3)
+    verdicts = [
+        harness.check(scenario.cells, remote, scenario.own, scenario.refuses) for remote in (chosen if FULL else chosen[:2])
+    ]
+    assert all(each.is_same for each in verdicts), "\n\n".join(str(each) for each in verdicts if not each.is_same)
+    if scenario.refuses is not None:
+        assert any(scenario.refuses in text for each in verdicts for text in each.refused), "no placement was refused"
+
+
+def test_few_scenarios_declare_a_refusal() -> None:
+    """The message of each stands in docs/limits.md."""
+    declared = [each.name for each in scenarios() if each.refuses is not None]
+    assert len(declared) < 0.03 * len(scenarios()), declared
+
+
+@pytest.mark.timeout(7200)
+@settings(
+    max_examples=10_000 if FULL else 50,
+    deadline=None,
+    derandomize=not FULL,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    # Shrinking costs some hundred runs of a program that is told in any case.
+    phases=(Phase.generate, Phase.shrink) if FULL else (Phase.generate,),
+    print_blob=False,
+)
+@given(program=programs())
+def test_a_generated_program_is_the_same_wherever_its_cells_run(program: Program, harness: Harness) -> None:
+    """Any difference is a bug."""
+    verdict = harness.check(program.cells, program.remote)
+    assert verdict.is_same, str(verdict)
+
+
+if FULL:
+
+    @pytest.mark.timeout(900)
+    @pytest.mark.parametrize("path", [pytest.param(path, id=path.name) for path in shipped()])
+    def test_a_shipped_notebook_is_the_same_wherever_its_cells_run(path: Path, harness: Harness) -> None:
+        """Those that run here at all: examples inside installed packages, and farcell's own."""
+        cells = code_cells(path)
+        for remote in placements(cells, 1, halves=1):
+            verdict = harness.check(cells, remote)
+            assert verdict.is_same, str(verdict)
+            assert not verdict.refused, verdict.refused
