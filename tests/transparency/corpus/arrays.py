@@ -325,7 +325,12 @@ SCENARIOS: list[Scenario] = [
     ),
     scenario(
         "a polynomial, a ufunc made from a function, a vectorized function",
-        "import numpy as np\np = np.poly1d([1, 2, 3])\n@np.vectorize\ndef clip(x): return min(x, 2)",
+        """
+        import numpy as np
+        p = np.poly1d([1, 2, 3])
+        @np.vectorize
+        def clip(x): return min(x, 2)
+        """,
         "value = p(2); q = p * p",
         "clip([1, 2, 3]), q, value",
         needs=NUMPY,

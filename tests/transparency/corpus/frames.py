@@ -117,7 +117,12 @@ SCENARIOS: list[Scenario] = [
     ),
     scenario(
         "a query string in a function names the function's local",
-        "import pandas as pd\ndf = pd.DataFrame({'a': range(6)})\ndef below(n):\n    return df.query('a < @n').a.tolist()",
+        """
+        import pandas as pd
+        df = pd.DataFrame({'a': range(6)})
+        def below(n):
+            return df.query('a < @n').a.tolist()
+        """,
         "below(2)",
         "below(4)",
         needs=PANDAS,
