@@ -2,6 +2,7 @@
 #
 #   make demo    the example notebook, headless, with each cell's output as it comes
 #   make test    the whole suite            PYTEST="-k words -x" passes options on
+#   make transparency   the promise in full: whole corpus, 10,000 generated programs, all planted faults, shipped notebooks
 #   make lint    ruff                       make types   mypy --strict
 #   make bench   the figures of README.md   make lab     JupyterLab in examples/
 #   make clean   all that the above have made
@@ -13,7 +14,7 @@ PYTEST ?=
 BIN := $(VENV)/bin
 stamp = $(VENV)/.farcell-$(1)
 
-.PHONY: demo test lint types bench lab clean
+.PHONY: demo test transparency lint types bench lab clean
 .DELETE_ON_ERROR:
 
 demo: $(call stamp,demo)
@@ -21,6 +22,9 @@ demo: $(call stamp,demo)
 
 test: $(call stamp,test)
 	$(BIN)/python -m pytest $(PYTEST)
+
+transparency: $(call stamp,test)
+	FARCELL_TRANSPARENCY=full $(BIN)/python -m pytest tests/transparency $(PYTEST)
 
 lint: $(call stamp,dev)
 	$(BIN)/ruff check .
