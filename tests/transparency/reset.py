@@ -162,10 +162,9 @@ def _packages() -> None:
             formatter=None, sign="-", floatmode="maxprec", legacy=False,
         )  # fmt: skip
     if pd is not None:
-        # "all" resets deprecated options too, each with a warning
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            pd.reset_option("^(display|mode|compute)\\.", silent=True)
+            warnings.simplefilter("ignore")  # some options are deprecated, and say so
+            pd.reset_option("^(display|mode|compute)\\.")
     if plt is not None:
         plt.close("all")
     if mpl is not None:

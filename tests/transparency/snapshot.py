@@ -126,6 +126,9 @@ class Describer:
             return f"function {obj.__module__}.{obj.__qualname__}"
         if kind in _DESCRIPTORS:
             return f"{kind.__name__} {obj.__name__}"
+        np = sys.modules.get("numpy")
+        if np is not None and isinstance(obj, np.generic) and kind.__module__ == "numpy" and kind is not np.void:
+            return f"numpy {obj.dtype} {short(repr(obj.tolist()))}"  # a number: whether two are one object is nobody's affair
         if kind is slice:
             return ["slice", self.value(obj.start), self.value(obj.stop), self.value(obj.step)]
         if kind is tuple and not obj:
