@@ -48,7 +48,10 @@ _IDLE = b'"idle"'
 
 
 class Pending:
-    """One request under way on `connection`; `answer_fetch` replies to a name the cell asks for."""
+    """One request under way on `connection`, made by the thread that will wait for it.
+
+    `answer_fetch` replies to a name the cell asks for.
+    """
 
     def __init__(
         self,
@@ -66,7 +69,7 @@ class Pending:
         self._notebook = notebook
         self._connection = connection
         self._answer_fetch = answer_fetch
-        self._waiting_thread: int | None = None
+        self._waiting_thread = threading.get_ident()
         self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
     # -- from the connection thread
@@ -102,7 +105,6 @@ class Pending:
 
     def wait(self) -> Finish:
         """Until the run is over, however it ends. An exception of a display object of the user's is kept in `failure`."""
-        self._waiting_thread = threading.get_ident()
         while True:
             for effect in self.run.receive(self._next()):
                 if isinstance(effect, Finish):

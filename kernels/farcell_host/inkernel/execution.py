@@ -78,8 +78,7 @@ class Runner:
         self.exchange.drop(content.get("drop") or ())
         self._refresh_builtins(content["code"])
         verified = set(content.get("names") or ())
-        namespace.begin_run(verified)
-        before = namespace.snapshot()
+        before = namespace.begin_run(verified)
         self._run = run = _Run(request, channel, self._set_parent(request, channel), set(), set())
         try:
             result = await self._execute(content)

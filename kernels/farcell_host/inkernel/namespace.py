@@ -104,8 +104,7 @@ class Namespace(dict[str, Any]):
 
     def has_stale_seeds(self) -> bool:
         """Whether somebody has replaced a builtin since they were seeded."""
-        now = vars(builtins)
-        return any(now.get(name, _ABSENT) is not value for name, value in self._seeds.items())
+        return not self._seeds.items() <= vars(builtins).items()  # compares identities first, and functions by nothing else
 
     def _is_seed(self, name: object) -> bool:
         seed = self._seeds.get(cast(str, name), _ABSENT)
@@ -125,12 +124,15 @@ class Namespace(dict[str, Any]):
 
     # A run
 
-    def begin_run(self, verified: Iterable[str]) -> None:
-        """Moves every user name that is not `verified` aside; they stay alive."""
+    def begin_run(self, verified: Iterable[str]) -> dict[str, Any]:
+        """Moves every user name that is not `verified` aside; they stay alive. The others are the answer, as `snapshot`."""
         keep = set(verified)
         with self._lock:
-            for name in [name for name in self.user_names() if name not in keep]:
+            bindings = self.snapshot()
+            for name in [name for name in bindings if name not in keep]:
+                del bindings[name]
                 self._aside[name] = dict.pop(self, name)
+            return bindings
 
     def reveal(self, names: Iterable[str]) -> None:
         """Puts these names back during a run: the notebook has just said that they are current."""
@@ -159,12 +161,16 @@ class Namespace(dict[str, Any]):
 
     def user_names(self) -> list[str]:
         """Visible names that are the user's: no builtins, nothing of IPython or of the module."""
-        own = self.own
-        return [name for name, value in self.items() if name not in _MODULE_NAMES and own.get(name, _ABSENT) is not value]
+        return list(self.snapshot())
 
     def snapshot(self) -> dict[str, Any]:
         """The user's bindings now; holds their values alive."""
-        return {name: dict.__getitem__(self, name) for name in self.user_names()}
+        seeds, own = self._seeds, self.own
+        return {
+            name: value
+            for name, value in list(dict.items(self))  # at once: threads of the user may bind names meanwhile
+            if seeds.get(name, _ABSENT) is not value and name not in _MODULE_NAMES and own.get(name, _ABSENT) is not value
+        }
 
     def changes_since(self, snapshot: Mapping[str, Any]) -> Changes:
         """Which of the user's names were bound, bound anew or deleted since; content that changed in place is not."""
