@@ -74,7 +74,7 @@ DEFINE = (
 )  # fmt: skip
 FLOW = (
     "for i in range({n}):\n    {list}.append(i)", "for i, each in enumerate({list}):\n    print(i, type(each).__name__)",
-    "for key in list({dict}):\n    {dict}[key] = {n}", "while len({list}) < 4:\n    {list}.append({n})\nelse:\n    print('full')",
+    "for key in list({dict}):\n    {dict}[key] = {n}", "for i in range({n}):\n    if i > 2:\n        break\n    {list}.append(i)\nelse:\n    print('all')",
     "try:\n    {list}[99]\nexcept IndexError as error:\n    print('caught', error)\nfinally:\n    {list}.append('finally')",
     "try:\n    {any}.missing\nexcept AttributeError as error:\n    {=list} = [type(error).__name__]",
     "if {int} > 2:\n    {=str} = 'large'\nelse:\n    {=str} = 'small'", "with contextlib.suppress(KeyError):\n    {dict}['absent']",

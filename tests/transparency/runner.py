@@ -23,6 +23,7 @@ from .compare import Difference, compare, count_items
 from .program import as_text, marked_twin, plain_twin
 
 HASH_SEED = "0"
+CELL_S = 30.0
 TESTS = Path(__file__).resolve().parent.parent
 _FRAME = re.compile(r"Cell In\[(\d+)\], line (\d+)(?:, in ([^\n(]+))?")
 REFUSALS = ("CannotTravel", "Refused")
@@ -104,7 +105,7 @@ class Kernel:
         waiting += [notebook.start(source) for source in sources]
         waiting += [notebook.start(f"__import__('transparency.snapshot').snapshot.write({str(path)!r})", silent=True)]
         try:
-            first, *cells, last = [running.finish() for running in waiting]
+            first, *cells, last = [running.finish(CELL_S) for running in waiting]
         except CellTimeout as error:
             raise ProgramFailed(f"a cell did not end: {error}") from error
         first.check()
