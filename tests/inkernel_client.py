@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from farcell_host import bulk, capabilities
-from farcell_host.protocol.frames import FrameReader, Kind, MessageAssembler, decode_descriptor, encode_frame, encode_message
+from farcell_host.protocol.frames import FrameReader, Kind, MessageAssembler, encode_frame, encode_message
 from farcell_host.protocol.messages import Channel, Message
 
 START_S = 40.0
@@ -133,7 +133,7 @@ class KernelClient:
                     if message is not None:
                         self._messages.append(message)
                 elif frame.kind == Kind.DESCRIPTOR:
-                    item = decode_descriptor(frame, self._reader.take_descriptor())
+                    item = self._reader.take_descriptor(frame)
                     self._mapped[item.id] = bulk.map_descriptor(item.fd, item.size)
                     os.close(item.fd)
                 elif frame.kind == Kind.PONG:

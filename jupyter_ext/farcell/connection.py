@@ -365,8 +365,12 @@ class Connection:
                 self._stream = None
                 stream.close()
                 opened.close()
-                self._close_descriptors()
-                self._handle(self.client.receive_eof())
+                try:
+                    self._handle(self.client.receive_eof())
+                except ProtocolError as error:
+                    log.warning("Stream to %s: %s", self._allocation.options.target, error)
+                finally:  # after what came last: a message just before a fault may name them, and a descriptor be among it
+                    self._close_descriptors()
             self._alarm.ring()  # who waits on this stream looks again
 
     def _close_descriptors(self) -> None:
@@ -457,28 +461,38 @@ class Connection:
         self._wake()
 
     def _handle(self, events: Iterable[Any]) -> None:
-        for event in events:
-            match event:
-                case Received(sequence, message, _):
-                    self._accept(sequence, message)
-                case ChunkArrived(address, data):
-                    self._chunk(address, data)
-                case DescriptorArrived(descriptor):
-                    again = self._arrived.pop(descriptor.id, None)
-                    if again is not None:
-                        os.close(again.fd)
-                    self._arrived[descriptor.id] = descriptor
-                case Acknowledged(descriptors=descriptors):
-                    for descriptor in descriptors:
-                        os.close(descriptor.fd)
-                case Responded(id, ok, fields):
-                    self._respond(id, ok, fields)
-                case Welcomed(fields):
-                    self._welcome(fields)
-                case Refused(_, text):
-                    self._refused = event
-                    if self._stream is not None:
-                        self._stream.fail(ConnectionRefusedError(text))
+        left = deque(events)
+        try:
+            while left:
+                self._happened(left.popleft())
+        except ProtocolError:
+            for event in left:
+                if isinstance(event, DescriptorArrived):
+                    os.close(event.descriptor.fd)
+            raise
+
+    def _happened(self, event: Any) -> None:
+        match event:
+            case Received(sequence, message, _):
+                self._accept(sequence, message)
+            case ChunkArrived(address, data):
+                self._chunk(address, data)
+            case DescriptorArrived(descriptor):
+                again = self._arrived.pop(descriptor.id, None)
+                if again is not None:
+                    os.close(again.fd)
+                self._arrived[descriptor.id] = descriptor
+            case Acknowledged(descriptors=descriptors):
+                for descriptor in descriptors:
+                    os.close(descriptor.fd)
+            case Responded(id, ok, fields):
+                self._respond(id, ok, fields)
+            case Welcomed(fields):
+                self._welcome(fields)
+            case Refused(_, text):
+                self._refused = event
+                if self._stream is not None:
+                    self._stream.fail(ConnectionRefusedError(text))
 
     def _welcome(self, fields: dict[str, Any]) -> None:
         self.welcome = fields

@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -270,19 +271,29 @@ class Host:
         self._links.discard(link)
 
     def _handle(self, link: PeerLink, happened: list[events.Event]) -> None:
-        for event in happened:
-            if isinstance(event, events.Received):
-                self._received(link, event)
-            elif isinstance(event, events.Acknowledged):
-                self._acknowledged(link, event.sequence)
-            elif isinstance(event, events.Requested):
-                self._requested(link, event)
-            elif isinstance(event, events.ChunkArrived) and self._may_send(link):
-                self._delivery.chunk(event.address, event.data)
-            elif isinstance(event, events.DescriptorArrived):
-                link.arrived[event.descriptor.id] = event.descriptor
-            elif isinstance(event, events.Greeted):
-                self._greeted(link, event.hello)
+        left = deque(happened)
+        try:
+            while left:
+                self._happened(link, left.popleft())
+        except ProtocolError:
+            for event in left:
+                if isinstance(event, events.DescriptorArrived):
+                    os.close(event.descriptor.fd)
+            raise
+
+    def _happened(self, link: PeerLink, event: events.Event) -> None:
+        if isinstance(event, events.Received):
+            self._received(link, event)
+        elif isinstance(event, events.Acknowledged):
+            self._acknowledged(link, event.sequence)
+        elif isinstance(event, events.Requested):
+            self._requested(link, event)
+        elif isinstance(event, events.ChunkArrived) and self._may_send(link):
+            self._delivery.chunk(event.address, event.data)
+        elif isinstance(event, events.DescriptorArrived):
+            link.arrived[event.descriptor.id] = event.descriptor
+        elif isinstance(event, events.Greeted):
+            self._greeted(link, event.hello)
 
     def _greeted(self, link: PeerLink, hello: events.Hello) -> None:
         admission = self._roles.admit(hello)

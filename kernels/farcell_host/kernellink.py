@@ -16,7 +16,6 @@ from .protocol.frames import (
     Frame,
     FrameReader,
     Kind,
-    decode_descriptor,
     decode_message,
     encode_descriptor,
     encode_frame,
@@ -109,7 +108,7 @@ class DirectLink:
                 if frame.kind == Kind.MESSAGE:
                     self._message(frame, messages)
                 elif frame.kind == Kind.DESCRIPTOR:
-                    self._arrived.append(decode_descriptor(frame, self._reader.take_descriptor()))
+                    self._arrived.append(self._reader.take_descriptor(frame))
         except ProtocolError as error:
             self._stream.close()
             asyncio.get_running_loop().call_soon(self._lost, error)

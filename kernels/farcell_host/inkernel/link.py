@@ -26,7 +26,6 @@ from ..protocol.frames import (
     FrameReader,
     Kind,
     MessageAssembler,
-    decode_descriptor,
     encode_descriptor,
     encode_frame,
     encode_message,
@@ -182,7 +181,7 @@ class Link:
             else:
                 self._inbox.append(message)
         elif frame.kind == Kind.DESCRIPTOR:
-            descriptor = decode_descriptor(frame, self._reader.take_descriptor())
+            descriptor = self._reader.take_descriptor(frame)
             try:
                 self._mapped[descriptor.id] = bulk.map_descriptor(descriptor.fd, descriptor.size)
             finally:

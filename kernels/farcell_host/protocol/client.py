@@ -35,7 +35,6 @@ from .frames import (
     Kind,
     MessageAssembler,
     decode_chunk,
-    decode_descriptor,
     decode_fields,
     encode_chunk,
     encode_descriptor,
@@ -185,7 +184,7 @@ class Client:
         elif kind == Kind.RESPONSE:
             self._responded(frame, events)
         elif kind == Kind.DESCRIPTOR:
-            events.append(DescriptorArrived(decode_descriptor(frame, self._reader.take_descriptor())))
+            events.append(DescriptorArrived(self._reader.take_descriptor(frame)))
         elif kind == Kind.CHUNK:
             events.append(ChunkArrived(*decode_chunk(frame)))
         elif kind == Kind.WELCOME:

@@ -93,10 +93,10 @@ class FrameReader:
 
     def feed(self, data: Buffer, fds: Sequence[int] = ()) -> list[Frame]:
         """The frames that are whole now; `fds` came with these bytes."""
-        if self._fault is not None:
-            raise self._fault
         if fds:
             self._fds.extend(fds)
+        if self._fault is not None:
+            raise self._fault
         view = memoryview(data if isinstance(data, bytes) else bytes(data))  # frames outlive the caller's buffer
         frames: list[Frame] = []
         if self._large is not None:
@@ -156,11 +156,13 @@ class FrameReader:
         )
         return self._fault
 
-    def take_descriptor(self) -> int:
-        """The next descriptor that came along, for a DESCRIPTOR frame."""
+    def take_descriptor(self, frame: Frame) -> Descriptor:
+        """The open file that a DESCRIPTOR frame announces; one whose frame is not understood stays among the leftovers."""
         if not self._fds:
             raise ProtocolError("The peer announced a file descriptor and sent none")
-        return self._fds.popleft()
+        descriptor = decode_descriptor(frame, self._fds[0])
+        self._fds.popleft()
+        return descriptor
 
     def leftover_descriptors(self) -> list[int]:
         """Descriptors that no frame asked for, the caller's to close when the stream has ended."""

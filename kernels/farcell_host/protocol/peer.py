@@ -31,7 +31,6 @@ from .frames import (
     Kind,
     MessageAssembler,
     decode_chunk,
-    decode_descriptor,
     decode_fields,
     encode_chunk,
     encode_descriptor,
@@ -150,7 +149,7 @@ class Peer:
         elif kind == Kind.CHUNK:
             events.append(ChunkArrived(*decode_chunk(frame)))
         elif kind == Kind.DESCRIPTOR:
-            events.append(DescriptorArrived(decode_descriptor(frame, self._reader.take_descriptor())))
+            events.append(DescriptorArrived(self._reader.take_descriptor(frame)))
         elif kind == Kind.PING:
             self._outbox.put(Priority.CONTROL, encode_frame(Kind.PONG, ()))
         elif kind != Kind.PONG:

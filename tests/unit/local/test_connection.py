@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import select
 import socket
 import threading
 import time
@@ -17,7 +18,7 @@ from farcell.connection import Connection, loop_thread
 from farcell.errors import Busy, TargetUnavailable
 from farcell_host import bulk, capabilities
 from farcell_host.protocol.events import ChunkArrived, DescriptorArrived, Greeted, Received, Requested
-from farcell_host.protocol.frames import Descriptor
+from farcell_host.protocol.frames import Descriptor, Kind, encode_descriptor, encode_frame, encode_message
 from farcell_host.protocol.messages import Buffer, Channel, Message
 from farcell_host.protocol.peer import Peer
 from farcell_host.protocol.roles import Inbox
@@ -344,3 +345,57 @@ def test_a_host_that_cannot_be_reached_is_named(lines: Callable[[Host], Line]) -
     host.gone = True
     with pytest.raises(TargetUnavailable, match=r"'far'.*host\.log"):
         lines(host).open()
+
+
+GARBAGE = b"\xff" * 64
+BULK_OF_A_STRANGER = Message.build(Channel.IOPUB, "stream", {}, metadata={"farcell_bulk": [{"size": 1, "descriptor": 99}]})
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param([GARBAGE], id="garbage"),
+        pytest.param([*encode_message(BULK_OF_A_STRANGER, 1)[0]], id="a message naming another file"),
+        pytest.param(encode_frame(Kind.DESCRIPTOR, [b"{}"]), id="a descriptor that is not understood"),
+    ],
+)
+@pytest.mark.parametrize("before", [True, False], ids=["fault after the file", "file after the fault"])
+def test_a_faulty_stream_keeps_no_file_open(after: list[Buffer], before: bool) -> None:
+    """An open file came in the same read as what ends the stream: every copy of it is closed when the connection is."""
+    host = FaultyHost()
+    line = Line(host)
+    line.open()
+    reading, writing = os.pipe()
+    announced = encode_descriptor(Descriptor(1, writing, 0))
+    host.send([*announced, *after] if before else [*after, *announced], [writing, writing])
+    os.close(writing)
+    wait_until(lambda: host.connections > 1)  # the stream was given up, and opened again
+    with contextlib.closing(os.fdopen(reading, "rb")) as pipe:
+        assert select.select([pipe], [], [], BOUND_S)[0], "the pipe's other end is still open here"
+        assert pipe.read() == b""
+    line.close()
+    host.close()
+
+
+class FaultyHost(Host):
+    """Says what it is given, and reads nothing but the HELLO."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connections = 0
+
+    def connect(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        self._streams.append(ours)
+        peer = Peer()
+        self._greet(peer, "")
+        ours.sendall(b"".join(bytes(part) for frame in peer.take() for part in frame.buffers))
+        self.connections += 1
+        return theirs
+
+    def send(self, buffers: list[Buffer], fds: list[int]) -> None:
+        capabilities.send(self._streams[-1], buffers, fds)
+
+    def close(self) -> None:
+        for stream in self._streams:
+            stream.close()

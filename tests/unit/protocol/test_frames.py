@@ -292,7 +292,7 @@ def test_descriptors_come_out_in_order() -> None:
     """Each DESCRIPTOR frame takes the next one that came along; what nobody asked for is the owner's to close."""
     reader = FrameReader()
     frames = reader.feed(joined([encode_descriptor(Descriptor(id, 5, 10 * id)) for id in (1, 2)]), [40, 41, 42])
-    assert [decode_descriptor(frame, reader.take_descriptor()) for frame in frames] == [
+    assert [reader.take_descriptor(frame) for frame in frames] == [
         Descriptor(1, 40, 10),
         Descriptor(2, 41, 20),
     ]
@@ -303,7 +303,20 @@ def test_descriptors_come_out_in_order() -> None:
 def test_a_descriptor_that_did_not_come_along_is_missed() -> None:
     """As when something between the two ends copies bytes only."""
     with pytest.raises(ProtocolError, match="announced a file descriptor and sent none"):
-        FrameReader().take_descriptor()
+        FrameReader().take_descriptor(Frame(Kind.DESCRIPTOR, 0, 0, 0, memoryview(b'{"id":1,"size":1}')))
+
+
+def test_a_descriptor_that_is_not_understood_is_left_over() -> None:
+    """Its frame is a fault; the open file itself is the owner's to close, as is one that comes after the fault."""
+    reader = FrameReader()
+    (frame,) = reader.feed(joined([encode_frame(Kind.DESCRIPTOR, [b"{}"])]), [40])
+    with pytest.raises(ProtocolError):
+        reader.take_descriptor(frame)
+    with pytest.raises(ProtocolError):
+        reader.feed(b"\xff" * HEAD_BYTES, [41])
+    with pytest.raises(ProtocolError):
+        reader.feed(b"", [42])
+    assert reader.leftover_descriptors() == [40, 41, 42]
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"id":1}', b'{"id":"1","size":1}', b'{"id":1,"size":-1}', b'{"id":1,"size":1.5}'])
