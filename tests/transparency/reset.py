@@ -144,9 +144,10 @@ def _settings(shell: Any) -> None:
     root = logging.getLogger()
     root.setLevel(_baseline.log_level)
     root.handlers[:] = _baseline.log_handlers
-    for kind, magics in _baseline.magics.items():
-        shell.magics_manager.magics[kind].clear()
-        shell.magics_manager.magics[kind].update(magics)
+    for kind, magics in shell.magics_manager.magics.items():
+        # Only what was added: a magic that IPython has loaded meanwhile is not loaded a second time.
+        for name in [name for name in magics if name not in _baseline.magics[kind]]:
+            del magics[name]
     decimal.setcontext(decimal.Context(prec=28, rounding=decimal.ROUND_HALF_EVEN, traps=decimal.DefaultContext.traps))
     random.seed(SEED)
     _packages()
