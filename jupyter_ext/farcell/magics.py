@@ -13,6 +13,7 @@ import re
 import sys
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -141,7 +142,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         The code and exactly the state it needs travel there, its output streams back into this cell, and what it changed is
         merged back into the notebook.
         """
-        options = parse_argstring(self.remote_cell, line)
+        options = self._options(line)
         if options.timeout is not None and options.timeout <= 0:
             raise UsageError(f"--timeout must be a positive number of seconds, not {options.timeout:g}.")
         target = self.workspace.targets().get(options.target)
@@ -161,6 +162,12 @@ class RemoteMagics(Magics):  # type: ignore[misc]
             timeout_s=options.timeout,
             yes=options.yes,
         )
+
+    @lru_cache(maxsize=64)  # noqa: B019 - as many magics as shells: one; argparse takes as long as the rest of a small cell's plan
+    def _options(self, line: str) -> argparse.Namespace:
+        """Of a `%%remote` line; to be read only."""
+        options: argparse.Namespace = parse_argstring(self.remote_cell, line)
+        return options
 
     def _raw_cell(self) -> str:
         """The cell that runs, as typed."""

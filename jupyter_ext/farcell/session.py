@@ -532,7 +532,7 @@ class RemoteSession:
         """Sends a request, waits for its end and merges what came back; Ctrl-C is a message all along."""
         assert self._connection is not None and self._exchange is not None
         connection, exchange = self._connection, self._exchange
-        header = {**blank_header(), **self.notebook.cell_header(), "farcell_run": pending.id}
+        header = {**(self.notebook.cell_header() or blank_header()), "farcell_run": pending.id}
         buffers = payload.buffers if payload is not None else ()
         message = Message.build(Channel.SHELL, msg_type, {"run": pending.id, **content}, header=header, buffers=tuple(buffers))
         with interrupts_to(pending.press):
