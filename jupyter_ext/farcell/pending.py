@@ -70,6 +70,8 @@ class Pending:
         self._connection = connection
         self._answer_fetch = answer_fetch
         self._waiting_thread = threading.get_ident()
+        self._is_working = False
+        self._sent_ahead = False  # an interrupt, before the run's state machine knows of it
         self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
     # -- from the connection thread
@@ -97,7 +99,11 @@ class Pending:
             self._connection.wake()
 
     def press(self) -> None:
-        """Ctrl-C, a stop button, or `session.interrupt()`."""
+        """Ctrl-C, a stop button, or `session.interrupt()`. Sent at once when the waiting thread is at work: answering a fetch
+        of a large value takes it seconds, and the cell shall not wait for them."""
+        if self._is_working and not self._sent_ahead:
+            self._sent_ahead = True
+            self._connection.request("interrupt", run=self.id)
         self._queue.put(InterruptPressed(time.monotonic()))
         self._connection.wake()
 
@@ -106,10 +112,13 @@ class Pending:
     def wait(self) -> Finish:
         """Until the run is over, however it ends. An exception of a display object of the user's is kept in `failure`."""
         while True:
-            for effect in self.run.receive(self._next()):
+            event = self._next()
+            for effect in self.run.receive(event):
                 if isinstance(effect, Finish):
                     return effect
                 self._perform(effect)
+            if isinstance(event, InterruptPressed):
+                self._sent_ahead = False
 
     def pressed_late(self) -> bool:
         """Whether Ctrl-C came after the end, while the state was merged."""
@@ -133,11 +142,16 @@ class Pending:
             case Publish(message):
                 self._publish(message)
             case AnswerFetch(message):
-                self._answer_fetch(message)
+                self._is_working = True
+                try:
+                    self._answer_fetch(message)
+                finally:
+                    self._is_working = False
             case AskInput(message):
                 self._ask(message)
             case SendInterrupt():
-                self._connection.request("interrupt", run=self.id)
+                if not self._sent_ahead:
+                    self._connection.request("interrupt", run=self.id)
             case SendKill():
                 self._connection.request("kill")
             case AskToKill(waited_s):

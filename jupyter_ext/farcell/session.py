@@ -625,7 +625,7 @@ class RemoteSession:
         reply = finish.reply.message.content
         if reply.get("status", "ok") != "ok":
             raise Refused(f"{self.target!r}: {reply.get('message') or reply.get('status')}")
-        if finish.interrupted:
+        if finish.interrupted or pending.pressed_late():
             raise KeyboardInterrupt
         return reply, returned
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, Literal
 
 from . import context
@@ -167,7 +167,7 @@ class Replica:
     def _decide_refs(self, capture: Capture, limit_bytes: int | None, out: set[str], keep: set[str]) -> None:
         for group in components(self._changed(capture)):
             size = sum(part.size_bytes for part in group)
-            shared = any(key in self._table.numbers and key not in self._table.kept for p in group for key in p.print.ids)
+            shared = any(self._is_shared(key) for part in group for key in part.print.ids)
             names = {part.name for part in group}
             for part in group:
                 is_new = part.name not in self._held or self._held[part.name].kept
@@ -176,6 +176,13 @@ class Replica:
                     reason = "kept on the target" if asked else f"larger than {limit_bytes} bytes"
                     del capture.parts[part.name]
                     self._keep(capture, part.name, part.value, part.size_bytes, reason)
+
+    def _is_shared(self, key: int) -> bool:
+        """Whether the peer has this object, which could then not change here unseen; classes and functions are its own copies."""
+        number = self._table.numbers.get(key)
+        if number is None or key in self._table.kept:
+            return False
+        return not isinstance(self._table.objects.get(number), type | FunctionType)
 
     def _keep(self, capture: Capture, name: str, value: Any, size: int, reason: str, travels: bool = True) -> None:
         number = self._table.kept.get(id(value)) or next(
