@@ -188,7 +188,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         """Raises a syntax error that shows as a local cell's; nothing is started then."""
         shell = self.shell
         transformed = shell.transform_cell(code)
-        name = shell.compile.cache(transformed, shell.execution_count, raw_code=code)
+        name = shell.compile.cache(transformed, int(shell.displayhook.prompt_count), raw_code=code)
         try:
             shell.compile.ast_parse(transformed, filename=name)
         except SyntaxError as error:

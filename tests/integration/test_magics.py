@@ -79,7 +79,8 @@ def test_a_syntax_error_shows_as_a_local_cells(plain_notebook: Notebook) -> None
     remote = plain_notebook.run("%%remote\nb = (\n").error
     assert local is not None and remote is not None
     assert (remote.name, remote.value.split(" (")[0]) == (local.name, local.value.split(" (")[0])
-    assert "line 2" in remote.traceback
+    assert re.search(r"Cell In ?\[2\], line 2", local.traceback)
+    assert re.search(r"Cell In ?\[3\], line 2", remote.traceback)
     assert "magics.py" not in remote.traceback
     assert "none yet" in plain_notebook.run("%remote status").check().displays[0]["text/plain"]
 
