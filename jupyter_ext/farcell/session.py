@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from farcell_host.protocol.messages import Buffer, Channel, Message
+from farcell_host.state import BOOK
 from farcell_host.state.payload import Capture, Payload
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -252,6 +253,7 @@ class RemoteSession:
             self._exchange = self._new_exchange(kernel.epoch, self._connection.welcome.get("hashes", ()))
 
     def _new_exchange(self, epoch: int, hashes: Sequence[str]) -> Exchange:
+        BOOK.cells = self.notebook.cells
         return Exchange(self.notebook.namespace, epoch, hashes, lambda name, info: Ref(self, epoch, info))
 
     def restart(self) -> None:
@@ -472,6 +474,7 @@ class RemoteSession:
         relay = RunRelay(self.notebook, count)
         content = {
             "code": code,
+            "filename": self.notebook.filename(code),
             "execution_count": count,
             "silent": False,
             "store_history": True,

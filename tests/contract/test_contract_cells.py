@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from notebooks import Cell
 from places import Place
 
 
@@ -83,6 +86,28 @@ def test_names_go_there_and_back(place: Place) -> None:
     place.here("numbers = [1, 2]\nholder = {'inner': numbers}\ndef double(x):\n    return [2 * n for n in x]")
     place.far("numbers.append(3)\nmade = double(numbers)").check()
     assert place.here("print(numbers, made, holder['inner'] is numbers)").stdout == "[1, 2, 3] [2, 4, 6] True\n"
+
+
+def frames(cell: Cell) -> list[tuple[str, ...]]:
+    """(cell number, line, function) of each frame that its traceback shows."""
+    assert cell.error is not None
+    return re.findall(r"Cell In ?\[(\d+)\], line (\d+)(?:, in (\w+))?", cell.error.traceback)
+
+
+def test_tracebacks_name_the_cells_that_functions_come_from(place: Place) -> None:
+    """A function of a local cell fails there, one of a remote cell here: both show the cell and line they were written in."""
+    ours = place.here("def of_here(x):\n    return 1 // x")
+    theirs = place.far("def of_there(x):\n    return of_here(x)\nasync def later(x):\n    return of_there(x)").check()
+    here, there = str(ours.execution_count), str(theirs.execution_count)
+    for run in (place.far, place.notebook.run):
+        cell = run("await later(0)")
+        own, *rest = frames(cell)
+        assert own[0] == str(cell.execution_count)
+        assert [(number, name) for number, _, name in rest] == [(there, "later"), (there, "of_there"), (here, "of_here")]
+        lines = [int(line) for _, line, _ in rest]
+        assert lines[0] == lines[1] + 2 and lines[2] == 2
+    asked = "import inspect\nprint(inspect.getsource(later), inspect.getsource(of_there), inspect.getsource(of_here))"
+    assert place.far(asked).check().stdout == place.here(asked).stdout != ""
 
 
 def test_a_name_the_plan_missed_is_fetched(place: Place) -> None:

@@ -61,6 +61,17 @@ class Notebook:
         """The number that the present cell's result has as `Out[number]`."""
         return int(self.shell.displayhook.prompt_count) if self.shell is not None else 0
 
+    def filename(self, code: str) -> str | None:
+        """The file name under which this IPython compiles a cell's code."""
+        if self.shell is None:
+            return None
+        return str(self.shell.compile.get_code_name(code, code, self.execution_count))
+
+    @property
+    def cells(self) -> dict[str, int]:
+        """IPython's own: file name -> cell number, by which its tracebacks name cells."""
+        return getattr(self.shell.compile, "_filename_map", {}) if self.shell is not None else {}
+
     @property
     def allow_stdin(self) -> bool:
         return bool(self.kernel._allow_stdin) if self.kernel is not None else True

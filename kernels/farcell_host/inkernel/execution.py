@@ -137,7 +137,7 @@ class Runner:
         store = bool(content.get("store_history", not silent)) and not silent
         info = ExecutionInfo(code, store, silent, True, None)
         result: ExecutionResult | None = None
-        shell.begin_run(content["execution_count"])
+        shell.begin_run(content["execution_count"], code, content.get("filename"))
         try:
             with self.guard.released():
                 self.kernel._forward_input(bool(content.get("allow_stdin")))

@@ -24,7 +24,7 @@ from tornado.ioloop import IOLoop
 from traitlets import Type, default
 
 from .. import bulk, capabilities
-from ..state import Replica
+from ..state import BOOK, Replica
 from . import handlers, selftest
 from .direct import DirectServer
 from .exchange import Exchange
@@ -107,6 +107,7 @@ def main(argv: list[str] | None = None) -> None:
     guard = InterruptGuard(CELL_CODE)
     namespace = kernel.shell.user_ns
     replica = Replica(namespace, side="remote", hashes=list(bulk.available_hashes()))
+    BOOK.cells = kernel.shell.compile._filename_map
     runner = Runner(kernel, Exchange(namespace, replica), guard)
     handlers.register(kernel, runner)
     server = DirectServer(kernel, runner, guard, path) if path is not None else None

@@ -9,6 +9,7 @@ import asyncio
 import sys
 from typing import Any
 
+from ipykernel.compiler import XCachingCompiler
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.error import UsageError
@@ -38,12 +39,25 @@ class RemoteHistory(HistoryManager):
         pass
 
 
+class RemoteCompiler(XCachingCompiler):
+    """Compiles the notebook's cell under the name it has there: a function's code tells the same on both sides."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.names: dict[str, str] = {}
+        """Code -> its file name."""
+
+    def get_code_name(self, raw_code: str, code: str, number: int) -> str:
+        return self.names.get(raw_code) or super().get_code_name(raw_code, code, number)
+
+
 class RemoteShell(ZMQInteractiveShell):
     """While a run goes on, the error that ends it is kept for the reply: the notebook raises it, and shows it once.
 
     Any other error (a nested run_cell, %tb, a failing repr) is published as ever.
     """
 
+    compile: RemoteCompiler
     history_manager: Any
     payload_manager: Any
 
@@ -75,8 +89,9 @@ class RemoteShell(ZMQInteractiveShell):
         """ZMQInteractiveShell.run_cell for the run itself, not for a cell nested in it."""
         return super().run_cell(*args, **kwargs)
 
-    def begin_run(self, execution_count: int) -> None:
+    def begin_run(self, execution_count: int, code: str, filename: str | None) -> None:
         self.execution_count = execution_count
+        self.compile.names = {code: filename} if filename else {}
         self._kept = []
         self._is_running = True
         self._last_traceback = None
@@ -141,6 +156,7 @@ class RemoteKernel(IPythonKernel):
     """A kernel whose `__main__` shows its namespace, and whose input() may be answered over the direct link."""
 
     shell_class = Type(RemoteShell)
+    compiler_class = Type(RemoteCompiler)
     shell: Any
     session: Any
 

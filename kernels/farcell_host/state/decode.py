@@ -32,7 +32,9 @@ def decode(payload: Payload, table: Table) -> Delta:
     """Raises whatever unpickling raises: the caller says which names it concerns."""
     header = payload.header
     for text in header.get("sources", {}).values():
-        BOOK.receive(text["filename"], text["text"])
+        BOOK.add(text["filename"], text["text"])
+    for source, cell in header.get("cells", {}).items():
+        BOOK.show(source, cell)
     delta = Delta(
         bind=dict(header.get("bind", {})),
         deleted=list(header.get("deleted", ())),

@@ -238,6 +238,7 @@ class Replica:
             header["refs"][name] = info.as_json()
             receipt.refs.append((name, info.number, value))
         header["sources"] = {source: BOOK.text(source) for source in sorted(receipt.sources - self._known_sources)}
+        header["cells"] = {source: BOOK.cell(source) for source in sorted(receipt.sources)}
         header["deleted"], header["dropped"] = capture.deleted, sorted(self._dropped)
         header["forget"] = sorted(self._forget)
         payload.receipt = receipt

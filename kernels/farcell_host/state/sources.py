@@ -9,7 +9,7 @@ checks that compiling the text gives an equal code object; where it does not (te
 goes with a tag of its version and another version refuses it by name.
 
 IPython puts every cell into linecache, but forgets it on redefinition of a file name: the Book keeps its own copy
-from the first sight on.
+from the first sight on. Which file name is which `Cell In[n]` IPython's compiler knows, whose dict the Book shares.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ class Book:
     """All source texts this process has seen, by hash and by file name."""
 
     def __init__(self) -> None:
+        self.cells: dict[str, int] = {}
+        """File name -> cell number: IPython's own dict where there is one, by which tracebacks name cells."""
         self._texts: dict[str, tuple[str, str]] = {}
         self._by_filename: dict[str, list[str]] = {}
         self._refs: dict[int, tuple[CodeType, CodeRef | None]] = {}
@@ -67,11 +69,17 @@ class Book:
             self._by_filename.setdefault(filename, []).append(source)
         return source
 
-    def receive(self, filename: str, text: str) -> str:
-        """Keep a text from the peer and let tracebacks and inspect.getsource find it here."""
+    def cell(self, source: str) -> int | None:
+        """The number of the cell that a text was run as; None for what was no cell."""
+        return self.cells.get(self._texts[source][0])
+
+    def show(self, source: str, cell: int | None) -> None:
+        """Let tracebacks and inspect.getsource find a text of the peer's here, under the cell's number."""
+        filename, text = self._texts[source]
         if filename not in linecache.cache and not os.path.exists(filename):
             linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
-        return self.add(filename, text)
+        if cell is not None:
+            self.cells[filename] = cell
 
     def ref(self, code: CodeType) -> CodeRef | None:
         """Where `code` stands in its source, or None when no source at hand compiles to it."""
