@@ -135,6 +135,7 @@ class Table:
         """id -> number of objects that the peer knows as refs only."""
         self._holders: Counter[int] = Counter()
 
+        self._released: set[int] = set()
     def new_number(self) -> int:
         self._last += 1
         return self._sign * self._last
@@ -156,7 +157,14 @@ class Table:
         """A name reaches these."""
         self._holders.update(numbers)
 
-    def release(self, numbers: Iterable[int]) -> list[int]:
-        """Undo a `hold`; the answer are numbers that nothing holds any more."""
+    def release(self, numbers: Iterable[int]) -> None:
+        """Undo a `hold`."""
         self._holders.subtract(numbers)
-        return [number for number in numbers if number in self.objects and self._holders[number] <= 0]
+        self._released.update(numbers)
+
+    def take_unheld(self) -> list[int]:
+        """Remove what was released and nothing holds any more; the answer are its numbers."""
+        free = [number for number in self._released if number in self.objects and self._holders[number] <= 0]
+        self._released.clear()
+        self.remove(free)
+        return free

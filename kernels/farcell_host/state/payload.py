@@ -8,7 +8,9 @@ from typing import Any
 
 RESULT = "<result>"
 ERROR = "<error>"
-PSEUDO_NAMES = frozenset({RESULT, ERROR})
+LOST = "<lost>"
+"""Objects that a run changed and took away from the names it was given."""
+PSEUDO_NAMES = frozenset({RESULT, ERROR, LOST})
 
 LARGE_BYTES = 64 * 1024
 """Buffers from this size on leave the pickle and are not copied."""

@@ -23,7 +23,7 @@ from .groups import components
 from .hashing import piece_digests
 from .kinds import is_merged_whole, kind_of
 from .objects import Table
-from .payload import ERROR, LARGE_BYTES, PSEUDO_NAMES, RESULT, Capture, NameReport, Payload
+from .payload import ERROR, LARGE_BYTES, LOST, PSEUDO_NAMES, RESULT, Capture, NameReport, Payload
 from .refs import Ref, RefBase, RefInfo, describe
 from .sources import BOOK
 from .uses import uses as default_uses
@@ -39,6 +39,7 @@ class _Held:
     print: Print
     numbers: tuple[int, ...]
     kept: bool = False
+    value: Any = None
 
 
 @dataclass
@@ -132,6 +133,7 @@ class Replica:
         with context.working(self):
             for name, value in self._to_collect(names, result, error, has_result):
                 self._collect_name(capture, name, value, name in out)
+            self._collect_lost(capture, names)
         self._decide_refs(capture, limit_bytes, out, keep)
         capture.deleted = [name for name in names if name in self._held and name not in self.namespace]
         return capture
@@ -163,6 +165,40 @@ class Replica:
             return
         capture.parts[name] = part
         capture.names[name] = self._report(part)
+
+    def _collect_lost(self, capture: Capture, names: Iterable[str]) -> None:
+        """What the run changed and then took away from its names: the peer may reach it by others."""
+        reached = {key for part in capture.parts.values() for key in part.print.ids}
+        lost: dict[int, Any] = {}
+        for name in names:
+            held, part = self._held.get(name), capture.parts.get(name)
+            if held is None or held.kept or (part is not None and part.print == held.print):
+                continue
+            objects = [self._table.objects[number] for number in held.numbers if number in self._table.objects]
+            gone = {id(obj): obj for obj in objects if id(obj) not in reached}
+            if gone and (self.namespace.get(name) is held.value or self._has_changed(held)):
+                lost.update(gone)
+        if lost:
+            capture.parts[LOST] = self._dump_what_can(list(lost.values()))
+
+    def _has_changed(self, held: _Held) -> bool:
+        try:
+            return dump_or_refuse("", held.value, "", self._table.kept).print != held.print
+        except CannotTravel:
+            return True
+
+    def _dump_what_can(self, objects: list[Any]) -> Part:
+        try:
+            return dump_or_refuse(LOST, objects, "", self._table.kept)
+        except CannotTravel:
+            return dump_or_refuse(LOST, [obj for obj in objects if self._can_travel(obj)], "", self._table.kept)
+
+    def _can_travel(self, obj: Any) -> bool:
+        try:
+            dump_or_refuse("", obj, "", self._table.kept)
+        except CannotTravel:
+            return False
+        return True
 
     def _decide_refs(self, capture: Capture, limit_bytes: int | None, out: set[str], keep: set[str]) -> None:
         for group in components(self._changed(capture)):
@@ -298,6 +334,7 @@ class Replica:
         for part in receipt.parts:
             self._remember(part)
         self.forget(receipt.deleted)
+        self._drop_unheld()
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -341,6 +378,7 @@ class Replica:
         self._note(delta, refs)
         touched = self._touched(delta, bindings)
         self._reprint(touched, delta, refs)
+        self._drop_unheld()
         return sorted(touched)
 
     def _note(self, delta: Delta, refs: dict[str, Any]) -> None:
@@ -384,7 +422,7 @@ class Replica:
         numbers = tuple(self._table.numbers[key] for key in part.print.ids if key in self._table.numbers)
         if isinstance(part.value, RefBase):
             numbers = (part.value.__farcell_number__,)
-        self._hold(part.name, _Held(part.print, numbers))
+        self._hold(part.name, _Held(part.print, numbers, value=part.value if numbers else None))
         with context.working(self):
             special = {kind for kind in {type(obj) for _, obj in part.objects} if not is_merged_whole(kind)}
             for _, obj in part.objects:
@@ -410,7 +448,10 @@ class Replica:
 
     def _release(self, held: _Held | None) -> None:
         if held is not None:
-            free = self._table.release(held.numbers)
-            self._table.remove(free)
-            self._memory.forget(free)
-            self._dropped.update(free)
+            self._table.release(held.numbers)
+
+    def _drop_unheld(self) -> None:
+        """Only when all names of an exchange are settled: objects move from one to another."""
+        free = self._table.take_unheld()
+        self._memory.forget(free)
+        self._dropped.update(free)

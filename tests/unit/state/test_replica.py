@@ -206,6 +206,49 @@ def test_rebinding_leaves_the_old_object_alone(pair):
     assert pair.here["old"] == [1]
 
 
+LOST = {
+    "rebound": ("h = [1]; k = h", "h.clear(); h = 5", "k == []"),
+    "deleted": ("h = [1]; k = h", "h.append(2); del h", "k == [1, 2]"),
+    "taken out": ("h = [{'a': 1}]; k = h[0]", "h[0]['b'] = h; h.pop()", "k == {'a': 1, 'b': []} and k['b'] is h"),
+    "taken out of what was rebound": ("h = [[1]]; k = h[0]", "h[0].append(2); h.clear(); h = 0", "kept == [1, 2]"),
+    "an array": ("import numpy as np; h = np.zeros(3); k = h", "h += 1; h = None", "k.sum() == 3"),
+    "with one that cannot travel": (
+        "h = [[1], [2]]; k, j = h", "h[0].append(3); h[1].append(open('/dev/null')); h = 0", "k == [1, 3] and j == [2]"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.parametrize("make, change, holds", LOST.values(), ids=LOST)
+def test_what_a_run_changed_is_merged_though_no_name_leads_to_it_any_more(pair, make, change, holds):
+    """The notebook reaches by other names what the run changed and then took away from the one it was given."""
+    pair.cell(make)
+    pair.cell("kept = h[0] if isinstance(h, list) else h")
+    pair.ship("h")
+    pair.remote_exec(change)
+    pair.collect("h")
+    assert eval(holds, pair.here)
+
+
+def test_what_was_rebound_unchanged_is_not_sent(pair):
+    """An old value that nothing changed costs no bytes."""
+    pair.cell("h = [['x' * 1000]]; k = h")
+    pair.run("h = None", "h")
+    assert pair.last.total_bytes < 500
+    assert pair.here["k"] == [["x" * 1000]]
+
+
+def test_objects_that_change_places_stay_known(pair):
+    """What moves from one name's value to another's in one run is the same object in the next one, too."""
+    pair.cell("x = ['x']; y = ['y']; a = [x]; b = [y]")
+    pair.run("a[0], b[0] = b[0], a[0]", "a", "b")
+    assert pair.here["a"][0] is pair.here["y"]
+    assert pair.here["b"][0] is pair.here["x"]
+    pair.run("b.append(0); a[0].append(1); b[0].append(1)", "a", "b")
+    assert pair.here["b"][0] is pair.here["x"]
+    assert (pair.here["x"], pair.here["y"]) == (["x", 1], ["y", 1])
+
+
 def test_objects_nobody_reaches_are_dropped_on_both_sides(pair):
     """A long session does not hold on to what no name reaches any more."""
     for value in range(5):
