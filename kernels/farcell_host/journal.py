@@ -163,12 +163,15 @@ class Journal:
         except OSError as error:
             if self._folder is None and not segment.size:
                 raise FarcellHostError(f"The journal can be kept neither on disk nor in memory: {error}") from error
-            if self._folder is not None:
-                log.error("The journal cannot be written, it goes on in memory: %s", error)
-            self._folder = None
-            self.quota_bytes = min(self.quota_bytes, MEMORY_QUOTA_BYTES)
+            self._leave_disk(error)
         self._begin_segment()
         self._store(buffers, alone)
+
+    def _leave_disk(self, error: OSError) -> None:
+        if self._folder is not None:
+            log.error("The journal cannot be written, it goes on in memory: %s", error)
+        self._folder = None
+        self.quota_bytes = min(self.quota_bytes, MEMORY_QUOTA_BYTES)
 
     def _current(self) -> Segment:
         if self._segments[-1].size >= self._segment_bytes:
@@ -185,8 +188,16 @@ class Journal:
             self._drop_oldest()
 
     def _new_segment(self) -> Segment:
-        path = None if self._folder is None else self._folder / f"{self.next:020d}"
-        return Segment(self.next, path)
+        return self._open_segment(self.next, f"{self.next:020d}")
+
+    def _open_segment(self, first: int, name: str) -> Segment:
+        """On disk, or in memory where the disk has no room for another file."""
+        if self._folder is not None:
+            try:
+                return Segment(first, self._folder / name)
+            except OSError as error:
+                self._leave_disk(error)
+        return Segment(first, None)
 
     # -- reading
 
@@ -224,8 +235,21 @@ class Journal:
             return
         old = self._segments[: 1 + self._compacted]
         kept = self._keep(old)
-        path = None if self._folder is None else self._folder / f"kept-{old[-1].next:020d}"
-        segment = Segment(old[0].first, path)
+        segment = self._open_segment(old[0].first, f"kept-{old[-1].next:020d}")
+        try:
+            self._fill(segment, kept)
+        except OSError as error:
+            segment.delete()
+            self._leave_disk(error)
+            segment = Segment(old[0].first, None)
+            self._fill(segment, kept)
+        segment.next = old[-1].next
+        self._segments[: len(old)] = [segment]
+        self._compacted = True
+        for gone in old:
+            gone.delete()
+
+    def _fill(self, segment: Segment, kept: Sequence[tuple[int, int, Sequence[Sequence[Buffer]]]]) -> None:
         before = self.acknowledged
         for sequence, channel, bodies in kept:
             segment.mark(sequence, always=True)
@@ -236,11 +260,6 @@ class Journal:
                 buffers += encode_frame(Kind.MESSAGE, body, channel=channel, flags=flags, sequence=sequence)
             segment.write(buffers)
             before = sequence
-        segment.next = old[-1].next
-        self._segments[: len(old)] = [segment]
-        self._compacted = True
-        for gone in old:
-            gone.delete()
 
     def _keep(self, segments: Sequence[Segment]) -> list[tuple[int, int, Sequence[Sequence[Buffer]]]]:
         """What stays of these: all but outputs, and the notice of what went."""
