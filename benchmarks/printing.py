@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from figures import Figure, interleave, ratio
 from frontend import FrontEnd
 
@@ -27,6 +29,6 @@ def measure() -> list[Figure]:
         soon = interleave({"local": lambda: first(""), "remote": lambda: first("%%remote\n")}, 40, 5)
     return [
         Figure("100,000 printed lines, rate to local", ratio(many, "local", "remote"), 0.8, False, samples=many),
-        # As soon as locally, but for the way there that a trivial cell takes too.
-        Figure("first printed line, to local", ratio(soon, "remote", "local"), 1.45, True, samples=soon),
+        # As soon as locally, but for the way there and back: less than anybody sees.
+        Figure("first printed line, later than locally", median(soon["remote"]) - median(soon["local"]), 0.01, True, " s", soon),
     ]

@@ -37,7 +37,7 @@ def test_launch_lets_go_of_its_caller(sandbox: Sandbox) -> None:
         assert again["pid"] == host.pid and again["already"]
 
 
-@pytest.mark.parametrize("without", ["descriptors", "memfd,pidfd,peercred,proc"])
+@pytest.mark.parametrize("without", ["descriptors", "memfd,pidfd,peercred,proc,epoll"])
 def test_the_portable_ways(sandbox: Sandbox, without: str) -> None:
     """Without what Linux alone has, a session works all the same: runs, interrupt, death, stop."""
     env = {**os.environ, "FARCELL_WITHOUT": without}

@@ -13,6 +13,7 @@ import time
 import psutil
 import pytest
 from notebooks import Cell, Notebook
+from sandbox import Sandbox
 
 
 def only_error(cell: Cell, *names: str) -> str:
@@ -64,6 +65,20 @@ def test_a_killed_host_is_reported_and_replaced(notebook: Notebook) -> None:
     text = only_error(running.finish(20), "HostDied")
     assert "'local' is gone" in text and "Run the cell again" in text
     assert notebook.run("%%remote\n6").check().result == "6"
+
+
+@pytest.mark.parametrize("target", ["local", "local-attach"])
+def test_cells_run_where_a_stream_cannot_be_lent(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, target: str
+) -> None:
+    """Without epoll (macOS) the connection thread reads for the one that waits: output, results and Ctrl-C as ever."""
+    monkeypatch.setenv("FARCELL_WITHOUT", "epoll")
+    notebook: Notebook = request.getfixturevalue("notebook")
+    assert notebook.run(f"%%remote {target}\nprint('here')\nlist(range(3))").check().result == "[0, 1, 2]"
+    running = notebook.start(f"%%remote {target}\nimport time\nprint('go', flush=True)\ntime.sleep(60)")
+    running.until("go")
+    notebook.interrupt()
+    only_error(running.finish(20), "KeyboardInterrupt")
 
 
 def test_output_is_whole_when_the_bridge_dies(notebook: Notebook) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
+import threading
 from collections import deque
 from typing import NamedTuple
 
@@ -196,3 +198,118 @@ def test_connecting_to_nobody_fails_at_once(tmp_path):
     """No listener: an OSError naming the cause, no wait."""
     with pytest.raises(FileNotFoundError):
         stream.connect_unix(tmp_path / "none")
+
+
+def lent(endpoint):
+    """An end made anew with a lock; its events say which thread they came on."""
+    end = End.__new__(End)
+    end.queue, end.data, end.fds, end.taken = deque(), bytearray(), [], []
+    end.changed, end.lost = asyncio.Event(), asyncio.get_running_loop().create_future()
+    end.lock, end.threads = threading.RLock(), []
+    loop = asyncio.get_running_loop()
+
+    def arrived(data, fds):
+        end.threads.append(threading.get_ident())
+        end.data += data
+        loop.call_soon_threadsafe(end.changed.set)
+
+    end.stream = stream.Stream(endpoint, end.take, arrived, end.lost.set_result, lock=end.lock)
+    return end
+
+
+@pytest.mark.parametrize("make", [sockets, pipes])
+def test_a_waiting_thread_borrows_the_reading(make):
+    """While it waits every byte comes to it, though the loop turns; afterwards to the loop again. Writing needs no loop."""
+
+    async def main():
+        one, other = make()
+        left, right = End(one), lent(other)
+        try:
+            await _borrow(left, right)
+        finally:
+            left.stream.close()
+            right.stream.close()
+
+    before = os.listdir("/proc/self/fd")
+    asyncio.run(main())
+    assert os.listdir("/proc/self/fd") == before
+
+
+async def _borrow(left, right):
+    borrowed = threading.Event()
+
+    def wait():
+        with right.lock:
+            right.queue.append(Out([b"ask"]))
+            right.stream.wake()
+        with right.stream.borrow() as reading:
+            borrowed.set()
+            poll = select.poll()
+            poll.register(reading, select.POLLIN)
+            while len(right.data) < 6:
+                assert poll.poll(10_000)
+                right.stream.read_here()
+        return threading.get_ident()
+
+    waiting = asyncio.ensure_future(asyncio.to_thread(wait))
+    assert await left.has(3) == b"ask"
+    await asyncio.to_thread(borrowed.wait, 10)
+    for piece in (b"one", b"two"):
+        left.send(Out([piece]))
+        await asyncio.sleep(0)
+    waiter = await asyncio.wait_for(waiting, 20)
+    assert (bytes(right.data), set(right.threads)) == (b"onetwo", {waiter})
+    left.send(Out([b"end"]))
+    assert await right.has(9) == b"onetwoend"
+    assert right.threads[-1] == threading.get_ident()
+
+
+def test_a_stream_that_ends_while_it_is_lent_is_lost_on_the_loop():
+    """The thread that reads sees the end first; `on_lost` comes on the loop's thread all the same, once."""
+
+    async def main():
+        one, other = sockets()
+        left, right = End(one), lent(other)
+        loop_thread, ended_on = threading.get_ident(), []
+        right.lost.add_done_callback(lambda future: ended_on.append(threading.get_ident()))
+
+        def wait():
+            with right.stream.borrow() as reading:
+                left.stream.loop.call_soon_threadsafe(left.stream.close)
+                poll = select.poll()
+                poll.register(reading, select.POLLIN)
+                assert poll.poll(10_000)
+                right.stream.read_here()
+                right.stream.read_here()
+            with right.stream.borrow() as reading:
+                return reading
+
+        try:
+            assert await asyncio.to_thread(wait) is None
+            assert await asyncio.wait_for(right.lost, 10) is None
+            await asyncio.sleep(0)
+            assert ended_on == [loop_thread]
+        finally:
+            left.stream.close()
+            right.stream.close()
+
+    asyncio.run(main())
+
+
+def test_a_stream_is_not_lent_without_epoll(monkeypatch):
+    """The portable way: the loop reads on, whoever waits."""
+    monkeypatch.setenv("FARCELL_WITHOUT", "epoll")
+
+    async def main():
+        one, other = sockets()
+        left, right = End(one), lent(other)
+        try:
+            with right.stream.borrow() as reading:
+                assert reading is None
+                left.send(Out([b"read by the loop"]))
+                assert await right.has(16) == b"read by the loop"
+        finally:
+            left.stream.close()
+            right.stream.close()
+
+    asyncio.run(main())
