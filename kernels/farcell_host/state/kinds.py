@@ -15,6 +15,7 @@ from collections.abc import Callable
 from types import CellType, FunctionType
 from typing import Any
 
+from . import frames
 from .arrays import is_array, objects_of, raw, set_objects
 from .classes import class_state
 from .functions import cell_content, function_state, set_cell, set_function_state
@@ -41,6 +42,9 @@ def _kind_of_type(kind: type) -> str | None:
     }  # fmt: skip
     if kind in exact:
         return exact[kind]
+    of_pandas = frames.kind_of_type(kind)
+    if of_pandas is not None:
+        return of_pandas
     if not _reduces_by_default(kind):
         return None
     if hasattr(kind, "__setstate__"):
@@ -83,6 +87,12 @@ def content(kind: str, obj: Any) -> Any:
         return function_state(obj), obj.__closure__  # the cells are the peer's already; named, their own states follow
     if kind == "class":
         return {name: value for name, value in class_state(obj).items() if not name.startswith("<")}
+    if kind == "frame":
+        return frames.frame_state(obj)
+    if kind == "index":
+        return frames.index_content(obj)
+    if kind == "refs":
+        return frames.is_shared(obj)
     if kind == "objects":
         return obj.shape, objects_of(obj)
     state = obj.__reduce_ex__(4)[2]
@@ -292,6 +302,38 @@ def _merge_objects(array: Any, new: Any) -> Undo:
     return lambda: set_objects(array, old)
 
 
+def _merge_frame(frame: Any, new: Any) -> Undo:
+    old = dict(vars(frame))
+
+    def undo() -> None:
+        _set_attributes(frame, old)
+
+    try:
+        frames.set_frame_state(frame, new)
+    except BaseException:
+        undo()
+        raise
+    return undo
+
+
+def _merge_index(index: Any, new: Any) -> Undo:
+    old = frames.merge_index(index, new)
+
+    def undo() -> None:
+        _set_attributes(index, old)
+
+    return undo
+
+
+def _merge_refs(refs: Any, shared: bool) -> Undo:
+    before = frames.mark_shared(refs, shared)
+
+    def undo() -> None:
+        frames.mark_shared(refs, before)
+
+    return undo
+
+
 _MERGES: dict[str, Callable[[Any, Any], Undo]] = {
     "list": _merge_list,
     "dict": _merge_dict,
@@ -305,4 +347,7 @@ _MERGES: dict[str, Callable[[Any, Any], Undo]] = {
     "stateful": _merge_stateful,
     "array": _merge_array,
     "objects": _merge_objects,
+    "frame": _merge_frame,
+    "index": _merge_index,
+    "refs": _merge_refs,
 }

@@ -31,6 +31,7 @@ from operator import itemgetter
 from typing import Any
 
 from .arrays import numpy
+from .frames import is_structure
 from .functions import Globals, ModuleGlobals
 from .refs import RefBase
 
@@ -53,7 +54,7 @@ def _relevance(kind: type) -> int:
     np = numpy()
     if np is not None and issubclass(kind, (np.generic, np.dtype)):
         return _NO
-    return _NO if issubclass(kind, _VALUES) or kind.__module__ == "typing" else _YES
+    return _NO if issubclass(kind, _VALUES) or is_structure(kind) or kind.__module__ == "typing" else _YES
 
 
 def _count(entry: tuple[int, Any]) -> int:
@@ -134,8 +135,8 @@ class Table:
         self.kept: dict[int, int] = {}
         """id -> number of objects that the peer knows as refs only."""
         self._holders: Counter[int] = Counter()
-
         self._released: set[int] = set()
+
     def new_number(self) -> int:
         self._last += 1
         return self._sign * self._last

@@ -17,8 +17,9 @@ from weakref import WeakKeyDictionary
 
 from farcell_host._vendor.cloudpickle import cloudpickle
 
+from . import frames
 from .arrays import is_array, reduce_array
-from .classes import reduce_class
+from .classes import is_builtin_type, reduce_class
 from .functions import is_by_value, reduce_cell, reduce_function, reduce_lru, reduce_partial
 from .payload import LARGE_BYTES
 from .refs import RefBase, resolve
@@ -55,7 +56,7 @@ def _rule(kind: type) -> Reducer:
     elif kind is CellType:
         rule = reduce_cell
     else:
-        rule = _plain
+        rule = frames.reducer(kind) or _plain
     _RULES[kind] = rule
     return rule
 
@@ -98,7 +99,7 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unu
             return reduce_array(obj, self._note_array)
         if issubclass(kind, type):
             reduced = reduce_class(obj)
-            if reduced is not NotImplemented:
+            if reduced is not NotImplemented and not is_builtin_type(obj):
                 self.by_value.add(id(obj))
             return reduced
         return (_RULES.get(kind) or _rule(kind))(obj)
