@@ -42,8 +42,13 @@ _DATACLASS_PARAMETERS = (
 _BUILT_WITH = ("__init__", "__new__", "_generate_next_value_", "_missing_")
 
 
+def is_builtin_type(cls: type) -> bool:
+    """Types that every Python has and no module shows by their own name."""
+    return cls in cloudpickle._BUILTIN_TYPE_NAMES or cls in (type(None), type(Ellipsis), type(NotImplemented))
+
+
 def reduce_class(cls: type) -> Any:
-    if cls in cloudpickle._BUILTIN_TYPE_NAMES or cls in (type(None), type(Ellipsis), type(NotImplemented)):
+    if is_builtin_type(cls):
         return cloudpickle._class_reduce(cls)
     if not is_by_value(cls):
         return NotImplemented

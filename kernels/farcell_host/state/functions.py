@@ -84,12 +84,13 @@ def make_function(
     return FunctionType(code, globals_, name, None, tuple(by_name[each] for each in code.co_freevars))
 
 
-_PARTS = ("__qualname__", "__module__", "__doc__", "__defaults__", "__kwdefaults__")
+_PARTS = ("__name__", "__qualname__", "__module__", "__doc__", "__defaults__", "__kwdefaults__")
 
 
 def function_state(function: FunctionType) -> dict[str, Any]:
-    """What of a function its code does not say."""
+    """All of a function that can be assigned to."""
     state = {part: getattr(function, part) for part in _PARTS}
+    state["__code__"] = function.__code__
     state["__annotations__"] = function.__annotations__ or None
     state["__dict__"] = dict(function.__dict__) if function.__dict__ else None
     return state
@@ -99,6 +100,9 @@ def set_function_state(function: FunctionType, state: dict[str, Any]) -> None:
     """Called by unpickling, and by a merge for a function that is here already."""
     for part in _PARTS:
         setattr(function, part, state[part])
+    code, now = state["__code__"], function.__code__
+    if code != now or code.co_filename != now.co_filename:  # an equal one is another object on each side
+        function.__code__ = code
     function.__annotations__ = state["__annotations__"] or {}
     function.__dict__.clear()
     function.__dict__.update(state["__dict__"] or {})

@@ -127,3 +127,25 @@ def test_names_in_strings_are_reads(pair):
     """An identifier inside a string constant, as in query(), is a read."""
     pair.cell("limit = 3\ndef f(df): return df.query('x > @limit')")
     assert "limit" in pair.ship("f").names
+
+
+def test_what_is_assigned_to_a_function_comes_back(pair):
+    """Name, qualified name, code, defaults, annotations and docstring, in the function that was there."""
+    pair.cell("def f(a: int, b=1):\n    'Old.'\n    return a\ndef g(a, b): return 'g'\nalias, notes = f, f.__annotations__")
+    f = pair.here["f"]
+    pair.run(
+        "f.__name__, f.__qualname__, f.__doc__ = 'n', 'C.n', 'New.'\n"
+        "f.__code__, f.__defaults__ = g.__code__, (5,)\nf.__annotations__['return'] = str",
+        "f", "g", "alias", "notes",
+    )  # fmt: skip
+    assert pair.here["alias"] is f and pair.here["notes"] is f.__annotations__
+    assert (f.__name__, f.__qualname__, f.__doc__, f(0), f.__defaults__) == ("n", "C.n", "New.", "g", (5,))
+    assert f.__annotations__ == {"a": "int", "return": str}
+
+
+def test_types_that_every_python_has_stay_as_they_are(pair):
+    """`types.CellType` and the like are found by pickling alone, and are nobody's to change."""
+    pair.cell("import types\ndef mk(n):\n    def f(): return n\n    return f\na, b, kinds = mk(1), mk(2), [types.CellType]")
+    pair.run("a.tag = 1", "a", "kinds")
+    pair.run("a.tag = kinds", "a", "b", "kinds")
+    assert pair.here["a"].tag is pair.here["kinds"] and pair.here["kinds"] == [type(pair.here["a"].__closure__[0])]
