@@ -84,9 +84,9 @@ def set_frame_state(frame: Any, state: Any) -> None:
     frame.__setstate__(dict(parts))
     object.__setattr__(frame, "_attrs", attrs)
     own = vars(frame)
-    for name in _set_by_user(frame):
-        del own[name]
-    own.update(others)
+    for name in (*_set_by_user(frame), "_typ"):  # of the class, and put into the object by pandas' __setstate__
+        own.pop(name, None)
+    own.update({**{name: own.pop(name) for name in list(own) if name != "_mgr"}, **others})  # the manager stands first
     own.get("_item_cache", {}).clear()  # pandas 2: columns as they were
 
 
