@@ -19,6 +19,9 @@ FEW = (
 )
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def sound() -> Iterator[Harness]:
     with Harness(confirm=False) as harness:

@@ -18,8 +18,23 @@ from transparency.program import placements
 from transparency.runner import Harness
 from transparency.scenario import Scenario
 
-ALL = [pytest.param(each, id=f"{topic}: {each.name}") for topic, found in by_topic().items() for each in found]
 MOST_MASKED = 0.02
+GENERATED = "generated: any program"
+# What is not yet as promised, one behaviour a line. An entry that holds again fails `make transparency`: the list only shrinks.
+KNOWN = frozenset((Path(__file__).parent / "known_differences.txt").read_text().splitlines())
+
+pytestmark = pytest.mark.slow
+
+
+def known(name: str) -> tuple[pytest.MarkDecorator, ...]:
+    return (pytest.mark.xfail(reason="a known difference", strict=FULL),) if name in KNOWN else ()
+
+
+ALL = [
+    pytest.param(each, id=f"{topic}: {each.name}", marks=known(f"{topic}: {each.name}"))
+    for topic, found in by_topic().items()
+    for each in found
+]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +67,14 @@ def test_few_scenarios_declare_a_refusal() -> None:
     assert len(declared) < 0.03 * len(scenarios()), declared
 
 
+def test_known_differences_are_scenarios() -> None:
+    """A scenario that was renamed or removed leaves nothing behind in the list."""
+    names = {GENERATED, *(f"{topic}: {each.name}" for topic, found in by_topic().items() for each in found)}
+    assert {line for line in KNOWN if line and not line.startswith("#")} <= names
+
+
 @pytest.mark.timeout(7200)
+@pytest.mark.parametrize("", [pytest.param(id=GENERATED, marks=known(GENERATED))])
 @settings(
     max_examples=10_000 if FULL else 50,
     deadline=None,
