@@ -1,0 +1,197 @@
+"""Imports and modules: bound in one cell, used in another, changed, written on the way."""
+
+from __future__ import annotations
+
+from transparency.scenario import Scenario, scenario
+
+SCENARIOS: list[Scenario] = [
+    scenario("an import in one cell is used in the next", "import math", "math.floor(2.7)", "r = math.sqrt(16)", "r"),
+    scenario(
+        "an alias and its module are one",
+        "import json as j\nimport json",
+        "j is json, j.dumps({'a': [1]})",
+        "again = j",
+        "again is json",
+    ),
+    scenario(
+        "a submodule is bound as its package",
+        "import os.path",
+        "os.path.join('a', 'b')",
+        "import xml.etree.ElementTree as ET",
+        "ET.Element('x').tag, 'xml' in globals()",
+    ),
+    scenario(
+        "two submodules of one package",
+        "import concurrent.futures",
+        "import email.message, email.utils",
+        "m = email.message.Message(); m['To'] = email.utils.formataddr(('A', 'a@b'))",
+        "m['To'], concurrent.futures.__name__",
+    ),
+    scenario(
+        "names imported from a module",
+        "from collections import Counter as C, deque\nfrom math import pi, tau as circle",
+        "c = C('aab'); d = deque([pi])",
+        "c['a'], d, circle == 2 * pi, C.__name__",
+    ),
+    scenario(
+        "an import used by a function of an earlier cell",
+        "def area(r): return math.pi * r ** 2",
+        "import math",
+        "round(area(2), 3)",
+        "del math",
+        "area(1)",
+    ),
+    scenario(
+        "an import inside of a function",
+        "def stamp():\n    import datetime as dt\n    return dt.date(2024, 1, 2)",
+        "stamp()",
+        "'dt' in globals(), stamp().isoformat()",
+    ),
+    scenario(
+        "an import on one branch and in a try",
+        "fast = False",
+        "if fast: import decimal as num\nelse: import fractions as num",
+        "try: import no_such_module_y\nexcept ImportError: no_such_module_y = None",
+        "num.__name__, no_such_module_y",
+    ),
+    scenario(
+        "a module in a list, a dict and an attribute",
+        "import math, cmath\nclass Box: pass\nb = Box(); b.m = math; libs = {'r': math, 'c': [cmath]}",
+        "libs['r'].sqrt(4), libs['c'][0].sqrt(-1)",
+        "libs['x'] = b.m",
+        "libs['x'] is math, b.m.pi",
+    ),
+    scenario(
+        "a module's function under another name",
+        "import os.path, math\njoin = os.path.join; root = math.sqrt",
+        "join('a', 'b'), root(9)",
+        "same = math.sqrt is root",
+        "same, join.__name__",
+    ),
+    scenario(
+        "a module is rebound and deleted", "import math", "math = 'mine'", "math.upper()", "del math", "import math\nmath.pi > 3"
+    ),
+    scenario(
+        "an attribute is set on a module and taken away",
+        "import string\nstring.farcell_mark = [1]",
+        "string.farcell_mark.append(2)",
+        "string.farcell_mark",
+        "del string.farcell_mark",
+        "hasattr(string, 'farcell_mark')",
+    ),
+    scenario(
+        "a module's function is replaced for a while",
+        "import textwrap\nreal = textwrap.dedent; textwrap.dedent = lambda s: 'patched'",
+        "textwrap.dedent('  x')",
+        "textwrap.dedent = real",
+        "textwrap.dedent('  x')",
+    ),
+    scenario(
+        "import by name",
+        "import importlib\nname = 'frac' + 'tions'",
+        "m = importlib.import_module(name)",
+        "m.Fraction(1, 2), m is importlib.import_module('fractions'), __import__('math').floor(1.5)",
+    ),
+    scenario(
+        "sys.modules is looked into",
+        "import sys, string",
+        "sys.modules['string'] is string",
+        "sorted(n for n in ('string', 'no_such_z') if n in sys.modules)",
+    ),
+    scenario(
+        "a module made by hand",
+        "import types\nmod = types.ModuleType('handmade', 'By hand.')",
+        "mod.x = [1]; mod.f = lambda: mod.x",
+        "mod.x.append(2)",
+        "mod.f(), mod.__doc__, mod.__name__",
+    ),
+    scenario(
+        "a module made by hand and put into sys.modules",
+        "import sys, types\nhm = types.ModuleType('farcell_handmade'); hm.n = 1; sys.modules['farcell_handmade'] = hm",
+        "import farcell_handmade as again\nagain.n += 1",
+        "hm.n, again is hm",
+        "del sys.modules['farcell_handmade']",
+    ),
+    scenario(
+        "a module file in a folder of its own",
+        """
+        import sys, pathlib
+        folder = str(pathlib.Path('fc_lib').absolute()); pathlib.Path(folder).mkdir()
+        pathlib.Path(folder, 'fc_tools_a.py').write_text('K = 3\\ndef scale(x): return x * K\\nclass Item:\\n    n = 0\\n')
+        sys.path.insert(0, folder)
+        """,
+        "import fc_tools_a\nit = fc_tools_a.Item(); it.n = fc_tools_a.scale(2)",
+        "it.n, type(it) is fc_tools_a.Item, isinstance(it, fc_tools_a.Item)",
+        "fc_tools_a.K = 10",
+        "fc_tools_a.scale(2)",
+        "import shutil; shutil.rmtree(folder); sys.path.remove(folder); sys.modules.pop('fc_tools_a', None);",
+        own=("folder",),
+    ),
+    scenario(
+        "a module file beside the notebook is changed and loaded anew",
+        """
+        import sys, pathlib, importlib
+        src = pathlib.Path('fc_local_b.py'); _n = src.write_text('V = 1\\n')
+        if '' not in sys.path: sys.path.insert(0, '')
+        """,
+        "importlib.invalidate_caches()\nimport fc_local_b",
+        "fc_local_b.V",
+        "src.write_text('V = 22\\nW = 3\\n'); importlib.reload(fc_local_b);",
+        "fc_local_b.V, fc_local_b.W",
+        "src.unlink(); sys.modules.pop('fc_local_b', None);",
+    ),
+    scenario(
+        "a package of one's own with a relative import",
+        """
+        import sys, pathlib, importlib
+        pkg = pathlib.Path('fc_pkg_c'); pkg.mkdir()
+        _n = (pkg / '__init__.py').write_text('from .core import go\\n')
+        _n = (pkg / 'core.py').write_text('def go(x): return [x]\\n')
+        if '' not in sys.path: sys.path.insert(0, '')
+        """,
+        "importlib.invalidate_caches()\nfrom fc_pkg_c import go\nimport fc_pkg_c.core as core",
+        "go(1), go is core.go, go.__module__",
+        "import shutil; shutil.rmtree(pkg)\nfor n in ('fc_pkg_c', 'fc_pkg_c.core'): sys.modules.pop(n, None)",
+    ),
+    scenario(
+        "%run of a file binds its names",
+        "import pathlib\n_n = pathlib.Path('fc_run.py').write_text('a = 1\\ndef f(): return a + 1\\n')",
+        "%run fc_run.py",
+        "a, f()",
+        "%run -i fc_run.py",
+        "pathlib.Path('fc_run.py').unlink(); a",
+    ),
+    scenario(
+        "%%writefile and %load's source",
+        "x = 1",
+        "%%writefile fc_written.py\ny = 5",
+        "exec(open('fc_written.py').read())",
+        "import os; os.unlink('fc_written.py'); y",
+    ),
+    scenario(
+        "a module's own state is asked in turn",
+        "import calendar\ncalendar.setfirstweekday(6)",
+        "calendar.firstweekday()",
+        "calendar.setfirstweekday(0)",
+        "calendar.weekheader(2)",
+    ),
+    scenario(
+        "an unused import is a name all the same",
+        "import colorsys",
+        "'colorsys' in globals()",
+        "type(colorsys).__name__, colorsys.__name__",
+    ),
+    scenario(
+        "a class of a library is subclassed and its module asked",
+        "from collections import UserDict",
+        "class Mine(UserDict):\n    def __missing__(self, k): return k * 2",
+        "m = Mine(a=1)",
+        "m['a'], m['zz'], Mine.__module__, Mine.__bases__[0] is UserDict",
+    ),
+    scenario(
+        "annotations of the future stay on in later cells",
+        "from __future__ import annotations",
+        "def f(x: NoSuchType) -> int: return x",
+        "f.__annotations__, f(1)",
+    ),
+]
