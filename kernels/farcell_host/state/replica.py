@@ -8,7 +8,7 @@ sent. `capture` and `collect` look, `pack` writes, `sent` remembers; `unpack` de
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Literal
 
@@ -371,13 +371,18 @@ class Replica:
         steps = state_steps(delta)
         steps += [bind_step(self.namespace, name, value) for name, value in bindings.items()]
         steps += [delete_step(self.namespace, name) for name in delta.deleted]
+        others = self._others(delta, bindings)
+        unsent = {name for name in others if self._has_changed_since(name)}
         carry_out(steps)
         for name, ref in refs.items():
             if name in PSEUDO_NAMES:
                 delta.values[name] = ref
         self._note(delta, refs)
-        touched = self._touched(delta, bindings)
-        self._reprint(touched, delta, refs)
+        touched = (others | bindings.keys()) & self.namespace.keys()
+        self._forget_pieces(delta)
+        self._reprint(touched - unsent, delta, refs)
+        for name in touched & unsent & self.held:
+            self._hold(name, replace(self._held[name], print=_UNKNOWN))
         self._drop_unheld()
         return sorted(touched)
 
@@ -392,10 +397,27 @@ class Replica:
         self._table.remove(delta.dropped)
         self._memory.forget(delta.dropped)
 
-    def _touched(self, delta: Delta, bindings: dict[str, Any]) -> set[str]:
+    def _others(self, delta: Delta, bindings: dict[str, Any]) -> set[str]:
+        """Names that are not part of the exchange and hold objects that it changes."""
         merged = {id(obj) for obj, _, _ in delta.states}
-        others = {name for name, held in self._held.items() if merged and not merged.isdisjoint(held.print.ids)}
-        return (others | bindings.keys()) & self.namespace.keys()
+        found = {name for name, held in self._held.items() if merged and not merged.isdisjoint(held.print.ids)}
+        return found - bindings.keys()
+
+    def _has_changed_since(self, name: str) -> bool:
+        """Whether this side has something of its own to tell about a name: it must not pass for what the peer has."""
+        if name not in self.namespace or self._held[name].kept:
+            return False
+        with context.working(self):
+            try:
+                part = dump_or_refuse(name, dict.__getitem__(self.namespace, name), "", self._table.kept)
+            except CannotTravel:
+                return True
+        return part.print != self._held[name].print
+
+    def _forget_pieces(self, delta: Delta) -> None:
+        for obj, kind, _ in delta.states:
+            if kind == "array":
+                self._memory.pieces.pop(self._table.numbers.get(id(obj), 0), None)
 
     def _reprint(self, names: Iterable[str], delta: Delta, refs: dict[str, Any]) -> None:
         """Fingerprint anew what came in: each side compares with its own history, hashed after decoding."""

@@ -249,6 +249,21 @@ def test_objects_that_change_places_stay_known(pair):
     assert (pair.here["x"], pair.here["y"]) == (["x", 1], ["y", 1])
 
 
+@pytest.mark.parametrize("change", ["y.append(2)", "big[5] = 1"])
+def test_a_change_not_yet_told_survives_a_merge_into_the_same_name(pair, change):
+    """A remote cell that changes a part of `y` does not make the notebook's own change of `y` pass for told."""
+    pair.remote_exec("import numpy as np\nx = [1]; big = np.zeros(40_000); y = [x, big]")
+    pair.collect("x", "big", "y")
+    pair.cell(change)
+    pair.ship("x")
+    pair.remote_exec("x.append(3)")
+    pair.collect("x")
+    pair.ship("y")
+    assert repr(pair.there["y"]) == repr(pair.here["y"])
+    assert pair.there["y"][1].sum() == pair.here["y"][1].sum()
+    assert pair.here["x"] == pair.there["y"][0] == [1, 3]
+
+
 def test_objects_nobody_reaches_are_dropped_on_both_sides(pair):
     """A long session does not hold on to what no name reaches any more."""
     for value in range(5):
