@@ -18,6 +18,7 @@ from typing import Any
 from farcell_host._vendor.cloudpickle import cloudpickle
 
 from . import context
+from .caches import lru_state, set_lru_state
 
 
 class Globals:
@@ -50,8 +51,11 @@ class ModuleGlobals:
 
 def is_by_value(obj: Any) -> bool:
     """A function or class that the peer cannot import: notebook-defined, or local to a library's function."""
-    module = getattr(obj, "__module__", None)
-    return module == "__main__" or not cloudpickle._should_pickle_by_reference(obj)
+    if getattr(obj, "__module__", None) == "__main__":
+        return True
+    if isinstance(obj, (FunctionType, type)):
+        return not cloudpickle._should_pickle_by_reference(obj)
+    return cloudpickle._lookup_module_and_qualname(obj) is None
 
 
 def reduce_function(function: FunctionType) -> tuple[Any, ...]:
@@ -130,23 +134,14 @@ def set_cell(cell: CellType, content: tuple[Any, ...]) -> None:
         del cell.cell_contents
 
 
-_LRU_OWN = ("__wrapped__", "cache_parameters")
-
-
 def reduce_lru(wrapper: Any) -> Any:
-    """An lru_cache function: what it has cached stays behind."""
     if not is_by_value(wrapper):
         return NotImplemented
-    attributes = {name: value for name, value in vars(wrapper).items() if name not in _LRU_OWN}
-    return make_lru, (wrapper.__wrapped__, wrapper.cache_parameters()), attributes, None, None, set_lru_state
+    return make_lru, (wrapper.__wrapped__, wrapper.cache_parameters()), lru_state(wrapper), None, None, set_lru_state
 
 
 def make_lru(function: Any, parameters: dict[str, Any]) -> Any:
     return functools.lru_cache(**parameters)(function)
-
-
-def set_lru_state(wrapper: Any, attributes: dict[str, Any]) -> None:
-    vars(wrapper).update(attributes)
 
 
 def reduce_partial(partial: functools.partial[Any]) -> tuple[Any, ...]:

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from types import CellType, FunctionType
 from typing import Any
 
-from . import frames
+from . import caches, frames
 from .arrays import is_array, objects_of, raw, set_objects
 from .classes import class_state
-from .functions import cell_content, function_state, set_cell, set_function_state
+from .functions import cell_content, function_state, is_by_value, set_cell, set_function_state
 
 Undo = Callable[[], None]
 
@@ -29,6 +29,8 @@ def kind_of(obj: Any) -> str | None:
         return "objects" if obj.dtype == object else None if obj.dtype.hasobject else "array"
     if isinstance(obj, type):
         return "class"
+    if type(obj) is caches.WRAPPER:
+        return "lru" if is_by_value(obj) else None
     kind: Any = type(obj)
     return _kind_of_type(kind)
 
@@ -85,6 +87,8 @@ def content(kind: str, obj: Any) -> Any:
         return cell_content(obj)
     if kind == "function":
         return function_state(obj), obj.__closure__  # the cells are the peer's already; named, their own states follow
+    if kind == "lru":
+        return caches.lru_state(obj)
     if kind == "class":
         return {name: value for name, value in class_state(obj).items() if not name.startswith("<")}
     if kind == "frame":
@@ -203,6 +207,22 @@ def _merge_function(obj: FunctionType, new: Any) -> Undo:
     old = function_state(obj)
     set_function_state(obj, new[0])
     return lambda: set_function_state(obj, old)
+
+
+def _merge_lru(obj: Any, new: Any) -> Undo:
+    attributes, _, hits, misses = caches.lru_state(obj)
+    found = list(caches.entries(obj))
+
+    def undo() -> None:
+        caches.set_lru_state(obj, (attributes, [], 0, 0))
+        caches.set_lru_state(obj, (attributes, found, hits, misses))
+
+    try:
+        caches.set_lru_state(obj, new)
+    except BaseException:
+        undo()
+        raise
+    return undo
 
 
 def _merge_class(obj: type, new: dict[str, Any]) -> Undo:
@@ -342,6 +362,7 @@ _MERGES: dict[str, Callable[[Any, Any], Undo]] = {
     "bytearray": _merge_bytearray,
     "cell": _merge_cell,
     "function": _merge_function,
+    "lru": _merge_lru,
     "class": _merge_class,
     "object": _merge_object,
     "stateful": _merge_stateful,

@@ -373,7 +373,8 @@ class Replica:
         steps += [delete_step(self.namespace, name) for name in delta.deleted]
         others = self._others(delta, bindings)
         unsent = {name for name in others if self._has_changed_since(name)}
-        carry_out(steps)
+        with context.working(self):
+            carry_out(steps)
         for name, ref in refs.items():
             if name in PSEUDO_NAMES:
                 delta.values[name] = ref
