@@ -28,7 +28,8 @@ def test_a_killed_kernel_is_reported_and_replaced(notebook: Notebook) -> None:
     notebook.run("%%remote\nkept.append(2)").check()
     running = notebook.start("%%remote\nimport time\nkept.append(3)\nprint('go', flush=True)\ntime.sleep(60)")
     running.until("go")
-    kernel = next(p for p in psutil.process_iter() if "farcell_host" in " ".join(p.cmdline()) and p.pid == _kernel_pid(notebook))
+    kernel = psutil.Process(_kernel_pid(notebook))
+    assert "farcell_host" in " ".join(kernel.cmdline())
     kernel.kill()
     text = only_error(running.finish(20), "KernelDied")
     assert "'local' was killed by SIGKILL" in text and "Run the cell again" in text
