@@ -1,0 +1,231 @@
+"""Values of well-known packages, each as itself and in place."""
+
+from __future__ import annotations
+
+from transparency.scenario import Scenario, scenario
+
+SCENARIOS: list[Scenario] = [
+    scenario(
+        "an estimator is fitted in place",
+        """
+        import numpy as np
+        from sklearn.linear_model import LinearRegression
+        X = np.arange(6.0).reshape(3, 2); y = X @ [1.0, 2.0] + 3; m = LinearRegression(); alias = m
+        """,
+        "m.fit(X, y);",
+        "np.round(m.predict([[1.0, 1.0]]), 6), alias is m, alias.n_features_in_",
+        needs=("sklearn",),
+    ),
+    scenario(
+        "a pipeline and its steps",
+        """
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+        from sklearn.linear_model import LogisticRegression
+        scaler = StandardScaler(); clf = LogisticRegression(); p = make_pipeline(scaler, clf)
+        """,
+        "p.fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]);",
+        "p[0] is scaler, p.named_steps['logisticregression'] is clf, p.predict([[0.1], [2.9]]), scaler.mean_",
+        needs=("sklearn",),
+    ),
+    scenario(
+        "an estimator is cloned and its parameters set",
+        """
+        from sklearn.base import clone
+        from sklearn.tree import DecisionTreeClassifier
+        t = DecisionTreeClassifier(max_depth=2, random_state=0)
+        """,
+        "c = clone(t); c.set_params(max_depth=1);",
+        "c.fit([[0], [1], [2]], [0, 1, 1]).predict([[0], [2]])",
+        "t.get_params()['max_depth'], c.tree_.node_count, hasattr(t, 'tree_')",
+        needs=("sklearn",),
+    ),
+    scenario(
+        "an estimator of the notebook's own",
+        """
+        from sklearn.base import BaseEstimator, RegressorMixin
+        import numpy as np
+        class Mean(RegressorMixin, BaseEstimator):
+            def __init__(self, shift=0): self.shift = shift
+            def fit(self, X, y): self.mean_ = float(np.mean(y)) + self.shift; return self
+            def predict(self, X): return np.full(len(X), self.mean_)
+        """,
+        "m = Mean(shift=1).fit([[0], [1]], [1, 3])",
+        "m.predict([[5]]), m.get_params(), type(m) is Mean",
+        needs=("sklearn",),
+    ),
+    scenario(
+        "clusters with a seed, and a data set that comes along",
+        "from sklearn.datasets import load_iris\nfrom sklearn.cluster import KMeans\niris = load_iris()",
+        "k = KMeans(2, n_init=1, random_state=0).fit(iris.data[:, :2])",
+        "sorted([int(k.labels_.sum()), int((1 - k.labels_).sum())]), k.cluster_centers_.shape, iris.target_names[0]",
+        needs=("sklearn",),
+    ),
+    scenario(
+        "a train and test split and a score",
+        """
+        from sklearn.model_selection import cross_val_score, train_test_split
+        from sklearn.dummy import DummyClassifier
+        X = [[i] for i in range(10)]; y = [0, 1] * 5
+        """,
+        "a, b, c, d = train_test_split(X, y, test_size=0.3, random_state=1)",
+        "a, d",
+        "cross_val_score(DummyClassifier(), X, y, cv=2).tolist()",
+        needs=("sklearn",),
+    ),
+    scenario(
+        "a sparse matrix of rows is changed in place",
+        "import scipy.sparse as sp\nm = sp.csr_matrix(([1.0, 2.0], ([0, 1], [1, 2])), shape=(3, 3)); alias = m",
+        "m.data[0] = 9; m2 = m @ m.T",
+        "alias is m, m.toarray(), m2.nnz, m.has_sorted_indices",
+        needs=("scipy",),
+    ),
+    scenario(
+        "sparse arrays of every format",
+        """
+        import scipy.sparse as sp
+        coo = sp.coo_array(([1, 2], ([0, 1], [1, 0])), shape=(2, 2)); lil = coo.tolil(); dok = coo.todok()
+        """,
+        "lil[1, 1] = 5; dok[0, 0] = 7",
+        "lil.toarray().tolist(), dok.toarray().tolist(), coo.tocsc().indptr.tolist(), type(lil).__name__",
+        needs=("scipy",),
+    ),
+    scenario(
+        "a sparse matrix shares its data with an array",
+        """
+        import numpy as np, scipy.sparse as sp
+        data = np.array([1.0, 2.0]); m = sp.csr_matrix((data, [0, 1], [0, 1, 2]), copy=False)
+        """,
+        "m.data[1] = 8",
+        "data, m.data is data, np.shares_memory(m.data, data), m.toarray()",
+        needs=("scipy",),
+    ),
+    scenario(
+        "scipy's results and distributions",
+        "from scipy import optimize, stats, interpolate\nd = stats.norm(loc=1)",
+        "r = optimize.minimize_scalar(lambda x: (x - 2) ** 2); f = interpolate.interp1d([0, 1, 2], [0, 10, 20])",
+        "round(r.x, 4), bool(r.success), round(d.cdf(1), 3), float(f(1.5))",
+        needs=("scipy",),
+    ),
+    scenario(
+        "symbols are equal and their expressions too",
+        "import sympy as sp\nx, y = sp.symbols('x y'); e = (x + y) ** 2",
+        "ex = sp.expand(e); d = sp.diff(e, x)",
+        "ex, d.subs({x: 1, y: 2}), sp.Symbol('x') == x, ex.has(y)",
+        needs=("sympy",),
+    ),
+    scenario(
+        "sympy solves, and a function made of it",
+        "import sympy as sp\nt = sp.Symbol('t', positive=True)",
+        "s = sp.solve(t ** 2 - 4, t); f = sp.lambdify(t, t ** 2 + 1, 'math')",
+        "s, f(3), sp.Symbol('t') == t, t.is_positive",
+        needs=("sympy",),
+    ),
+    scenario(
+        "a sympy matrix is changed in place",
+        "import sympy as sp\nM = sp.eye(2); N = M",
+        "M[0, 1] = sp.Rational(1, 3)",
+        "N, N is M, M.det(), sp.pi.evalf(5)",
+        needs=("sympy",),
+    ),
+    scenario(
+        "a graph and the attributes of its nodes",
+        "import networkx as nx\nG = nx.Graph(name='g'); G.add_edge('a', 'b', w=2); H = G",
+        "G.add_edge('b', 'c', w=1); G.nodes['a']['seen'] = [1]",
+        "nx.shortest_path(H, 'a', 'c', weight='w'), H is G, sorted(G.edges(data='w'))",
+        "G.nodes['a'], G.adj['a']['b'] is G.adj['b']['a']",
+        needs=("networkx",),
+    ),
+    scenario(
+        "a directed graph with objects for nodes",
+        "import networkx as nx\nclass N:\n    def __init__(self, n): self.n = n\na, b = N('a'), N('b'); G = nx.DiGraph([(a, b)])",
+        "G.add_edge(b, a); b.n = 'B'",
+        "[n.n for n in G], a in G, G.has_edge(b, a), next(iter(G.pred[a])) is b",
+        needs=("networkx",),
+    ),
+    scenario(
+        "a view of a graph follows it",
+        "import networkx as nx\nG = nx.path_graph(4); sub = G.subgraph([0, 1, 2]); deg = G.degree",
+        "G.add_edge(0, 2)",
+        "sorted(sub.edges), dict(deg), nx.is_frozen(sub)",
+        needs=("networkx",),
+    ),
+    scenario(
+        "an image is drawn on in place",
+        "from PIL import Image, ImageDraw\nim = Image.new('RGB', (4, 3), 'white'); alias = im",
+        "im.putpixel((1, 1), (255, 0, 0)); ImageDraw.Draw(im).point((0, 0), fill=(0, 0, 255));",
+        "alias is im, im.getpixel((1, 1)), im.tobytes()[:3], im.size, im.mode",
+        needs=("PIL",),
+    ),
+    scenario(
+        "an image is turned, converted and saved to memory",
+        "import io\nfrom PIL import Image\nim = Image.linear_gradient('L').resize((4, 4)); im.info['note'] = 'mine'",
+        "small = im.rotate(90).convert('1'); buf = io.BytesIO(); im.save(buf, 'PNG')",
+        "small.mode, buf.getvalue()[:4], im.info, Image.open(io.BytesIO(buf.getvalue())).size",
+        needs=("PIL",),
+    ),
+    scenario(
+        "an image is shown",
+        "from PIL import Image\nim = Image.new('L', (2, 2), 128)",
+        "im",
+        "type(im).__name__, im.getextrema()",
+        needs=("PIL",),
+    ),
+    scenario(
+        "an image and an array",
+        "import numpy as np\nfrom PIL import Image\na = np.arange(12, dtype='uint8').reshape(2, 2, 3)",
+        "im = Image.fromarray(a); back = np.asarray(im)",
+        "(back == a).all(), im.size, back.flags.writeable",
+        needs=("PIL", "numpy"),
+    ),
+    scenario(
+        "a polars frame",
+        "import polars as pl\ndf = pl.DataFrame({'a': [1, 2, None], 'b': ['x', 'y', 'x']}); alias = df",
+        "out = df.group_by('b', maintain_order=True).agg(pl.col('a').sum()); df = df.with_columns(c=pl.col('a') * 2)",
+        "df, alias.columns, out.rows(), alias is df",
+        needs=("polars",),
+    ),
+    scenario(
+        "a lazy polars frame, an expression and a series",
+        "import polars as pl\nlf = pl.LazyFrame({'a': [3, 1, 2]}); big = pl.col('a') > 1; s = pl.Series('s', [1.5, None])",
+        "kept = lf.filter(big).sort('a')",
+        "kept.collect().to_dict(as_series=False), s.null_count(), s.dtype == pl.Float64",
+        needs=("polars",),
+    ),
+    scenario(
+        "an arrow table and its schema",
+        "import pyarrow as pa\nt = pa.table({'a': [1, None], 'b': ['x', 'y']}); col = t['a']",
+        "t2 = t.append_column('c', pa.array([[1], []])); arr = pa.array([1, 2, 3])[1:]",
+        "t2.schema.names, t2.to_pylist(), col.null_count, arr.offset, t.equals(t2.drop_columns(['c']))",
+        needs=("pyarrow",),
+    ),
+    scenario(
+        "an arrow buffer, a scalar and a dictionary array",
+        "import pyarrow as pa\nb = pa.py_buffer(b'abc'); d = pa.array(['x', 'y', 'x']).dictionary_encode()",
+        "s = pa.scalar(5); two = d.take(pa.array([2, 1]))",
+        "b.to_pybytes(), s.as_py(), d.indices.to_pylist(), two.to_pylist(), d.type.index_type",
+        needs=("pyarrow",),
+    ),
+    scenario(
+        "a figure with axes is drawn on over cells",
+        "import matplotlib\nmatplotlib.use('agg')\nfrom matplotlib.figure import Figure\nfig = Figure(); ax = fig.subplots()",
+        "line, = ax.plot([1, 2], [3, 4], label='l'); ax.set_title('T');",
+        "line.set_ydata([5, 6]); ax.get_title(), fig.axes[0] is ax, ax.lines[0] is line, line.get_ydata()",
+        needs=("matplotlib",),
+    ),
+    scenario(
+        "a column transformer over a frame",
+        """
+        import pandas as pd
+        from sklearn.compose import make_column_transformer
+        from sklearn.preprocessing import OneHotEncoder
+        df = pd.DataFrame({'k': ['a', 'b', 'a'], 'n': [1.0, 2.0, 3.0]})
+        """,
+        """
+        ct = make_column_transformer((OneHotEncoder(sparse_output=False), ['k']), remainder='passthrough')
+        out = ct.fit_transform(df)
+        """,
+        "out, list(ct.get_feature_names_out())",
+        needs=("sklearn", "pandas"),
+    ),
+]
