@@ -65,7 +65,7 @@ def _class_arguments(cls: type) -> tuple[Any, ...]:
     if "__slots__" in cls.__dict__:
         slots = cls.__dict__["__slots__"]
         kinds["__slots__"] = slots if isinstance(slots, str) else tuple(slots)
-    return type(cls), cls.__name__, cls.__bases__, kinds
+    return type(cls), cls.__name__, (*cls.__bases__,), kinds
 
 
 class _Quiet:
@@ -216,7 +216,7 @@ def _is_default(arguments: dict[str, Any]) -> bool:
 def _enum_arguments(cls: Any) -> tuple[Any, ...]:
     members = {name: member.value for name, member in cls.__members__.items()}
     built_with = {name: cls.__dict__[name] for name in _BUILT_WITH if _is_user_made(cls.__dict__.get(name))}
-    return cls.__bases__, cls.__name__, cls.__qualname__, members, cls.__module__, built_with
+    return (*cls.__bases__,), cls.__name__, cls.__qualname__, members, cls.__module__, built_with
 
 
 def _is_user_made(value: Any) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 
 from .arrays import address, dtype_code, is_array, layout, order_of, owner, raw
 from .context import collector_paused
+from .fixed import ATOMS, is_fixed, parts_of
 from .hashing import changed_spans, digest, piece_digests
 from .kinds import content, kind_of
 from .objects import Table, relevant
@@ -122,6 +123,8 @@ class NumberingPickler(StatePickler):
         return known
 
     def _check(self, number: int, obj: Any) -> bool:
+        if is_fixed(type(obj)):
+            return all(type(part) in ATOMS or self._stays(part) for part in parts_of(obj))
         kind = kind_of(obj)
         if is_array(obj) and self._memory.layouts.get(number) != array_layout(obj):
             return False
@@ -131,6 +134,15 @@ class NumberingPickler(StatePickler):
             return self.persistent_id(owner(obj)) is not None
         self.waiting.append((number, kind, obj))
         return True
+
+    def _stays(self, part: Any) -> bool:
+        """Whether the peer's object for this part of a fixed one is still the right one."""
+        number = self._table.numbers.get(id(part))
+        if number is not None:
+            return id(part) not in self._inline and self._goes_by_number(number, part)
+        shallow = ShallowPickler(self._table, part, self._goes_by_number)
+        shallow.digest()
+        return shallow.children_unchanged
 
     def _is_unchanged(self, number: int, obj: Any) -> bool:
         shallow = ShallowPickler(self._table, obj, self._goes_by_number)

@@ -94,7 +94,7 @@ def set_frame_state(frame: Any, state: Any) -> None:
 
 
 def _reduce_manager(manager: Any) -> Any:
-    return make_manager, (type(manager), tuple(manager.blocks), tuple(manager.axes))
+    return make_manager, (type(manager), (*manager.blocks,), (*manager.axes,))  # tuples of their own, that nobody holds
 
 
 def make_manager(kind: Any, blocks: tuple[Any, ...], axes: tuple[Any, ...]) -> Any:

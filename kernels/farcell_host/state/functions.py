@@ -60,8 +60,13 @@ def is_by_value(obj: Any) -> bool:
 
 def reduce_function(function: FunctionType) -> tuple[Any, ...]:
     code = function.__code__
-    args = (code, _globals_of(function), function.__name__, code.co_freevars, function.__closure__)
+    args = (code, _globals_of(function), function.__name__, code.co_freevars, cells_of(function))
     return make_function, args, function_state(function), None, None, set_function_state
+
+
+def cells_of(function: FunctionType) -> tuple[CellType, ...] | None:
+    """A tuple of its own that nobody holds: the peer's function has another one."""
+    return (*function.__closure__,) if function.__closure__ is not None else None
 
 
 def _globals_of(function: FunctionType) -> Any:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from .dumps import Part
+from .fixed import is_fixed
 from .payload import LARGE_BYTES
 
 _PLAIN = -1
 
 
-def components(parts: list[Part]) -> list[list[Part]]:
+def all_ids(part: Part) -> Iterable[int]:
+    """Of all objects that the part reaches."""
+    return part.print.ids
+
+
+def changeable_ids(part: Part) -> Iterable[int]:
+    """Of those whose changes are seen by all who hold them."""
+    return [id(obj) for _, obj in part.objects if not is_fixed(type(obj))]
+
+
+def components(parts: list[Part], ids_of: Callable[[Part], Iterable[int]] = all_ids) -> list[list[Part]]:
     """Parts joined by the objects they share; small values that hold no object at all go together too."""
     if len(parts) < 2:
         return [parts] if parts else []
@@ -22,8 +35,9 @@ def components(parts: list[Part]) -> list[list[Part]]:
 
     first: dict[int, int] = {}
     for index, part in enumerate(parts):
-        plain = not part.print.ids and part.size_bytes < LARGE_BYTES
-        for key in (_PLAIN,) if plain else part.print.ids:
+        ids = ids_of(part)
+        plain = not ids and part.size_bytes < LARGE_BYTES
+        for key in (_PLAIN,) if plain else ids:
             parent[find(index)] = find(first.setdefault(key, index))
     groups: dict[int, list[Part]] = {}
     for index, part in enumerate(parts):

@@ -18,7 +18,7 @@ from typing import Any
 from . import caches, frames
 from .arrays import is_array, objects_of, raw, set_objects
 from .classes import class_state
-from .functions import cell_content, function_state, is_by_value, set_cell, set_function_state
+from .functions import cell_content, cells_of, function_state, is_by_value, set_cell, set_function_state
 
 Undo = Callable[[], None]
 
@@ -86,7 +86,7 @@ def content(kind: str, obj: Any) -> Any:
     if kind == "cell":
         return cell_content(obj)
     if kind == "function":
-        return function_state(obj), obj.__closure__  # the cells are the peer's already; named, their own states follow
+        return function_state(obj), cells_of(obj)  # the cells are the peer's already; named, their own states follow
     if kind == "lru":
         return caches.lru_state(obj)
     if kind == "class":

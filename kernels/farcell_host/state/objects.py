@@ -4,7 +4,7 @@ A number means the same object on both sides. Local numbers are positive, remote
 may number without asking.
 The table holds its objects, so an id in it never means another object.
 
-Out of a pickler's memo, identity matters for what can change or be compared with `is`: containers, instances,
+Out of a pickler's memo, identity matters for what can change or be compared with `is`: containers, tuples, instances,
 arrays, cells, notebook functions
 and classes. Temporaries that some `__reduce__` made for the dump have no other holder than the memo and each other,
 which their reference counts tell.
@@ -31,24 +31,25 @@ from operator import itemgetter
 from typing import Any
 
 from .arrays import numpy
+from .fixed import is_fixed
 from .frames import is_structure
 from .functions import Globals, ModuleGlobals
 from .refs import RefBase
 
 _VALUES = (
-    str, bytes, frozenset, int, float, complex, range, slice, types.CodeType, types.ModuleType, types.MethodType,
+    str, bytes, int, float, complex, range, slice, types.CodeType, types.ModuleType, types.MethodType,
     types.BuiltinFunctionType, types.MappingProxyType, property, classmethod, staticmethod, enum.Enum, datetime.date,
     datetime.time, datetime.timedelta, datetime.tzinfo, decimal.Decimal, fractions.Fraction, pathlib.PurePath,
     re.Pattern, uuid.UUID,
     Globals, ModuleGlobals, RefBase, pickle.PickleBuffer, type(None), types.GenericAlias,
 )  # fmt: skip
-_NO, _YES, _BY_VALUE, _TUPLE = range(4)
+_NO, _YES, _BY_VALUE = range(3)
 
 
 @functools.lru_cache(4096)
 def _relevance(kind: type) -> int:
-    if kind is tuple:
-        return _TUPLE
+    if is_fixed(kind):
+        return _YES
     if issubclass(kind, (type, types.FunctionType)):
         return _BY_VALUE
     np = numpy()

@@ -19,7 +19,8 @@ from .decode import decode, write_numbers
 from .delta import Delta, bind_step, carry_out, delete_step, state_steps
 from .dumps import Memory, Part, Print, ShallowPickler, Stream, array_layout, dump_component
 from .errors import CannotRestore, CannotTravel
-from .groups import components
+from .fixed import is_fixed
+from .groups import changeable_ids, components
 from .hashing import piece_digests
 from .kinds import is_merged_whole, kind_of
 from .objects import Table
@@ -175,7 +176,7 @@ class Replica:
             if held is None or held.kept or (part is not None and part.print == held.print):
                 continue
             objects = [self._table.objects[number] for number in held.numbers if number in self._table.objects]
-            gone = {id(obj): obj for obj in objects if id(obj) not in reached}
+            gone = {id(obj): obj for obj in objects if id(obj) not in reached and not is_fixed(type(obj))}
             if gone and (self.namespace.get(name) is held.value or self._has_changed(held)):
                 lost.update(gone)
         if lost:
@@ -201,9 +202,9 @@ class Replica:
         return True
 
     def _decide_refs(self, capture: Capture, limit_bytes: int | None, out: set[str], keep: set[str]) -> None:
-        for group in components(self._changed(capture)):
+        for group in components(self._changed(capture), changeable_ids):
             size = sum(part.size_bytes for part in group)
-            shared = any(self._is_shared(key) for part in group for key in part.print.ids)
+            shared = any(self._is_shared(key) for part in group for key in changeable_ids(part))
             names = {part.name for part in group}
             for part in group:
                 is_new = part.name not in self._held or self._held[part.name].kept
@@ -447,7 +448,9 @@ class Replica:
             numbers = (part.value.__farcell_number__,)
         self._hold(part.name, _Held(part.print, numbers, value=part.value if numbers else None))
         with context.working(self):
-            special = {kind for kind in {type(obj) for _, obj in part.objects} if not is_merged_whole(kind)}
+            special = {
+                kind for kind in {type(obj) for _, obj in part.objects} if not is_merged_whole(kind) and not is_fixed(kind)
+            }
             for _, obj in part.objects:
                 if type(obj) in special:
                     self._remember_object(obj, part)

@@ -264,6 +264,71 @@ def test_a_change_not_yet_told_survives_a_merge_into_the_same_name(pair, change)
     assert pair.here["x"] == pair.there["y"][0] == [1, 3]
 
 
+FIXED = {
+    "tuple": ("x = (1, 'a')", "x"),
+    "tuple with a list": ("x = ([1], 'a')", "x"),
+    "tuple in a tuple in a list": ("x = (1, (2, [3])); box = [x]", "x, box"),
+    "frozenset": ("x = frozenset({1, 2})", "x"),
+    "namedtuple": ("from collections import namedtuple\nP = namedtuple('P', 'x y'); x = P(1, [2])", "x"),
+    "frozen dataclass": (
+        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass P:\n    t: tuple = ()\nx = P((1, 2))", "x"
+    ),
+    "datetime": ("import datetime; x = datetime.datetime(2024, 2, 29, tzinfo=datetime.timezone.utc)", "x"),
+    "path": ("import pathlib; x = pathlib.Path('a/b')", "x"),
+    "tuple of a bound method": ("class C:\n    def m(self): return 1\nx = (C().m, range(3))", "x"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("make, read", FIXED.values(), ids=FIXED)
+def test_what_cannot_change_is_the_same_object_afterwards(pair, make, read):
+    """Handed on to a new name, into containers, as a key, as a result: it is the object that the notebook has."""
+    pair.cell(make)
+    mine = pair.here["x"]
+    pair.ship(*read.split(", "))
+    pair.remote_exec("u = x; boxes = [x, {'k': x}, (x,)]")
+    pair.collect(result=pair.there["x"], has_result=True)
+    assert all(each is mine for each in (pair.here["x"], pair.here["u"], pair.result, pair.here["boxes"][0]))
+    assert pair.here["boxes"][1]["k"] is mine
+    assert pair.here["boxes"][2][0] is mine
+    made = pair.here["boxes"][2]
+    pair.run("again = boxes[2], x", "boxes", "x")
+    assert pair.here["again"][0] is made
+    assert pair.here["again"][1] is mine
+
+
+def test_keys_and_members_that_cannot_change_stay_the_same_objects(pair):
+    """A dict and a set that a run changed hold the very tuples that they held."""
+    pair.cell("t = (1, 2); d = {t: 'old'}; s = {t, frozenset(t)}")
+    pair.run("d[3, 4] = 'new'; s.add(5)", "d", "s")
+    mine = pair.here["t"]
+    assert next(iter(pair.here["d"])) is mine
+    assert any(each is mine for each in pair.here["s"])
+
+
+def test_a_tuple_is_a_new_one_when_what_is_in_it_was_replaced(pair):
+    """An object that no merge can change comes anew, and with it the tuples that hold it."""
+    pair.cell("import array\na = array.array('i', [1]); t = ((a,), 'x')")
+    pair.run("a.append(2)", "a", "t")
+    assert pair.here["t"][0][0].tolist() == [1, 2]
+    assert pair.here["t"][0][0] is pair.here["a"]
+
+
+def test_a_list_in_a_tuple_that_is_handed_on_is_merged(pair):
+    """A tuple that goes as its number takes along the states of what is in it."""
+    pair.cell("inner = {'k': [1]}; t = (inner, range(2))")
+    pair.run("inner = t[0]; u = t; inner['k'].append(u)", "t")
+    assert pair.here["inner"]["k"] == [1, pair.here["t"]]
+    assert pair.here["u"] is pair.here["t"]
+
+
+def test_a_large_value_that_shares_only_a_tuple_stays_there(pair):
+    """What cannot change may be on both sides; it neither brings a large value here nor stays there with it."""
+    pair.cell("shape = (1000, 1000)")
+    pair.run("new = (1, 2); big = {'shape': shape, 'new': new, 'data': bytes(1 << 21)}", "shape")
+    assert type(pair.here["big"]).__name__ == "Ref"
+    assert pair.here["new"] == (1, 2)
+
+
 def test_objects_nobody_reaches_are_dropped_on_both_sides(pair):
     """A long session does not hold on to what no name reaches any more."""
     for value in range(5):
