@@ -81,10 +81,10 @@ SCENARIOS: list[Scenario] = [
     ),
     scenario(
         "a module's function is replaced for a while",
-        "import textwrap\nreal = textwrap.dedent; textwrap.dedent = lambda s: 'patched'",
-        "textwrap.dedent('  x')",
-        "textwrap.dedent = real",
-        "textwrap.dedent('  x')",
+        "import colorsys\nreal = colorsys.hls_to_rgb; colorsys.hls_to_rgb = lambda *a: 'patched'",
+        "colorsys.hls_to_rgb(0, 1, 0)",
+        "colorsys.hls_to_rgb = real",
+        "colorsys.hls_to_rgb(0, 1, 0)",
     ),
     scenario(
         "import by name",
