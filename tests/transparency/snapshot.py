@@ -269,7 +269,7 @@ class Describer:
 
     def source_line(self, code: types.CodeType) -> str:
         """What inspect.getsource would begin with."""
-        lines = linecache.cache[code.co_filename][2] if len(linecache.cache.get(code.co_filename, ())) == 4 else []
+        lines = linecache.getlines(code.co_filename)
         return repr(lines[code.co_firstlineno - 1]) if 0 < code.co_firstlineno <= len(lines) else "(no source)"
 
     def uses_memory(self, owner: Any, low: int, high: int, start: int) -> None:

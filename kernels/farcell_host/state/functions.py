@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import builtins
 import functools
+import gc
 import importlib
 import sys
-from types import CellType, CodeType, FunctionType
+from types import CellType, CodeType, FunctionType, MappingProxyType
 from typing import Any
 
 from farcell_host._vendor.cloudpickle import cloudpickle
@@ -147,6 +148,12 @@ def reduce_lru(wrapper: Any) -> Any:
 
 def make_lru(function: Any, parameters: dict[str, Any]) -> Any:
     return functools.lru_cache(**parameters)(function)
+
+
+def reduce_proxy(proxy: MappingProxyType[Any, Any]) -> tuple[Any, ...]:
+    """A read-only view goes on looking at the same mapping; that of a class at a copy, which nothing else could be."""
+    (mapping,) = gc.get_referents(proxy)
+    return MappingProxyType, (dict(proxy) if "__module__" in mapping else mapping,)
 
 
 def reduce_partial(partial: functools.partial[Any]) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import CellType, FunctionType
 from typing import Any
 
-from . import caches, frames
+from . import caches, frames, weak
 from .arrays import is_array, objects_of, raw, set_objects
 from .classes import class_state
 from .functions import cell_content, cells_of, function_state, is_by_value, set_cell, set_function_state
@@ -47,6 +47,8 @@ def _kind_of_type(kind: type) -> str | None:
     of_pandas = frames.kind_of_type(kind)
     if of_pandas is not None:
         return of_pandas
+    if weak.is_weak(kind):
+        return "weak"
     if not _reduces_by_default(kind):
         return None
     if hasattr(kind, "__setstate__"):
@@ -87,6 +89,8 @@ def content(kind: str, obj: Any) -> Any:
         return cell_content(obj)
     if kind == "function":
         return function_state(obj), cells_of(obj)  # the cells are the peer's already; named, their own states follow
+    if kind == "weak":
+        return weak.weak_state(obj)
     if kind == "lru":
         return caches.lru_state(obj)
     if kind == "class":
@@ -223,6 +227,16 @@ def _merge_lru(obj: Any, new: Any) -> Undo:
         undo()
         raise
     return undo
+
+
+def _merge_weak(obj: Any, new: Any) -> Undo:
+    old = weak.weak_state(obj)
+    try:
+        weak.set_weak_state(obj, new)
+    except BaseException:
+        weak.set_weak_state(obj, old)
+        raise
+    return lambda: weak.set_weak_state(obj, old)
 
 
 def _merge_class(obj: type, new: dict[str, Any]) -> Undo:
@@ -363,6 +377,7 @@ _MERGES: dict[str, Callable[[Any, Any], Undo]] = {
     "cell": _merge_cell,
     "function": _merge_function,
     "lru": _merge_lru,
+    "weak": _merge_weak,
     "class": _merge_class,
     "object": _merge_object,
     "stateful": _merge_stateful,

@@ -11,7 +11,7 @@ import functools
 import io
 import pickle
 from collections.abc import Callable, Mapping
-from types import CellType, CodeType, FunctionType
+from types import CellType, CodeType, FunctionType, MappingProxyType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -20,11 +20,12 @@ from farcell_host._vendor.cloudpickle import cloudpickle
 from . import frames
 from .arrays import is_array, reduce_array
 from .classes import is_builtin_type, reduce_class
-from .functions import is_by_value, reduce_cell, reduce_function, reduce_lru, reduce_partial
+from .functions import is_by_value, reduce_cell, reduce_function, reduce_lru, reduce_partial, reduce_proxy
 from .payload import LARGE_BYTES
 from .refs import RefBase, resolve
 from .refusals import Refused, refusal
 from .sources import BOOK, reduce_code
+from .weak import is_weak, reduce_weak
 
 Reducer = Callable[[Any], Any]
 
@@ -55,6 +56,10 @@ def _rule(kind: type) -> Reducer:
         rule = reduce_partial
     elif kind is CellType:
         rule = reduce_cell
+    elif kind is MappingProxyType:
+        rule = reduce_proxy
+    elif is_weak(kind):
+        rule = reduce_weak
     else:
         rule = frames.reducer(kind) or _plain
     _RULES[kind] = rule

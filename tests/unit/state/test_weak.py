@@ -1,0 +1,48 @@
+"""Weak dictionaries and sets, views of mappings, and the functions that functools builds from them."""
+
+from __future__ import annotations
+
+import gc
+
+
+def test_weak_containers_hold_what_is_named(pair):
+    """Filled, changed in place, and still weak."""
+    pair.cell(
+        "import weakref\nclass C: pass\na, b = C(), C()\n"
+        "by_key = weakref.WeakKeyDictionary({a: [1]}); by_value = weakref.WeakValueDictionary(a=a); some = weakref.WeakSet([a])"
+    )
+    names = ("a", "b", "by_key", "by_value", "some", "C")
+    by_key, by_value, some = (pair.here[name] for name in names[2:5])
+    pair.run("by_key[b] = by_key[a]; by_value['b'] = b; some.add(b); some.discard(a)", *names)
+    assert by_key is pair.here["by_key"] and by_value is pair.here["by_value"] and some is pair.here["some"]
+    a, b = pair.here["a"], pair.here["b"]
+    assert by_key[b] is by_key[a] == [1] and dict(by_value) == {"a": a, "b": b} and list(some) == [b]
+    pair.run("del b", *names)
+    del b
+    gc.collect()
+    pair.ship("a", "C")
+    assert pair.here["a"] is a
+
+
+def test_a_view_of_a_mapping_goes_on_looking_at_it(pair):
+    """A mappingproxy is no copy."""
+    pair.cell("import types\nd = {}\nview = types.MappingProxyType(d)")
+    pair.run("new = {}; seen = types.MappingProxyType(new); d['x'] = 1; there = view['x']", "d", "view", "types")
+    pair.here["new"]["y"] = 2
+    assert (pair.here["there"], dict(pair.here["view"]), dict(pair.here["seen"])) == (1, {"x": 1}, {"y": 2})
+
+
+def test_a_single_dispatch_function_takes_another_case_on_either_side(pair):
+    """Its registry is one on both sides, and the function stays what it was."""
+    pair.cell(
+        "import functools\n@functools.singledispatch\ndef show(x): return 'any'\n@show.register(int)\n"
+        "def of_int(x): return 'int'\nalias = show\nshow(1)"
+    )
+    show = pair.here["show"]
+    pair.run("@show.register(list)\ndef of_list(x): return [show(each) for each in x]\nnow = show([1, 'a'])", "show", "alias")
+    assert pair.here["now"] == ["int", "any"]
+    assert pair.here["show"] is pair.here["alias"] is show
+    assert show([1, "a"]) == ["int", "any"] and show.registry[list] is pair.here["of_list"]
+    pair.cell("@show.register(str)\ndef of_str(x): return 'str'")
+    pair.run("then = show(['a'])", "show", "alias", "of_list")
+    assert pair.here["then"] == ["str"]
