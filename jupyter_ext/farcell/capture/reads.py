@@ -49,6 +49,7 @@ _CODE_AFTER_OPTIONS = {
     "lprun": "f:m:D:T:s:u:rz",
 }
 _HISTORY = re.compile(r"_(i?\d+|i{0,3}|_{0,2}|[iod]h)$|__\w+__$")
+_RESULTS = re.compile(r"_{1,3}$|_\d+$|_oh$|Out$")
 _CACHED_CELLS = 512
 
 
@@ -72,14 +73,14 @@ class Reads:
 
     def needs(self, namespace: Mapping[str, Any], hidden: Mapping[str, Any] | None = None) -> Needs:
         """Meets the namespace. `hidden` are the names every kernel has by itself (IPython's `user_ns_hidden`): left
-        out while unchanged."""
+        out while unchanged, but for the results of cells."""
         hidden = hidden or {}
 
         def is_own(name: str) -> bool:
             value = namespace[name]
             return not (name in hidden and hidden[name] is value) and not (name.startswith("__") and name.endswith("__"))
 
-        required = {name: READ for name in sorted(self.names) if name in namespace and is_own(name)}
+        required = {name: READ for name in sorted(self.names) if name in namespace and (is_own(name) or _RESULTS.match(name))}
         optional: dict[str, str] = {}
         if self.everything:
             for name in [*namespace]:

@@ -89,8 +89,8 @@ class Runner:
             payload = self._collect(names, content, result, answer)
         finally:
             self._run = None
-            namespace.end_run()
             self.shell.prune(content["execution_count"])
+            namespace.end_run()
             self.flush()
         if self.guard.take_pending() and answer["status"] == "ok":
             answer.update(_interrupted())

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from ipykernel.compiler import XCachingCompiler
+from ipykernel.displayhook import ZMQShellDisplayHook
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.error import UsageError
@@ -51,6 +52,23 @@ class RemoteCompiler(XCachingCompiler):
         return self.names.get(raw_code) or super().get_code_name(raw_code, code, number)
 
 
+class RemoteDisplayHook(ZMQShellDisplayHook):
+    """Keeps results until the run is over; `_oh` in the namespace may be the notebook's."""
+
+    shell: Any
+
+    def update_user_ns(self, result: Any) -> None:
+        namespace = self.shell.user_ns
+        of_notebook = dict.pop(namespace, "_oh", self)
+        namespace["_oh"] = self.shell.history_manager.output_hist
+        try:
+            super().update_user_ns(result)
+        finally:
+            dict.pop(namespace, "_oh")
+            if of_notebook is not self:
+                namespace["_oh"] = of_notebook
+
+
 class RemoteShell(ZMQInteractiveShell):
     """While a run goes on, the error that ends it is kept for the reply: the notebook raises it, and shows it once.
 
@@ -58,6 +76,7 @@ class RemoteShell(ZMQInteractiveShell):
     """
 
     compile: RemoteCompiler
+    displayhook_class = Type(RemoteDisplayHook)
     history_manager: Any
     payload_manager: Any
 
@@ -134,7 +153,7 @@ class RemoteShell(ZMQInteractiveShell):
 
         A `_` that the user has assigned is an ordinary name and stays.
         """
-        names = ("_", "__", "___", *(f"_{number}" for number in self.history_manager.output_hist))
+        names = ("_", "__", "___", "_oh", "Out", *(f"_{number}" for number in self.history_manager.output_hist))
         for name in names:
             hidden = self.user_ns_hidden.pop(name, self)
             if hidden is not self and self.user_ns.get(name, self) is hidden:
@@ -167,6 +186,7 @@ class RemoteKernel(IPythonKernel):
         shell = self.shell
         shell.user_ns_hidden.update({name: namespace[name] for name in ("_", "__", "___") if name in namespace})
         namespace.own = shell.user_ns_hidden
+        shell.prune(0)
 
     def _input_request(self, prompt: str, ident: Any, parent: Any, password: bool = False) -> str:
         """Called by raw_input and getpass of ipykernel, on the main thread or on a thread of the user's."""

@@ -211,11 +211,20 @@ def test_a_method_named_eval_sees_nothing_more(cell: str) -> None:
 
 def test_what_every_kernel_has_is_left_out_until_the_user_binds_it() -> None:
     """`open`, `exit`, `get_ipython` are the target's own, unless the notebook bound the name itself."""
-    hidden = {"open": open, "_": ""}
-    namespace = {"open": open, "_": "", "x": 1, "__name__": "__main__"}
-    found = reads("open(x), _, __name__")
+    hidden = {"open": open, "_i": ""}
+    namespace = {"open": open, "_i": "", "x": 1, "__name__": "__main__"}
+    found = reads("open(x), _i, __name__")
     assert set(found.needs(namespace, hidden).required) == {"x"}
-    assert set(found.needs({**namespace, "open": print, "_": 3}, hidden).required) == {"open", "x", "_"}
+    assert set(found.needs({**namespace, "open": print, "_i": 3}, hidden).required) == {"open", "x", "_i"}
+
+
+@pytest.mark.parametrize("cell", ["_", "__.append(1)", "_ + ___", "_12", "Out[3]", "def f(): return _oh\nf()"])
+def test_the_notebooks_results_are_read_like_any_value(cell: str) -> None:
+    """`_`, `_12` and `Out` are the notebook's, although every kernel has such names."""
+    results = {name: [name] for name in ("_", "__", "___", "_12", "Out", "_oh")}
+    found = reads(cell).needs(results, results)
+    assert found.required and all(name in cell for name in found.required)
+    assert not reads("for _ in x: pass").needs({**results, "x": 1}, results).required.keys() & results.keys()
 
 
 def test_everything_leaves_the_history_out() -> None:
