@@ -33,7 +33,6 @@ _NEVER_SEEDED = {
     "quit",
 }
 _MODULE_NAMES = {
-    "__annotations__",
     "__builtin__",
     "__builtins__",
     "__cached__",

@@ -276,6 +276,20 @@ SCENARIOS: list[Scenario] = [
         "f.__doc__, f.__annotations__",
     ),
     scenario(
+        "annotated names of the notebook",
+        "x: int = 1\ndef f(): return __annotations__",
+        "for i in range(2):\n    y: 'list of x' = [x]",
+        "z: float",
+        "list(__annotations__.items()), f() is __annotations__",
+    ),
+    scenario(
+        "a traceback printed, the frames of a function from another cell",
+        "import traceback\ndef f(x):\n    return 1 // x",
+        "def g(x):\n    return [f(x)]",
+        "try: g(0)\nexcept ZeroDivisionError: print(traceback.format_exc())",
+        "g(0)",
+    ),
+    scenario(
         "inspect sees signature and source",
         """
         import inspect
