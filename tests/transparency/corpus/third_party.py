@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from transparency.scenario import Scenario, scenario
 
+# What a first import sets, and no later one: the harness' kernels import once.
+IMPORTED = ("ambient: os.environ", "ambient: os.environ, gone", "ambient: warnings.filters")
+
 SCENARIOS: list[Scenario] = [
     scenario(
         "an estimator is fitted in place",
@@ -14,6 +17,7 @@ SCENARIOS: list[Scenario] = [
         """,
         "m.fit(X, y);",
         "np.round(m.predict([[1.0, 1.0]]), 6), alias is m, alias.n_features_in_",
+        own=IMPORTED,
         needs=("sklearn",),
     ),
     scenario(
@@ -26,6 +30,7 @@ SCENARIOS: list[Scenario] = [
         """,
         "p.fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]);",
         "p[0] is scaler, p.named_steps['logisticregression'] is clf, p.predict([[0.1], [2.9]]), scaler.mean_",
+        own=IMPORTED,
         needs=("sklearn",),
     ),
     scenario(
@@ -38,6 +43,7 @@ SCENARIOS: list[Scenario] = [
         "c = clone(t); c.set_params(max_depth=1);",
         "c.fit([[0], [1], [2]], [0, 1, 1]).predict([[0], [2]])",
         "t.get_params()['max_depth'], c.tree_.node_count, hasattr(t, 'tree_')",
+        own=IMPORTED,
         needs=("sklearn",),
     ),
     scenario(
@@ -52,6 +58,7 @@ SCENARIOS: list[Scenario] = [
         """,
         "m = Mean(shift=1).fit([[0], [1]], [1, 3])",
         "m.predict([[5]]), m.get_params(), type(m) is Mean",
+        own=IMPORTED,
         needs=("sklearn",),
     ),
     scenario(
@@ -59,6 +66,7 @@ SCENARIOS: list[Scenario] = [
         "from sklearn.datasets import load_iris\nfrom sklearn.cluster import KMeans\niris = load_iris()",
         "k = KMeans(2, n_init=1, random_state=0).fit(iris.data[:, :2])",
         "sorted([int(k.labels_.sum()), int((1 - k.labels_).sum())]), k.cluster_centers_.shape, iris.target_names[0]",
+        own=IMPORTED,
         needs=("sklearn",),
     ),
     scenario(
@@ -71,6 +79,7 @@ SCENARIOS: list[Scenario] = [
         "a, b, c, d = train_test_split(X, y, test_size=0.3, random_state=1)",
         "a, d",
         "cross_val_score(DummyClassifier(), X, y, cv=2).tolist()",
+        own=IMPORTED,
         needs=("sklearn",),
     ),
     scenario(
@@ -78,6 +87,7 @@ SCENARIOS: list[Scenario] = [
         "import scipy.sparse as sp\nm = sp.csr_matrix(([1.0, 2.0], ([0, 1], [1, 2])), shape=(3, 3)); alias = m",
         "m.data[0] = 9; m2 = m @ m.T",
         "alias is m, m.toarray(), m2.nnz, m.has_sorted_indices",
+        own=IMPORTED,
         needs=("scipy",),
     ),
     scenario(
@@ -88,6 +98,7 @@ SCENARIOS: list[Scenario] = [
         """,
         "lil[1, 1] = 5; dok[0, 0] = 7",
         "lil.toarray().tolist(), dok.toarray().tolist(), coo.tocsc().indptr.tolist(), type(lil).__name__",
+        own=IMPORTED,
         needs=("scipy",),
     ),
     scenario(
@@ -98,6 +109,7 @@ SCENARIOS: list[Scenario] = [
         """,
         "m.data[1] = 8",
         "data, m.data is data, np.shares_memory(m.data, data), m.toarray()",
+        own=IMPORTED,
         needs=("scipy",),
     ),
     scenario(
@@ -105,6 +117,7 @@ SCENARIOS: list[Scenario] = [
         "from scipy import optimize, stats, interpolate\nd = stats.norm(loc=1)",
         "r = optimize.minimize_scalar(lambda x: (x - 2) ** 2); f = interpolate.interp1d([0, 1, 2], [0, 10, 20])",
         "round(r.x, 4), bool(r.success), round(d.cdf(1), 3), float(f(1.5))",
+        own=IMPORTED,
         needs=("scipy",),
     ),
     scenario(
@@ -226,6 +239,7 @@ SCENARIOS: list[Scenario] = [
         out = ct.fit_transform(df)
         """,
         "out, list(ct.get_feature_names_out())",
+        own=IMPORTED,
         needs=("sklearn", "pandas"),
     ),
 ]
