@@ -12,7 +12,8 @@
     FINISHED     anything                   FINISHED     none
 
 `NEXT` holds the moves that do not depend on time. On the zmq path a reply alone does not end a run: iopub comes on a
-socket of its own, so `Idled` is awaited as well (messaging spec, "status").
+socket of its own, so `Idled` is awaited as well (messaging spec, "status"), unless nothing was run: the host answers then, in the
+kernel's place.
 """
 
 from __future__ import annotations
@@ -225,7 +226,7 @@ class Run:
             self._idle = True
         else:
             self._reply = event
-        if self._reply is None or (self.needs_idle and not self._idle):
+        if self._reply is None or (self.needs_idle and not self._idle and not _is_not_run(self._reply)):
             return []
         self.state = State.FINISHED
         return [self._finish(reply=self._reply)]
@@ -276,3 +277,7 @@ class Run:
                 return [Say(text), *self._kill()]
             return [Say(f"The remote kernel on {self.target!r} has not stopped yet. Interrupt once more to kill it.")]
         return []
+
+
+def _is_not_run(reply: Replied) -> bool:
+    return reply.message.content.get("status") in ("refused", "aborted")

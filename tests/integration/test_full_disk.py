@@ -40,8 +40,13 @@ def small_runtime(sandbox: Sandbox) -> Iterator[Sandbox]:
         yield sandbox
 
 
-def test_a_full_chunk_store_refuses_the_cell(small_cache: Sandbox, notebook: Notebook) -> None:
+@pytest.mark.parametrize("direct", ["1", "0"], ids=["direct", "zmq"])
+def test_a_full_chunk_store_refuses_the_cell(
+    direct: str, small_cache: Sandbox, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     """Nothing is run, the message names the folder, the reason and the next step; what fits still goes."""
+    monkeypatch.setenv("FARCELL_DIRECT", direct)
+    notebook: Notebook = request.getfixturevalue("notebook")
     notebook.run(
         "import numpy as np\nlarge = np.random.default_rng(1).random((64 << 20) // 8)\nsmall = large[:1000].copy()"
     ).check()

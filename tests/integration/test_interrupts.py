@@ -61,9 +61,14 @@ def still_works(notebook: Notebook, target: str) -> None:
     assert notebook.value("after") == [1, 2]
 
 
+@pytest.mark.parametrize("direct", ["1", "0"], ids=["direct", "zmq"])
 @pytest.mark.parametrize("target", ["local", "local-attach"])
-def test_an_upload_is_cut_short(notebook: Notebook, target: str) -> None:
+def test_an_upload_is_cut_short(
+    target: str, direct: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     """The array is large, and the cell that needs it never begins."""
+    monkeypatch.setenv("FARCELL_DIRECT", direct)
+    notebook: Notebook = request.getfixturevalue("notebook")
     notebook.run(f"%%remote {target}\n1").check()
     notebook.run("import numpy as np\nlarge = np.random.default_rng(1).random((1 << 28) // 8)").check()
     running = notebook.start(f"%%remote {target}\nbegan = True\nlarge.sum()")

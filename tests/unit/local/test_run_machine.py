@@ -52,6 +52,13 @@ def test_a_reply_alone_does_not_end_a_run_over_zmq() -> None:
     assert other.receive(Replied(REPLY)) == [Finish(reply=Replied(REPLY))]
 
 
+@pytest.mark.parametrize("status", ["refused", "aborted"])
+def test_a_run_that_never_began_has_no_idle_to_wait_for(status: str) -> None:
+    """The host answers in the kernel's place when a cell cannot be handed on, or is cancelled before it begins."""
+    reply = Message.build(Channel.SHELL, "farcell_run_reply", {"status": status})
+    assert Run("gpu", needs_idle=True).receive(Replied(reply)) == [Finish(reply=Replied(reply))]
+
+
 def test_questions_are_passed_on() -> None:
     """input() and a missing name are answered by whoever waits."""
     run = Run("gpu")
