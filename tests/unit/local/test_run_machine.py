@@ -1,5 +1,6 @@
 """One run as a dialogue: what came in, what is to be done."""
 
+import pytest
 from farcell.run import (
     PATIENCE_S,
     AnswerFetch,
