@@ -96,18 +96,25 @@ class Switch:
         if _LOCAL_CELL.match(lines[0]):
             # a cell magic below it must come first; else the line stays as a comment, for the line numbers
             return lines[1:] if len(lines) > 1 and lines[1].startswith("%%") else ["# " + lines[0], *lines[1:]]
+        if len(lines) == 1 and _REMOTE_CELL.match(lines[0]):
+            return [lines[0].rstrip("\n") + "\n", "\n"]  # IPython refuses a cell magic without any line below it
         if self.target is None or self._running or not self._is_cell(lines):
             return lines
         return [f"%%remote {self.target}\n", *lines]
 
     def _is_cell(self, lines: Sequence[str]) -> bool:
         text = "".join(lines)
-        code = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        code = _code_lines(lines)
         if not code or any(_STAYS.match(line) for line in code) or _REMOTE_CELL.match(text):
             return False
         kernel = getattr(self._shell, "kernel", None)
         content = (kernel.get_parent("shell") or {}).get("content", {}) if kernel is not None else {}
         return not content.get("silent", False) and content.get("store_history", True) is not False
+
+
+def _code_lines(lines: Sequence[str]) -> list[str]:
+    """Without blank lines and comments."""
+    return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 @magics_class
@@ -154,6 +161,8 @@ class RemoteMagics(Magics):  # type: ignore[misc]
             self._show(plan_table(target.name, remote.plan(code, inputs=split_names(options.inputs))))
             return
         self._keep_input_as_typed()
+        if not (_code_lines(code.splitlines()) or options.inputs or options.out or options.keep):
+            return
         remote.run(
             code,
             inputs=split_names(options.inputs),

@@ -47,6 +47,19 @@ def test_in_of_an_undefined_name_starts_nothing(plain_notebook: Notebook) -> Non
     assert "none yet" in plain_notebook.run("%remote status").check().displays[0]["text/plain"]
 
 
+@pytest.mark.parametrize(
+    "cell", ["%%remote", "%%remote local\n", "%%remote\n\n  \n", "%%remote\n# nothing here", "%%time\n%%remote"]
+)
+def test_a_cell_without_code_does_nothing(plain_notebook: Notebook, cell: str) -> None:
+    """As a local one: nothing is started, nothing is wrong."""
+    plain_notebook.run("%load_ext farcell").check()
+    done = plain_notebook.run(cell).check()
+    assert done.stderr == "" and done.result is None
+    assert "none yet" in plain_notebook.run("%remote status").check().displays[0]["text/plain"]
+    if cell.startswith("%%remote"):
+        assert plain_notebook.value("In[-2]") == cell.rstrip("\n")
+
+
 def test_an_unknown_target_is_one_line(nb: Notebook) -> None:
     """No traceback of farcell's own, and a guess."""
     cell = nb.run("%%remote locl\n1")

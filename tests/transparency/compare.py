@@ -40,6 +40,8 @@ def without_own(text: str) -> str:
 def as_typed(text: str) -> str:
     """A cell's text, the first line as the plain twin has it."""
     text = text.rstrip("\n")
+    if text == MAGIC:
+        return COMMENT
     if text.startswith(f"{MAGIC}\n"):
         rest = text[len(MAGIC) + 1 :]
         return rest if rest.lstrip().startswith("%%") else f"{COMMENT}\n{rest}"
