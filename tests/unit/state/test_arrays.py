@@ -116,7 +116,8 @@ def test_data_frame_changes_in_place(pair):
     pair.remote_exec("df['b'] = df['a'] * 2")
     pair.collect()
     assert pair.here["df"] is frame
-    assert pair.here["held"][0]["b"].tolist() == [2, 4]
+    # Not by `frame["b"]`: pandas 2 keeps the column that was asked for, which is a change.
+    assert pair.here["held"][0].to_csv(index=False).splitlines() == ["a,s,b", "1,x,2", "2,y,4"]
     pair.ship("df")
     assert not pair.last.header["streams"]
 
