@@ -118,6 +118,8 @@ class Describer:
             return f"{kind.__name__} {short(repr(obj))}"
         if kind is types.ModuleType:
             return f"module {obj.__name__}"
+        if obj is vars(builtins):
+            return "the dict of the builtins"
         if kind is types.BuiltinFunctionType and (obj.__self__ is None or isinstance(obj.__self__, types.ModuleType)):
             return f"builtin {obj.__module__}.{obj.__qualname__}"
         if isinstance(obj, type) and self._is_library_type(obj):

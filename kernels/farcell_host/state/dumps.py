@@ -6,6 +6,7 @@ object goes as its number (persistent id), so that at the peer everything is dec
 
 from __future__ import annotations
 
+import builtins
 import io
 import pickle
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ from .context import collector_paused
 from .fixed import ATOMS, is_fixed, parts_of
 from .hashing import changed_spans, digest, piece_digests
 from .kinds import content, kind_of
-from .objects import Table, relevant
+from .objects import BUILTINS, Table, relevant
 from .payload import LARGE_BYTES
 from .pickler import StatePickler
 
@@ -54,14 +55,35 @@ class Part:
         return len(self.data) + sum(buffer.raw().nbytes for buffer in self.buffers)
 
 
+class _AroundBuiltins(StatePickler):
+    """Slower: it is called for each object."""
+
+    def persistent_id(self, obj: Any) -> int | None:
+        return BUILTINS if obj is vars(builtins) else None
+
+
 def dump_name(name: str, value: Any, reason: str, kept: dict[int, int]) -> Part:
     """Pass 1."""
+    part = _dump_name(StatePickler, name, value, reason, kept) or _dump_name(_AroundBuiltins, name, value, reason, kept)
+    assert part is not None
+    return part
+
+
+def _dump_name(kind: Any, name: str, value: Any, reason: str, kept: dict[int, int]) -> Part | None:
+    """None when it met the dict of the builtins, which goes by number."""
     file = io.BytesIO()
-    pickler = StatePickler(file, kept)
+    pickler = kind(file, kept)
     with collector_paused():
         try:
             pickler.dump(value)
-            objects = relevant(pickler.memo.copy(), pickler.by_value)
+            entries = pickler.memo.copy()
+            if id(vars(builtins)) in entries:
+                return None
+            objects = relevant(entries, pickler.by_value)
+        except Exception:
+            if id(vars(builtins)) in pickler.memo.copy():
+                return None
+            raise
         finally:
             pickler.clear_memo()
     data = file.getvalue()
@@ -106,7 +128,7 @@ class NumberingPickler(StatePickler):
     def __init__(self, file: io.BytesIO, table: Table, memory: Memory, arrays: dict[int, Pieces], inline: set[int]) -> None:
         super().__init__(file, table.kept)
         self._table, self._memory, self._arrays, self._inline = table, memory, arrays, inline
-        self._checked: dict[int, bool] = {}
+        self._checked: dict[int, bool] = {BUILTINS: True}
         self.waiting: list[tuple[int, str, Any]] = []
 
     def persistent_id(self, obj: Any) -> int | None:

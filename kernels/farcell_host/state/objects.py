@@ -12,6 +12,7 @@ which their reference counts tell.
 
 from __future__ import annotations
 
+import builtins
 import datetime
 import decimal
 import enum
@@ -125,14 +126,18 @@ def _own_dict(obj: Any) -> dict[str, Any] | None:
     return attributes if isinstance(attributes, dict) else None
 
 
+BUILTINS = 0
+"""The number, on both sides, of the dict of the builtins: `exec` puts it into each dict that it runs code in."""
+
+
 class Table:
     """Number <-> object."""
 
     def __init__(self, sign: int) -> None:
         self._sign = sign
         self._last = 0
-        self.objects: dict[int, Any] = {}
-        self.numbers: dict[int, int] = {}
+        self.objects: dict[int, Any] = {BUILTINS: vars(builtins)}
+        self.numbers: dict[int, int] = {id(vars(builtins)): BUILTINS}
         self.kept: dict[int, int] = {}
         """id -> number of objects that the peer knows as refs only."""
         self._holders: Counter[int] = Counter()

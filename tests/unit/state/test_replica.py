@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 import collections
 
 import pytest
+from farcell_host.state.objects import BUILTINS
 
 
 def test_unchanged_sends_nothing(pair):
@@ -336,7 +338,8 @@ def test_objects_nobody_reaches_are_dropped_on_both_sides(pair):
         pair.ship("a")
     pair.collect()
     pair.ship("a")
-    assert len(pair.local._table.objects) == len(pair.remote._table.objects) == 3
+    numbers = [set(side._table.objects) - {BUILTINS} for side in (pair.local, pair.remote)]
+    assert len(numbers[0]) == len(numbers[1]) == 3
 
 
 def test_module_travels_as_an_import(pair):
@@ -344,6 +347,26 @@ def test_module_travels_as_an_import(pair):
     pair.cell("import json as j")
     pair.ship("j")
     assert pair.there["j"] is pair.here["j"]
+
+
+def test_a_dict_that_exec_ran_in_travels(pair):
+    """`exec` puts the builtins into it, whatever the kernel has put there; they are each side's own."""
+    pair.cell("import builtins; builtins.farcell_tested = iter(())  # as the kernel's own input(), which cannot travel")
+    try:
+        pair.cell("space = {'a': []}; exec('b = len(a)', space); held = [space, builtins, space['__builtins__']]")
+        pair.run("exec('a.append(b); c = a', space); again = space", "space", "held")
+        assert pair.there["space"]["__builtins__"] is pair.there["held"][2] is vars(builtins)
+        assert pair.here["again"] is pair.here["space"] is pair.here["held"][0]
+        space = {**pair.here["space"]}
+        assert space.pop("__builtins__") is vars(builtins)
+        assert space == {"a": [0], "b": 0, "c": [0]}
+        pair.cell("exec('a.append(1)', space)")
+        pair.ship("space", "held")
+        assert pair.there["space"]["c"] == [0, 1]
+        pair.ship("space", "held")
+        assert pair.last.is_empty
+    finally:
+        del builtins.farcell_tested
 
 
 @pytest.mark.parametrize("position", range(6))
