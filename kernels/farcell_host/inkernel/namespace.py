@@ -12,6 +12,7 @@ of finding a stale value. It is kept alive, and is put back when the run is over
 from __future__ import annotations
 
 import builtins
+import sys
 import threading
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass
@@ -115,6 +116,9 @@ class Namespace(dict[str, Any]):
             if name in self._seeds:  # its shadow was deleted
                 dict.__setitem__(self, name, self._seeds[name])
             return value
+        return self._ask(name)
+
+    def _ask(self, name: str) -> Any:
         if self.fetch is None or name in _MODULE_NAMES or not isinstance(name, str):
             raise KeyError(name)
         if self.fetch(name):
@@ -234,27 +238,49 @@ class Namespace(dict[str, Any]):
         self.seed()
 
     def copy(self) -> dict[str, Any]:
+        """A plain dict; a library's own copy, in which it will look names up (pandas: `df.query(text)`), can ask as we do."""
+        found = self._items()
+        return found if sys._getframe(1).f_globals is self or self.fetch is None else _Copy(found, self)
+
+    def _items(self) -> dict[str, Any]:
         return dict(self.items())
 
-    __copy__ = copy
+    __copy__ = _items
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return dict, (self.copy(),)
+        return dict, (self._items(),)
 
     def __eq__(self, other: object) -> bool:
-        return self is other or self.copy() == other
+        return self is other or self._items() == other
 
     def __ne__(self, other: object) -> bool:
         return not self == other
 
     def __or__(self, other: Any) -> Any:
-        return self.copy() | other
+        return self._items() | other
 
     def __ror__(self, other: Any) -> Any:
-        return other | self.copy()
+        return other | self._items()
 
     def __repr__(self) -> str:
-        return repr(self.copy())
+        return repr(self._items())
+
+
+class _Copy(dict[str, Any]):
+    __slots__ = ("_namespace",)
+
+    def __init__(self, values: dict[str, Any], namespace: Namespace) -> None:
+        super().__init__(values)
+        self._namespace = namespace
+
+    def __missing__(self, name: str) -> Any:
+        if name in vars(builtins):  # no copy of the notebook's names has these
+            raise KeyError(name)
+        self[name] = value = self._namespace._ask(name)
+        return value
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return dict, (dict(self),)
 
 
 class MainModule(ModuleType):

@@ -166,3 +166,28 @@ again = pickle.loads(pickle.dumps(Point(3)))
     exec(code, namespace)
     assert namespace["hints"] == {"x": int, "other": namespace["Point"] | None}
     assert namespace["again"] == namespace["Point"](3)
+
+
+def test_a_librarys_copy_asks_for_what_is_missing(namespace: Namespace) -> None:
+    """pandas evaluates a query in copies of its caller's globals; the notebook's own copies are plain dicts."""
+
+    def fetch(name: str) -> bool:
+        asked.append(name)
+        if name == "limit":
+            namespace["limit"] = 3
+        return name == "limit"
+
+    asked: list[str] = []
+    namespace.fetch = fetch
+    found = namespace.copy()
+    assert found == {"x": 1}
+    assert found["limit"] == found["limit"] == 3
+    for name in ("len", "other", "__file__"):
+        with pytest.raises(KeyError):
+            found[name]
+    assert asked == ["limit", "other"]
+    assert type(pickle.loads(pickle.dumps(found))) is dict
+    exec("mine = globals().copy()\ndef g(): return globals().copy()\nagain = g()", namespace)
+    assert type(namespace["mine"]) is type(namespace["again"]) is type(copy.copy(namespace)) is dict
+    namespace.fetch = None
+    assert type(namespace.copy()) is dict
