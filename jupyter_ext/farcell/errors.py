@@ -139,13 +139,23 @@ class RemoteError(FarcellError):
 
 
 class RemoteTraceback:
-    """Lives on an exception as `_render_traceback_`: IPython shows the remote lines. A class, so the exception pickles."""
+    """Lives on an exception as `_render_traceback_`: IPython shows the remote lines. A class, so the exception pickles.
 
-    def __init__(self, lines: Sequence[str]) -> None:
+    Shown, the exception's own traceback is again the remote one, without the frames through which farcell raised it.
+    """
+
+    def __init__(self, lines: Sequence[str], error: BaseException | None = None) -> None:
         self.lines = list(lines)
+        self._raised = [(error, error.__traceback__)] if error is not None else []
 
     def __call__(self) -> list[str]:
+        while self._raised:
+            error, traceback = self._raised.pop()
+            error.__traceback__ = traceback
         return self.lines
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RemoteTraceback, (self.lines,)
 
 
 _classes: dict[str, type[RemoteError]] = {}

@@ -59,7 +59,7 @@ def exception_of(content: dict[str, Any], travelled: BaseException | None) -> Ba
         error = cls(evalue) if evalue else cls()
     if lines:
         try:
-            setattr(error, "_render_traceback_", RemoteTraceback(lines))  # noqa: B010 - no class declares it
+            setattr(error, "_render_traceback_", RemoteTraceback(lines, error))  # noqa: B010 - no class declares it
         except AttributeError:  # a class with __slots__
             return remote_error(ename, evalue, lines)
     return error

@@ -115,12 +115,13 @@ def _travelling(wrapper: Wrapper, found: list[Entry]) -> list[Entry]:
         return []
     _tried.add(id(wrapper))
     try:
-        return found if _can_travel(found) else [entry for entry in found if _can_travel(entry)]
+        return found if can_travel(found) else [entry for entry in found if can_travel(entry)]
     finally:
         _tried.discard(id(wrapper))
 
 
-def _can_travel(value: Any) -> bool:
+def can_travel(value: Any) -> bool:
+    """Whether it can be pickled, found out by doing it."""
     from .pickler import StatePickler
 
     try:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import CellType, FunctionType
 from typing import Any
 
-from . import caches, frames, weak
+from . import caches, exceptions, frames, weak
 from .arrays import is_array, objects_of, raw, set_objects
 from .classes import class_state
 from .functions import cell_content, cells_of, function_state, is_by_value, set_cell, set_function_state
@@ -49,6 +49,8 @@ def _kind_of_type(kind: type) -> str | None:
         return of_pandas
     if weak.is_weak(kind):
         return "weak"
+    if exceptions.is_plain(kind):
+        return "exception"
     if not _reduces_by_default(kind):
         return None
     if hasattr(kind, "__setstate__"):
@@ -89,6 +91,8 @@ def content(kind: str, obj: Any) -> Any:
         return cell_content(obj)
     if kind == "function":
         return function_state(obj), cells_of(obj)  # the cells are the peer's already; named, their own states follow
+    if kind == "exception":
+        return exceptions.exception_state(obj)
     if kind == "weak":
         return weak.weak_state(obj)
     if kind == "lru":
@@ -239,6 +243,17 @@ def _merge_weak(obj: Any, new: Any) -> Undo:
     return lambda: weak.set_weak_state(obj, old)
 
 
+def _merge_exception(obj: Any, new: Any) -> Undo:
+    old, traceback = exceptions.exception_state(obj), obj.__traceback__
+
+    def undo() -> None:
+        exceptions.set_exception_state(obj, old)
+        obj.__traceback__ = traceback
+
+    exceptions.set_exception_state(obj, new)
+    return undo
+
+
 def _merge_class(obj: type, new: dict[str, Any]) -> Undo:
     now = content("class", obj)
     changed = {name: value for name, value in new.items() if name not in now or now[name] is not value}
@@ -378,6 +393,7 @@ _MERGES: dict[str, Callable[[Any, Any], Undo]] = {
     "function": _merge_function,
     "lru": _merge_lru,
     "weak": _merge_weak,
+    "exception": _merge_exception,
     "class": _merge_class,
     "object": _merge_object,
     "stateful": _merge_stateful,

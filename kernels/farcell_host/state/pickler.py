@@ -20,11 +20,12 @@ from farcell_host._vendor.cloudpickle import cloudpickle
 from . import frames
 from .arrays import is_array, reduce_array
 from .classes import is_builtin_type, reduce_class
+from .exceptions import is_plain, reduce_exception
 from .functions import is_by_value, reduce_cell, reduce_function, reduce_lru, reduce_partial, reduce_proxy
 from .payload import LARGE_BYTES
 from .refs import RefBase, resolve
 from .refusals import Refused, refusal
-from .sources import BOOK, reduce_code
+from .sources import BOOK, CellName, reduce_code, reduce_name
 from .weak import is_weak, reduce_weak
 
 Reducer = Callable[[Any], Any]
@@ -60,6 +61,8 @@ def _rule(kind: type) -> Reducer:
         rule = reduce_proxy
     elif is_weak(kind):
         rule = reduce_weak
+    elif is_plain(kind):
+        rule = reduce_exception
     else:
         rule = frames.reducer(kind) or _plain
     _RULES[kind] = rule
@@ -73,6 +76,7 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unu
         self.buffers: list[pickle.PickleBuffer] = []
         self.array_of_buffer: dict[int, Any] = {}
         self.codes: list[CodeType] = []
+        self.cells: set[str] = set()
         self.by_value: set[int] = set()
         self._kept = kept
         buffers = self.buffers
@@ -100,6 +104,9 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unu
             return reduce_function(obj)
         if kind is CodeType:
             return reduce_code(obj)
+        if kind is CellName:
+            self.cells.add(obj.source)
+            return reduce_name(obj)
         if is_array(obj):
             return reduce_array(obj, self._note_array)
         if issubclass(kind, type):
@@ -112,4 +119,4 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unu
     def sources(self) -> set[str]:
         """Hashes of the texts that the codes met so far stand in."""
         refs = (BOOK.ref(code) for code in self.codes)
-        return {ref.source for ref in refs if ref is not None}
+        return {ref.source for ref in refs if ref is not None} | self.cells

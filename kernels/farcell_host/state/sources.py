@@ -46,6 +46,12 @@ class CodeRef(NamedTuple):
     ordinal: int
 
 
+class CellName(str):
+    """The file name of a cell, whose text goes along with it."""
+
+    source: str
+
+
 class Book:
     """All source texts this process has seen, by hash and by file name."""
 
@@ -80,6 +86,15 @@ class Book:
             linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
         if cell is not None:
             self.cells[filename] = cell
+
+    def name(self, filename: str) -> str:
+        """A file name as it goes into a pickle: a CellName where only the notebook has the text."""
+        found = self._candidates(filename) if filename in self.cells else []
+        if not found:
+            return filename
+        name = CellName(filename)
+        name.source = found[0]
+        return name
 
     def ref(self, code: CodeType) -> CodeRef | None:
         """Where `code` stands in its source, or None when no source at hand compiles to it."""
@@ -139,6 +154,10 @@ def reduce_code(code: CodeType) -> tuple[Any, ...]:
     if ref is not None:
         return find_code, tuple(ref)
     return code_of_version, (VERSION, code.co_name, code.co_filename, cloudpickle._code_reduce(code)[1])
+
+
+def reduce_name(name: CellName) -> tuple[Any, ...]:
+    return str, (str(name),)
 
 
 def find_code(*ref: Any) -> CodeType:
