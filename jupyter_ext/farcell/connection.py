@@ -18,17 +18,13 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
-import math
 import os
 import platform
-import select
-import socket
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from farcell_host import bulk as bulk_memory
 from farcell_host.errors import ProtocolError
@@ -43,13 +39,16 @@ from farcell_host.protocol.events import (
     Responded,
     Welcomed,
 )
-from farcell_host.protocol.frames import CHUNK_BYTES, Descriptor
+from farcell_host.protocol.frames import Descriptor
 from farcell_host.protocol.messages import Buffer, Message
 from farcell_host.protocol.outbox import Outgoing
 from farcell_host.stream import Stream
 
+from . import transfers
 from .backends.base import Allocation, Backend, JobState, Opened
 from .errors import Busy, TargetUnavailable
+from .threads import Alarm, loop_thread
+from .transfers import BULK_KEY, Bulk, Inbound, Upload
 
 OPEN_TIMEOUT_S = 20.0
 FIRST_PAUSE_S = 0.05
@@ -58,99 +57,9 @@ GIVE_UP_S = 60.0  # without a welcome, though the backend thinks the host is the
 QUIET_S = 2.0  # a loss shorter than this is nobody's business
 ACK_AFTER = 64
 ACK_DELAY_S = 0.05
-BULK_KEY = "farcell_bulk"
 _BULK_KEY = BULK_KEY.encode()
 
 log = logging.getLogger("farcell")
-T = TypeVar("T")
-
-
-class LoopThread:
-    """The thread and its loop; started at first use, anew in a forked child."""
-
-    def __init__(self) -> None:
-        self.pid = os.getpid()
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, name="farcell-connections", daemon=True)
-        self.thread.start()
-
-    def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        return asyncio.run_coroutine_threadsafe(work, self.loop)
-
-
-_loop_thread: LoopThread | None = None
-_start_lock = threading.Lock()
-
-
-def loop_thread() -> LoopThread:
-    """The process's one connection thread."""
-    global _loop_thread
-    with _start_lock:
-        if _loop_thread is None or _loop_thread.pid != os.getpid():
-            _loop_thread = LoopThread()
-        return _loop_thread
-
-
-@dataclass
-class Upload:
-    """The bulk of one message on its way as chunks: kept until the peer is known to have all of it."""
-
-    chunks: dict[str, memoryview]
-    waiting: deque[str] = field(default_factory=deque)
-    sent_bytes: int = 0
-
-
-@dataclass
-class Bulk:
-    """The bulk buffers of a message, ready to go: as descriptors on one machine, else as addressed chunks."""
-
-    entries: list[dict[str, Any]] = field(default_factory=list)
-    descriptors: list[Descriptor] = field(default_factory=list)
-    chunks: dict[str, memoryview] = field(default_factory=dict)
-
-    def discard(self) -> None:
-        """For bulk that was never handed to a connection."""
-        for descriptor in self.descriptors:
-            os.close(descriptor.fd)
-        self.descriptors.clear()
-
-
-@dataclass
-class _Inbound:
-    sequence: int
-    message: Message
-    missing: set[str] = field(default_factory=set)
-    chunks: dict[str, memoryview] = field(default_factory=dict)
-    mapped: dict[int, memoryview] = field(default_factory=dict)  # by descriptor number, which means something on one stream only
-
-
-class Alarm:
-    """Ends a `wait` of one thread from another one or from a signal handler."""
-
-    def __init__(self) -> None:
-        self._ringing, self._hearing = socket.socketpair()
-        self._ringing.setblocking(False)
-        self._hearing.setblocking(False)
-
-    def ring(self) -> None:
-        with contextlib.suppress(BlockingIOError, OSError):  # full: it rings already
-            self._ringing.send(b"\0")
-
-    def close(self) -> None:
-        self._ringing.close()
-        self._hearing.close()
-
-    def wait(self, reading: int | None, timeout_s: float | None) -> list[int]:
-        """Until it rings, `reading` can be read, or the time is up; what of the two it was. Not after `close`."""
-        poll = select.poll()
-        poll.register(self._hearing, select.POLLIN)
-        if reading is not None:
-            poll.register(reading, select.POLLIN)
-        ready = [fd for fd, _ in poll.poll(None if timeout_s is None else math.ceil(timeout_s * 1000))]
-        if self._hearing.fileno() in ready:
-            with contextlib.suppress(BlockingIOError):
-                self._hearing.recv(4096)
-        return ready
 
 
 class Connection:
@@ -193,11 +102,10 @@ class Connection:
         self._refused: Refused | None = None
         self._stream: Stream | None = None
         self._welcomed = asyncio.Event()
-        self._inbound: deque[_Inbound] = deque()
+        self._inbound: deque[Inbound] = deque()
         self._arrived: dict[int, Descriptor] = {}
         self._responses: dict[int, concurrent.futures.Future[dict[str, Any]]] = {}
         self._uploads: dict[tuple[int, int], Upload] = {}  # by channel and sequence number
-        self._descriptor_ids = 0
         self._handled = 0
         self._handled_unacknowledged = 0
         self._ack_timer: asyncio.TimerHandle | None = None
@@ -244,34 +152,8 @@ class Connection:
             self._uploads.clear()
 
     def prepare(self, buffers: Sequence[Buffer]) -> Bulk:
-        """Makes bulk buffers ready on the calling thread, where Ctrl-C ends it; raises OSError when memory is short."""
-        bulk = Bulk()
-        try:
-            for buffer in buffers:
-                if self.uses_descriptors:
-                    self._prepare_descriptor(bulk, buffer)
-                else:
-                    self._prepare_chunks(bulk, buffer)
-        except BaseException:
-            bulk.discard()
-            raise
-        return bulk
-
-    def _prepare_descriptor(self, bulk: Bulk, buffer: Buffer) -> None:
-        size = memoryview(buffer).nbytes
-        fd = bulk_memory.make_descriptor(buffer)
-        self._descriptor_ids += 1
-        bulk.descriptors.append(Descriptor(self._descriptor_ids, fd, size))
-        bulk.entries.append({"size": size, "descriptor": self._descriptor_ids})
-
-    def _prepare_chunks(self, bulk: Bulk, buffer: Buffer) -> None:
-        hash_name = bulk_memory.common_hash(self.welcome.get("hashes", ()))
-        addresses = []
-        for piece in bulk_memory.pieces(buffer, CHUNK_BYTES):
-            address = bulk_memory.address_of(piece, hash_name)
-            addresses.append(address)
-            bulk.chunks[address] = piece
-        bulk.entries.append({"size": memoryview(buffer).nbytes, "chunks": addresses})
+        """See `transfers.prepare`."""
+        return transfers.prepare(buffers, self.uses_descriptors, bulk_memory.common_hash(self.welcome.get("hashes", ())))
 
     # -- on the loop
 
@@ -513,7 +395,7 @@ class Connection:
             answer.set_exception(TargetUnavailable(str(fields.get("message") or fields)))
 
     def _accept(self, sequence: int, message: Message) -> None:
-        inbound = _Inbound(sequence, message)
+        inbound = Inbound(sequence, message)
         if _BULK_KEY in message.parts[2]:
             for entry in message.metadata.get(BULK_KEY, ()):
                 inbound.missing.update(entry.get("chunks", ()))
@@ -534,7 +416,7 @@ class Connection:
         finally:
             os.close(descriptor.fd)
 
-    def _ask_chunks(self, inbound: _Inbound) -> None:
+    def _ask_chunks(self, inbound: Inbound) -> None:
         if inbound.missing:
             self._request(concurrent.futures.Future(), "chunks", {"addresses": sorted(inbound.missing)})
 
@@ -549,24 +431,11 @@ class Connection:
         while self._inbound and not self._inbound[0].missing:
             inbound = self._inbound.popleft()
             try:
-                bulk = tuple(self._bulk_of(inbound)) if _BULK_KEY in inbound.message.parts[2] else ()
+                bulk = tuple(inbound.buffers()) if _BULK_KEY in inbound.message.parts[2] else ()
                 self._on_message(inbound.message, bulk)
             except Exception:
                 log.exception("A message of %s could not be handled", self._allocation.options.target)
             self._acknowledge(inbound.sequence)
-
-    def _bulk_of(self, inbound: _Inbound) -> Iterator[Buffer]:
-        for entry in inbound.message.metadata.get(BULK_KEY, ()):
-            if "descriptor" in entry:
-                yield inbound.mapped[entry["descriptor"]]
-            else:
-                whole = bytearray(entry["size"])
-                at = 0
-                for address in entry["chunks"]:
-                    data = inbound.chunks[address]
-                    whole[at : at + len(data)] = data
-                    at += len(data)
-                yield memoryview(whole)
 
     def _acknowledge(self, sequence: int) -> None:
         """Batched: an acknowledgement a message would cost the host a wake-up in the middle of every cell."""

@@ -24,7 +24,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from . import earlier, farewell
 from .backends.base import Allocation, Backend, LaunchOptions, backend_named
-from .connection import Bulk, Connection, loop_thread
+from .connection import Connection
 from .errors import Busy, FarcellError, HostDied, Refused, TargetUnavailable, UsageError, ending
 from .exchange import NOTHING, Exchange, PlanRow, Returned, plan_rows
 from .interrupts import interrupts_to
@@ -34,6 +34,8 @@ from .refs import Ref, human_bytes
 from .relay.notebook import Notebook
 from .relay.run_relay import RunRelay
 from .run import PATIENCE_S, Finish, HostEnded, KernelEnded, Noticed, Run, Started
+from .threads import loop_thread
+from .transfers import Bulk
 
 CONFIRM_BYTES = 8 << 30
 LIMIT_BYTES = 1 << 20

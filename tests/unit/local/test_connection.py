@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 from farcell.backends.base import Allocation, JobState, LaunchOptions, OpenedStream
-from farcell.connection import Connection, loop_thread
+from farcell.connection import Connection
 from farcell.errors import Busy, TargetUnavailable
+from farcell.threads import loop_thread
 from farcell_host import bulk, capabilities
 from farcell_host.protocol.events import ChunkArrived, DescriptorArrived, Greeted, Received, Requested
 from farcell_host.protocol.frames import Descriptor, Kind, encode_descriptor, encode_frame, encode_message

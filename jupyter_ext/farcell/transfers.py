@@ -1,0 +1,90 @@
+"""The bulk buffers of messages on their way: as descriptors on one machine, else as addressed chunks."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from farcell_host import bulk as bulk_memory
+from farcell_host.protocol.frames import CHUNK_BYTES, Descriptor
+from farcell_host.protocol.messages import Buffer, Message
+
+BULK_KEY = "farcell_bulk"
+
+_numbers = itertools.count(1)  # of descriptors; on a stream each means one
+
+
+@dataclass
+class Upload:
+    """The bulk of one message on its way as chunks: kept until the peer is known to have all of it."""
+
+    chunks: dict[str, memoryview]
+    waiting: deque[str] = field(default_factory=deque)
+    sent_bytes: int = 0
+
+
+@dataclass
+class Bulk:
+    """The bulk buffers of a message, ready to go: as descriptors on one machine, else as addressed chunks."""
+
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    descriptors: list[Descriptor] = field(default_factory=list)
+    chunks: dict[str, memoryview] = field(default_factory=dict)
+
+    def discard(self) -> None:
+        """For bulk that was never handed to a connection."""
+        for descriptor in self.descriptors:
+            os.close(descriptor.fd)
+        self.descriptors.clear()
+
+
+@dataclass
+class Inbound:
+    """A message of the host, and what of its bulk has come."""
+
+    sequence: int
+    message: Message
+    missing: set[str] = field(default_factory=set)
+    chunks: dict[str, memoryview] = field(default_factory=dict)
+    mapped: dict[int, memoryview] = field(default_factory=dict)  # by descriptor number, which means something on one stream only
+
+    def buffers(self) -> Iterator[Buffer]:
+        """All of its bulk, in order; nothing may be missing."""
+        for entry in self.message.metadata.get(BULK_KEY, ()):
+            if "descriptor" in entry:
+                yield self.mapped[entry["descriptor"]]
+            else:
+                whole = bytearray(entry["size"])
+                at = 0
+                for address in entry["chunks"]:
+                    data = self.chunks[address]
+                    whole[at : at + len(data)] = data
+                    at += len(data)
+                yield memoryview(whole)
+
+
+def prepare(buffers: Iterable[Buffer], uses_descriptors: bool, hash_name: str) -> Bulk:
+    """Makes bulk buffers ready on the calling thread, where Ctrl-C ends it; raises OSError when memory is short."""
+    bulk = Bulk()
+    try:
+        for buffer in buffers:
+            entry: dict[str, Any] = {"size": memoryview(buffer).nbytes}
+            if uses_descriptors:
+                descriptor = Descriptor(next(_numbers), bulk_memory.make_descriptor(buffer), entry["size"])
+                bulk.descriptors.append(descriptor)
+                entry["descriptor"] = descriptor.id
+            else:
+                entry["chunks"] = []
+                for piece in bulk_memory.pieces(buffer, CHUNK_BYTES):
+                    address = bulk_memory.address_of(piece, hash_name)
+                    entry["chunks"].append(address)
+                    bulk.chunks[address] = piece
+            bulk.entries.append(entry)
+    except BaseException:
+        bulk.discard()
+        raise
+    return bulk
