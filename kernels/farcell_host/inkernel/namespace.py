@@ -12,6 +12,7 @@ of finding a stale value. It is kept alive, and is put back when the run is over
 from __future__ import annotations
 
 import builtins
+import importlib
 import sys
 import threading
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
@@ -322,3 +323,6 @@ class MainModule(ModuleType):
 
     def __dir__(self) -> list[str]:
         return sorted(self.__dict__)
+
+    def __reduce__(self) -> Any:
+        return importlib.import_module, ("__main__",)  # each side's own, as any module's

@@ -287,7 +287,7 @@ class Replica:
         return {id(self._table.objects[number]) for number in numbers if number in self._table.objects}
 
     def _place_by_name(self, part: Part, header: dict[str, Any], receipt: _Receipt) -> bool:
-        if isinstance(part.value, ModuleType) and part.value.__name__ != "__main__":
+        if isinstance(part.value, ModuleType):
             header["modules"][part.name] = [part.value.__name__, self._number_module(part.value, receipt)]
         elif isinstance(part.value, RefBase):
             header["bind"][part.name] = part.value.__farcell_number__

@@ -168,6 +168,13 @@ again = pickle.loads(pickle.dumps(Point(3)))
     assert namespace["again"] == namespace["Point"](3)
 
 
+def test_main_pickles_by_its_name(namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`import __main__` binds a name whose value is each side's own."""
+    main = MainModule(namespace)
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    assert pickle.loads(pickle.dumps([main]))[0] is main
+
+
 def test_a_librarys_copy_asks_for_what_is_missing(namespace: Namespace) -> None:
     """pandas evaluates a query in copies of its caller's globals; the notebook's own copies are plain dicts."""
 
