@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import pickle
 import sys
+import warnings
 from typing import Any
 
 from .payload import LARGE_BYTES
@@ -28,9 +29,14 @@ def is_array(obj: object) -> bool:
 def owner(array: Any) -> Any:
     """The array whose memory `array` uses, when that is a plain array; else `array` itself."""
     base, last = array.base, array
-    while type(base) is type(array):
-        base, last = base.base, base
+    while type(base) is type(array) or _is_stride_trick(base):
+        base, last = base.base, last if _is_stride_trick(base) else base
     return last
+
+
+def _is_stride_trick(base: Any) -> bool:
+    """What stands between an array made by `as_strided` and the array it looks at."""
+    return type(base).__name__ == "DummyArray" and hasattr(base, "__array_interface__")
 
 
 def order_of(array: Any) -> str:
@@ -46,6 +52,11 @@ def raw(array: Any) -> memoryview:
         return memoryview(b"")
     flat = array if array.flags.c_contiguous else array.T
     return memoryview(flat.reshape(-1).view(np.uint8))
+
+
+def contiguous(array: Any) -> Any:
+    """The array, or a copy of one with gaps."""
+    return array if order_of(array) else array.copy("C")
 
 
 def layout(array: Any) -> tuple[Any, ...]:
@@ -67,11 +78,10 @@ def reduce_array(array: Any, note: Any) -> Any:
     if base is not array and not base.dtype.hasobject and order_of(base):
         offset = address(array) - address(base)
         dtype = dtype_code(array.dtype)
-        return make_view, (base, offset, array.shape, array.strides, dtype, array.flags.writeable)
-    order = order_of(array)
-    if not order:
-        array, order = array.copy("C"), "C"
-    memory: Any = raw(array)
+        make = make_strided if _is_stride_trick(array.base) else make_view
+        return make, (base, offset, array.shape, array.strides, dtype, array.flags.writeable)
+    order = order_of(array) or "C"
+    memory: Any = raw(contiguous(array))
     if array.nbytes >= LARGE_BYTES:
         memory = pickle.PickleBuffer(memory)
         note(array, memory)
@@ -107,6 +117,23 @@ def make_view(base: Any, offset: int, shape: Any, strides: Any, dtype: Any, writ
     if view.flags.writeable and not writeable:
         view.flags.writeable = False
     return view
+
+
+def make_strided(base: Any, offset: int, shape: Any, strides: Any, dtype: Any, writeable: bool) -> Any:
+    tricks = importlib.import_module("numpy.lib.stride_tricks")
+    view = make_view(base, offset, shape, strides, dtype, True)
+    return tricks.as_strided(view, shape, strides, writeable=writeable and view.flags.writeable)
+
+
+def relayout(array: Any, dtype: Any, shape: tuple[int, ...]) -> None:
+    """As setting `dtype` and `shape` does: the memory stays."""
+    np = numpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # NumPy 2.5
+        if array.dtype != np.dtype(dtype):
+            array.shape = (array.size,)
+            array.dtype = np.dtype(dtype)
+        array.shape = shape
 
 
 def _reduce_objects(array: Any) -> Any:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from .arrays import is_array, owner, raw
+from .arrays import is_array, owner
 from .errors import CannotRestore
 from .kinds import Undo, kind_of, merge
 from .refs import RefInfo
@@ -37,7 +37,7 @@ class Delta:
     def validate(self) -> None:
         """Raise CannotRestore where a state does not fit the object it is meant for."""
         for obj, kind, content in self.states:
-            if kind_of(obj) != kind:
+            if kind_of(obj) != (None if kind == "restorable" else kind):
                 raise CannotRestore(list(self.values), f"a {kind} came for a {type(obj).__name__}")
             if kind == "array" and not _fits(obj, content):
                 raise CannotRestore(list(self.values), "an array changed its layout on this side meanwhile")
@@ -46,7 +46,7 @@ class Delta:
 
 
 def _fits(array: Any, content: Any) -> bool:
-    size = raw(array).nbytes if owner(array) is array else 0
+    size = array.nbytes if owner(array) is array else 0
     return all(offset + memoryview(piece).nbytes <= size for offset, piece in content[1])
 
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import builtins
 import io
+import math
 import pickle
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
-from .arrays import address, dtype_code, is_array, layout, order_of, owner, raw
+from .arrays import address, contiguous, dtype_code, is_array, layout, numpy, order_of, owner, raw
 from .context import collector_paused
 from .fixed import ATOMS, is_fixed, parts_of
 from .hashing import changed_spans, digest, piece_digests
-from .kinds import content, kind_of
+from .kinds import content, is_restorable, kind_of, made_of
 from .objects import BUILTINS, Table, relevant
 from .payload import LARGE_BYTES
 from .pickler import StatePickler
@@ -148,10 +149,14 @@ class NumberingPickler(StatePickler):
         if is_fixed(type(obj)):
             return all(type(part) in ATOMS or self._stays(part) for part in parts_of(obj))
         kind = kind_of(obj)
-        if is_array(obj) and self._memory.layouts.get(number) != array_layout(obj):
+        if is_array(obj) and self._memory.layouts.get(number) != array_layout(obj) and not self._is_reshaped(number, kind, obj):
             return False
         if kind is None:
-            return self._is_unchanged(number, obj)
+            if self._is_unchanged(number, obj):
+                return True
+            if not is_restorable(obj) or not self._is_unchanged_in(number, made_of(obj), self._memory.layouts):
+                return False
+            kind = "restorable"
         if kind == "array" and owner(obj) is not obj:
             return self.persistent_id(owner(obj)) is not None
         self.waiting.append((number, kind, obj))
@@ -166,17 +171,32 @@ class NumberingPickler(StatePickler):
         shallow.digest()
         return shallow.children_unchanged
 
+    def _is_reshaped(self, number: int, kind: str | None, array: Any) -> bool:
+        """Whether its memory is as long as it was, and in order: the peer's array can be given the same shape and type."""
+        before = self._memory.layouts.get(number)
+        if kind != "array" or before is None or len(before) != 3 or owner(array) is not array:
+            return False
+        dtype, shape, order = before
+        size = math.prod(shape) * numpy().dtype(dtype).itemsize
+        return size == array.nbytes and "C" in order and bool(array.flags.c_contiguous)
+
     def _is_unchanged(self, number: int, obj: Any) -> bool:
+        return self._is_unchanged_in(number, obj, self._memory.digests)
+
+    def _is_unchanged_in(self, number: int, obj: Any, memory: dict[int, Any]) -> bool:
         shallow = ShallowPickler(self._table, obj, self._goes_by_number)
-        return shallow.digest() == self._memory.digests.get(number) and shallow.children_unchanged
+        return shallow.digest() == memory.get(number) and shallow.children_unchanged
 
     def state(self, number: int, kind: str, obj: Any) -> tuple[int, str, Any]:
         if kind != "array":
             return number, kind, content(kind, obj)
-        return number, kind, (obj.flags.writeable, list(self._changed_pieces(number, obj)))
+        layout = None
+        if owner(obj) is obj and self._memory.layouts.get(number) != array_layout(obj):
+            layout = dtype_code(obj.dtype), obj.shape
+        return number, kind, (obj.flags.writeable, list(self._changed_pieces(number, obj)), layout)
 
     def _changed_pieces(self, number: int, array: Any) -> Iterable[tuple[int, Any]]:
-        memory = raw(array)
+        memory = raw(contiguous(array))
         if memory.nbytes < LARGE_BYTES:
             yield 0, bytes(memory)
             return

@@ -16,7 +16,7 @@ from types import CellType, FunctionType
 from typing import Any
 
 from . import caches, exceptions, frames, weak
-from .arrays import is_array, objects_of, raw, set_objects
+from .arrays import contiguous, dtype_code, is_array, objects_of, raw, relayout, set_objects
 from .classes import class_state
 from .functions import cell_content, cells_of, function_state, is_by_value, set_cell, set_function_state
 
@@ -77,6 +77,20 @@ def _reduces_by_default(kind: type) -> bool:
 _HEAP_TYPE = 1 << 9
 
 
+def is_restorable(obj: Any) -> bool:
+    """Whether an opaque object takes its whole state from `__setstate__`, as long as it would be made of the same arguments."""
+    kind = type(obj)
+    if not hasattr(kind, "__setstate__") or issubclass(kind, BaseException) or hasattr(kind, "__array_finalize__"):
+        return False
+    reduced: Any = obj.__reduce_ex__(4)
+    return isinstance(reduced, tuple) and len(reduced) > 2 and reduced[2] is not None and not any(reduced[3:])
+
+
+def made_of(obj: Any) -> Any:
+    """What of a restorable object a merge cannot change."""
+    return obj.__reduce_ex__(4)[:2]
+
+
 def content(kind: str, obj: Any) -> Any:
     """What the peer needs to make its own object equal to this one."""
     if kind == "list":
@@ -108,6 +122,8 @@ def content(kind: str, obj: Any) -> Any:
     if kind == "objects":
         return obj.shape, objects_of(obj)
     state = obj.__reduce_ex__(4)[2]
+    if kind == "restorable":
+        return state
     if kind == "stateful":
         return dict(state) if state is getattr(obj, "__dict__", None) else state  # type: ignore[arg-type]
     attributes, slots = state if isinstance(state, tuple) else (state, None)
@@ -323,22 +339,37 @@ def _merge_stateful(obj: Any, state: Any) -> Undo:
     return undo
 
 
+def _merge_restorable(obj: Any, state: Any) -> Undo:
+    old = content("restorable", obj)
+    obj.__setstate__(state)
+    return lambda: obj.__setstate__(old)
+
+
 def _merge_array(array: Any, new: Any) -> Undo:
-    writeable, pieces = new
-    was = array.flags.writeable
-    array.flags.writeable = True
-    memory = raw(array)
+    writeable, pieces, layout = new
+    was, old_layout = array.flags.writeable, (dtype_code(array.dtype), array.shape)
+    if layout is not None:
+        relayout(array, *layout)
+    memory = raw(contiguous(array))
     old = [(offset, bytes(memory[offset : offset + _size(piece)])) for offset, piece in pieces]
 
     def put(parts: Any, flag: bool) -> None:
         array.flags.writeable = True
-        into = raw(array)
+        whole = contiguous(array)
+        into = raw(whole)
         for offset, piece in parts:
             into[offset : offset + _size(piece)] = memoryview(piece).cast("B")
+        if whole is not array:
+            array[...] = whole
         array.flags.writeable = flag
 
+    def undo() -> None:
+        put(old, was)
+        if layout is not None:
+            relayout(array, *old_layout)
+
     put(pieces, writeable)
-    return lambda: put(old, was)
+    return undo
 
 
 def _size(piece: Any) -> int:
@@ -398,6 +429,7 @@ _MERGES: dict[str, Callable[[Any, Any], Undo]] = {
     "object": _merge_object,
     "stateful": _merge_stateful,
     "array": _merge_array,
+    "restorable": _merge_restorable,
     "objects": _merge_objects,
     "frame": _merge_frame,
     "index": _merge_index,

@@ -13,7 +13,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Literal
 
 from . import context
-from .arrays import is_array, owner, raw
+from .arrays import contiguous, is_array, owner, raw
 from .capture import Walk, dump_or_refuse
 from .decode import decode, write_numbers
 from .delta import Delta, bind_step, carry_out, delete_step, state_steps
@@ -22,7 +22,7 @@ from .errors import CannotRestore, CannotTravel
 from .fixed import is_fixed
 from .groups import changeable_ids, components
 from .hashing import piece_digests
-from .kinds import is_merged_whole, kind_of
+from .kinds import is_merged_whole, is_restorable, kind_of, made_of
 from .objects import Table
 from .payload import ERROR, LARGE_BYTES, LOST, PSEUDO_NAMES, RESULT, Capture, NameReport, Payload
 from .refs import Ref, RefBase, RefInfo, describe
@@ -462,9 +462,11 @@ class Replica:
         if is_array(obj):
             self._memory.layouts[number] = array_layout(obj)
             if not obj.dtype.hasobject and owner(obj) is obj and obj.nbytes >= LARGE_BYTES:
-                self._memory.pieces[number] = part.arrays.get(id(obj)) or piece_digests(raw(obj))
+                self._memory.pieces[number] = part.arrays.get(id(obj)) or piece_digests(raw(contiguous(obj)))
         elif kind_of(obj) is None and id(obj) not in self._table.kept:
             self._memory.digests[number] = ShallowPickler(self._table, obj).digest()
+            if is_restorable(obj):
+                self._memory.layouts[number] = ShallowPickler(self._table, made_of(obj)).digest()
 
     def _hold(self, name: str, held: _Held) -> None:
         before = self._held.get(name)

@@ -89,12 +89,77 @@ def test_arrays_are_writable_and_apart(pair):
     assert pair.here["a"][0] == 0
 
 
-@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # from NumPy 2.5 on; still what notebooks do
-def test_a_new_shape_is_a_new_array(pair):
-    """An array that changed its layout replaces the old one."""
-    pair.cell("import numpy as np\na = np.zeros(4)")
-    pair.run("a.shape = (2, 2)", "a")
-    assert pair.here["a"].shape == (2, 2)
+RESHAPED = {"shape": "a.shape = (2, 3)", "type": "a.dtype = 'i4'", "both": "a.dtype = 'u1'; a.shape = (6, 8)"}
+
+
+@pytest.mark.filterwarnings("ignore:Setting the (shape|dtype):DeprecationWarning")  # NumPy 2.5; still what notebooks do
+@pytest.mark.parametrize("size", [6, 60_000])
+@pytest.mark.parametrize("change", RESHAPED.values(), ids=RESHAPED)
+def test_a_new_shape_is_the_same_array(pair, change, size):
+    """An array whose shape or type was set is the one that the notebook has, and goes on sharing its memory."""
+    pair.cell(f"import numpy as np\na = np.arange({size}); b = a; v = a[1:]")
+    pair.ship("a")
+    pair.remote_exec(change.replace("6, 8", "6, -1").replace("2, 3", "2, -1") + "; a.flat[-1] = 7")
+    pair.collect()
+    here, there = pair.here["a"], pair.there["a"]
+    assert here is pair.here["b"]
+    assert (here.shape, here.dtype) == (there.shape, there.dtype)
+    assert (here == there).all()
+    assert np.shares_memory(here, pair.here["v"])
+    pair.ship("a")
+    pair.collect()
+    assert pair.last.is_empty
+
+
+def test_what_strides_look_at_stays(pair):
+    """`as_strided`: still a window on the array, that both sides write through."""
+    pair.cell("import numpy as np\na = np.arange(12); d = np.lib.stride_tricks.as_strided(a, (3,), (a.strides[0] * 4,))")
+    pair.run("d += 100; e = d", "a", "d")
+    assert pair.here["a"].tolist() == [100, 1, 2, 3, 104, 5, 6, 7, 108, 9, 10, 11]
+    assert pair.here["e"] is pair.here["d"]
+    assert type(pair.here["d"].base) is type(np.lib.stride_tricks.as_strided(np.zeros(1)).base)
+
+
+@pytest.mark.parametrize("size", [10, 50_000])
+def test_an_array_with_gaps_is_merged(pair, size):
+    """Over memory that is no array, and not in order."""
+    pair.here["memory"] = memoryview(bytearray(16 * size))
+    pair.cell(f"import numpy as np\na = np.ndarray(({size},), 'i8', buffer=memory, strides=(16,)); b = a")
+    pair.run("a[3] = 5; a[-1] = 6", "a")
+    assert pair.here["a"] is pair.here["b"]
+    assert (pair.here["a"][3], pair.here["a"][-1], pair.here["a"].sum()) == (5, 6, 11)
+
+
+GENERATORS = {
+    "Generator": ("np.random.default_rng(1)", "x.integers(100, size=3).tolist()"),
+    "Generator of a named one": ("np.random.Generator(np.random.MT19937(1))", "x.integers(100, size=3).tolist()"),
+    "RandomState": ("np.random.RandomState(1)", "[x.randint(100), x.normal()]"),
+    "random.Random": ("random.Random(1)", "[x.random(), x.gauss(0, 1)]"),
+    "list iterator": ("iter([1, 2, 3, 4, 5, 6, 7])", "next(x)"),
+}
+
+
+@pytest.mark.parametrize("make, draw", GENERATORS.values(), ids=GENERATORS)
+def test_what_goes_on_from_where_it_was_does_so_under_all_names(pair, make, draw):
+    """Numbers drawn there are not drawn again here, whatever name is used."""
+    pair.cell(f"import numpy as np, random\nx = {make}; other = x; expected = {make}")
+    pair.run(f"one = {draw}", "x")
+    assert pair.here["x"] is pair.here["other"]
+    pair.cell(f"two = {draw}")
+    pair.run(f"three = {draw}", "x")
+    pair.here["x"] = pair.here["expected"]
+    pair.cell(f"all_of_it = [{draw}, {draw}, {draw}]")
+    assert [pair.here[name] for name in ("one", "two", "three")] == pair.here["all_of_it"]
+
+
+def test_generators_share_their_bits(pair):
+    """What one generator draws, the other does not, and the name of the bits means the same bits."""
+    pair.cell("import numpy as np\nbits = np.random.PCG64(3); one, two = np.random.Generator(bits), np.random.Generator(bits)")
+    pair.run("a = one.random()", "one")
+    pair.run("b = two.random()", "two")
+    expected = np.random.default_rng(np.random.PCG64(3))
+    assert [pair.here["a"], pair.here["b"]] == [expected.random(), expected.random()]
+    assert pair.here["one"].bit_generator is pair.here["two"].bit_generator is pair.here["bits"]
 
 
 def test_read_only_flag_follows(pair):
