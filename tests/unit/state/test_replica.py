@@ -331,6 +331,14 @@ def test_a_large_value_that_shares_only_a_tuple_stays_there(pair):
     assert pair.here["new"] == (1, 2)
 
 
+@pytest.mark.parametrize("change", ["x.add(10)", "x.discard(2); x.add(18)", "x.add(9); x.add(17)", "x.update(range(0, 400, 7))"])
+def test_a_set_that_changed_is_walked_in_the_same_order(pair, change):
+    """Members that make way for others in the hash table do so here too."""
+    pair.cell("x = {1, 2, 3}")
+    pair.run(change, "x")
+    assert list(pair.here["x"]) == list(pair.there["x"])
+
+
 def test_objects_nobody_reaches_are_dropped_on_both_sides(pair):
     """A long session does not hold on to what no name reaches any more."""
     for value in range(5):
