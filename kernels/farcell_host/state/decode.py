@@ -20,8 +20,12 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, data: Any, buffers: list[Any], table: Table) -> None:
         super().__init__(io.BytesIO(data), buffers=buffers)
         self._objects = table.objects
+        self._table = table
+        self.taken_back: set[int] = set()
 
     def persistent_load(self, number: int) -> Any:
+        if self._table.is_leaving(number):
+            self.taken_back.add(number)
         try:
             return self._objects[number]
         except KeyError:
@@ -73,6 +77,7 @@ def _decode_stream(payload: Payload, stream: dict[str, Any], table: Table, delta
     for _ in range(stream["states"]):
         number, kind, content = unpickler.load()
         delta.states.append((unpickler.persistent_load(number), kind, content))
+    delta.taken_back |= unpickler.taken_back
     if stream["objects"]:
         memo: dict[int, Any] = unpickler.memo.copy()
         delta.objects.extend((number, memo[index]) for index, number in read_numbers(payload.find(stream["objects"])))

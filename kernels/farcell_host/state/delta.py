@@ -34,6 +34,9 @@ class Delta:
     unneeded: list[int] = field(default_factory=list)
     """Numbers of modules that could be imported here."""
 
+    taken_back: set[int] = field(default_factory=set)
+    """Numbers that this side was about to give up, and the peer still uses."""
+
     def validate(self) -> None:
         """Raise CannotRestore where a state does not fit the object it is meant for."""
         for obj, kind, content in self.states:

@@ -142,6 +142,7 @@ class Table:
         """id -> number of objects that the peer knows as refs only."""
         self._holders: Counter[int] = Counter()
         self._released: set[int] = set()
+        self._leaving: set[int] = set()
 
     def new_number(self) -> int:
         self._last += 1
@@ -154,11 +155,8 @@ class Table:
 
     def remove(self, numbers: Iterable[int]) -> None:
         for number in numbers:
-            obj = self.objects.pop(number, None)
-            self._holders.pop(number, None)
-            if self.numbers.get(id(obj)) == number:
-                del self.numbers[id(obj)]
-                self.kept.pop(id(obj), None)
+            self._forget(number, self.objects.pop(number, None))
+            self._leaving.discard(number)
 
     def hold(self, numbers: Iterable[int]) -> None:
         """A name reaches these."""
@@ -170,8 +168,30 @@ class Table:
         self._released.update(numbers)
 
     def take_unheld(self) -> list[int]:
-        """Remove what was released and nothing holds any more; the answer are its numbers."""
-        free = [number for number in self._released if number in self.objects and self._holders[number] <= 0]
+        """Forget what was released and nothing holds any more; the peer may use the numbers until it is told them."""
+        known = self._released & self.objects.keys() - self._leaving
+        free = [number for number in known if self._holders[number] <= 0]
         self._released.clear()
-        self.remove(free)
+        for number in free:
+            self._forget(number, self.objects[number])
+        self._leaving.update(free)
         return free
+
+    def leave(self, numbers: Iterable[int]) -> None:
+        """The peer has been told."""
+        self.remove(self._leaving.intersection(numbers))
+
+    def take_back(self, number: int) -> None:
+        """The peer names an object that was about to leave."""
+        self._leaving.discard(number)
+        self.numbers.setdefault(id(self.objects[number]), number)
+        self._released.add(number)
+
+    def is_leaving(self, number: int) -> bool:
+        return number in self._leaving
+
+    def _forget(self, number: int, obj: Any) -> None:
+        self._holders.pop(number, None)
+        if self.numbers.get(id(obj)) == number:
+            del self.numbers[id(obj)]
+            self.kept.pop(id(obj), None)

@@ -324,6 +324,7 @@ class Replica:
         receipt: _Receipt = payload.receipt
         self._known_sources |= receipt.sources
         self._dropped -= receipt.dropped
+        self._table.leave(receipt.dropped)
         self._forget -= receipt.forget
         for number, obj in receipt.objects:
             self._table.add(number, obj)
@@ -390,6 +391,9 @@ class Replica:
 
     def _note(self, delta: Delta, refs: dict[str, Any]) -> None:
         self._dropped.update(delta.unneeded)
+        self._dropped -= delta.taken_back
+        for number in delta.taken_back:
+            self._table.take_back(number)
         for number, obj in delta.objects:
             self._table.add(number, obj)
         for name, ref in refs.items():

@@ -350,6 +350,23 @@ def test_objects_nobody_reaches_are_dropped_on_both_sides(pair):
     assert len(numbers[0]) == len(numbers[1]) == 3
 
 
+def test_what_one_side_gives_up_can_be_named_until_the_other_is_told(pair):
+    """The two sides do not always reach the same objects: one may still use a number that the other is about to drop."""
+    pair.cell("a = [[1]]")
+    pair.ship("a")
+    there = pair.there["a"]
+    pair.remote.forget(["a"])
+    pair.remote._drop_unheld()
+    pair.cell("a[0].append(2)")
+    pair.ship("a")
+    assert pair.there["a"] is there and there == [[1, 2]]
+    pair.run("a[0].append(3)", "a")
+    assert pair.here["a"] == [[1, 2, 3]]
+    pair.run("a = None", "a")
+    pair.ship("a")
+    assert set(pair.local._table.objects) == set(pair.remote._table.objects) == {BUILTINS}
+
+
 def test_module_travels_as_an_import(pair):
     """An imported module is imported there."""
     pair.cell("import json as j")
