@@ -39,6 +39,7 @@ class ZmqLink:
         self._ready: asyncio.Future[dict[str, Any]] | None = None
         self._info: dict[str, Any] | None = None
         self._heard = False
+        self._joining: zmq.Socket[bytes] | None = None
         for channel, kind in _KINDS.items():
             sock = self._context.socket(kind)
             sock.linger = 0
@@ -46,6 +47,8 @@ class ZmqLink:
             sock.setsockopt(zmq.IDENTITY, b"farcell-host")
             if kind == zmq.SUB:
                 sock.setsockopt(zmq.SUBSCRIBE, b"")
+            if channel is Channel.STDIN:
+                self._joining = sock.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
             sock.connect(f"ipc://{info['ip']}-{info[channel.name.lower() + '_port']}")
             self._sockets[channel] = sock
             self._loop.add_reader(sock.fileno(), self._readable, channel)
@@ -58,7 +61,28 @@ class ZmqLink:
             self._probes.add(probe.header["msg_id"])
             self.send(probe)
             await asyncio.wait([self._ready], timeout=_RETRY_S)
+        await self._join_stdin()
         return self._ready.result()
+
+    async def _join_stdin(self) -> None:
+        """The kernel's stdin socket drops what it has no connection for yet: the first question would be lost."""
+        monitor, news = self._joining, asyncio.Event()
+        if monitor is None:
+            return
+        fd = monitor.fileno()
+        self._loop.add_reader(fd, news.set)
+        try:
+            while not monitor.poll(0):  # asked each time: zmq's descriptor tells of edges only
+                await news.wait()
+                news.clear()
+        finally:
+            self._loop.remove_reader(fd)
+            self._end_monitor()
+
+    def _end_monitor(self) -> None:
+        if self._joining is not None:
+            self._joining = None
+            self._sockets[Channel.STDIN].disable_monitor()
 
     def send(self, message: Message, descriptors: Sequence[Descriptor] = ()) -> None:
         parts, buffers = message.parts, list(message.buffers)
@@ -81,6 +105,8 @@ class ZmqLink:
             self._readable(channel)
 
     def close(self) -> None:
+        if self._sockets:
+            self._end_monitor()
         for sock in self._sockets.values():
             self._loop.remove_reader(sock.fileno())
             sock.close()
