@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 from notebooks import Cell, Notebook
 
-FELT_S = 5.0  # bounds the wait; the figures are the benchmark's
-
 SLOW = """
 import os, pathlib, time
 def signal(name):
