@@ -151,9 +151,10 @@ class Connection:
         with self._lock:
             self._uploads.clear()
 
-    def prepare(self, buffers: Sequence[Buffer]) -> Bulk:
+    def prepare(self, buffers: Sequence[Buffer], check: Callable[[], object] = lambda: None) -> Bulk:
         """See `transfers.prepare`."""
-        return transfers.prepare(buffers, self.uses_descriptors, bulk_memory.common_hash(self.welcome.get("hashes", ())))
+        hash_name = bulk_memory.common_hash(self.welcome.get("hashes", ()))
+        return transfers.prepare(buffers, self.uses_descriptors, hash_name, check)
 
     # -- on the loop
 

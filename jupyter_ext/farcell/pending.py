@@ -72,6 +72,7 @@ class Pending:
         self._waiting_thread = threading.get_ident()
         self._is_working = False
         self._sent_ahead = False  # an interrupt, before the run's state machine knows of it
+        self._pressed = False
         self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
     # -- from the connection thread
@@ -101,6 +102,7 @@ class Pending:
     def press(self) -> None:
         """Ctrl-C, a stop button, or `session.interrupt()`. Sent at once when the waiting thread is at work: answering a fetch
         of a large value takes it seconds, and the cell shall not wait for them."""
+        self._pressed = True
         if self._is_working and not self._sent_ahead:
             self._sent_ahead = True
             self._connection.request("interrupt", run=self.id)
@@ -108,6 +110,11 @@ class Pending:
         self._connection.wake()
 
     # -- on the waiting thread
+
+    def check(self) -> None:
+        """Before the request is sent: raises KeyboardInterrupt once Ctrl-C was pressed."""
+        if self._pressed:
+            raise KeyboardInterrupt
 
     def wait(self) -> Finish:
         """Until the run is over, however it ends. An exception of a display object of the user's is kept in `failure`."""

@@ -35,7 +35,6 @@ from .relay.notebook import Notebook
 from .relay.run_relay import RunRelay
 from .run import PATIENCE_S, Finish, HostEnded, KernelEnded, Noticed, Run, Started
 from .threads import loop_thread
-from .transfers import Bulk
 
 CONFIRM_BYTES = 8 << 30
 LIMIT_BYTES = 1 << 20
@@ -465,13 +464,12 @@ class RemoteSession:
         timeout_s: float | None,
         yes: bool,
     ) -> RunSummary:
-        assert self._exchange is not None and self._connection is not None and self._kernel is not None
+        assert self._exchange is not None
         began = time.monotonic()
-        exchange, connection = self._exchange, self._connection
+        exchange = self._exchange
         capture = exchange.capture((name for name in why if name in self.notebook.namespace), also)
         self._confirm(capture, yes)
         payload = exchange.pack(capture)
-        bulk = connection.prepare(payload.bulk)
         count = self.notebook.execution_count
         relay = RunRelay(self.notebook, count)
         content = {
@@ -490,11 +488,8 @@ class RemoteSession:
             "state": None if payload.is_empty else payload.header,
         }
         pending = self._new_pending(relay, timeout_s)
-        try:
-            finish, returned = self._converse(pending, "farcell_run_request", content, payload, bulk)
-        finally:
-            self._runs += 1
-            self._sent_bytes += payload.total_bytes
+        self._runs += 1
+        finish, returned = self._converse(pending, "farcell_run_request", content, payload)
         self._received_bytes += returned.nbytes
         conclude(finish, returned, relay, self.notebook, self.target, self._log_path(), timeout_s)
         if pending.failure is not None:
@@ -532,9 +527,12 @@ class RemoteSession:
         return Pending(self.notebook, run, relay, self._connection, self._answer_fetch)
 
     def _converse(
-        self, pending: Pending, msg_type: str, content: dict[str, Any], payload: Payload | None, bulk: Bulk | None
+        self, pending: Pending, msg_type: str, content: dict[str, Any], payload: Payload | None
     ) -> tuple[Finish, Returned]:
-        """Sends a request, waits for its end and merges what came back; Ctrl-C is a message all along."""
+        """Sends a request, waits for its end and merges what came back.
+
+        Ctrl-C before it was sent raises KeyboardInterrupt, and nothing has happened; from then on it is a message.
+        """
         assert self._connection is not None and self._exchange is not None
         connection, exchange = self._connection, self._exchange
         header = {**(self.notebook.cell_header() or blank_header()), "farcell_run": pending.id}
@@ -544,8 +542,10 @@ class RemoteSession:
             self._pending = pending
             self._unsent = payload
             try:
+                bulk = connection.prepare(payload.bulk, pending.check) if payload is not None else None
                 pending.relay.before()
                 connection.send(message, bulk)
+                self._sent_bytes += payload.total_bytes if payload is not None else 0
                 pending.tell(Started(time.monotonic()))
                 self._tell_late_death(pending)
                 finish = pending.wait()
@@ -610,21 +610,17 @@ class RemoteSession:
     # -- requests that are not runs
 
     def _state_request(self, capture: Capture | None, content: dict[str, Any]) -> tuple[dict[str, Any], Returned]:
-        assert self._exchange is not None and self._connection is not None
+        assert self._exchange is not None
         payload = self._exchange.pack(capture) if capture is not None else None
-        bulk = self._connection.prepare(payload.bulk) if payload is not None else None
         install = payload.header if payload is not None and not payload.is_empty else None
-        reply, returned = self._ask("farcell_state_request", {**content, "install": install}, payload, bulk)
-        self._sent_bytes += payload.total_bytes if payload is not None else 0
+        reply, returned = self._ask("farcell_state_request", {**content, "install": install}, payload)
         self._received_bytes += returned.nbytes
         return reply, returned
 
-    def _ask(
-        self, msg_type: str, content: dict[str, Any], payload: Payload | None = None, bulk: Bulk | None = None
-    ) -> tuple[dict[str, Any], Returned]:
+    def _ask(self, msg_type: str, content: dict[str, Any], payload: Payload | None = None) -> tuple[dict[str, Any], Returned]:
         relay = RunRelay(self.notebook, self.notebook.execution_count)
         pending = self._new_pending(relay)
-        finish, returned = self._converse(pending, msg_type, content, payload, bulk)
+        finish, returned = self._converse(pending, msg_type, content, payload)
         fail_if_ended(finish, self.target, self._log_path())
         assert finish.reply is not None
         reply = finish.reply.message.content

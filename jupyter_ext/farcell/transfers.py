@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,19 +67,23 @@ class Inbound:
                 yield memoryview(whole)
 
 
-def prepare(buffers: Iterable[Buffer], uses_descriptors: bool, hash_name: str) -> Bulk:
-    """Makes bulk buffers ready on the calling thread, where Ctrl-C ends it; raises OSError when memory is short."""
+def prepare(buffers: Iterable[Buffer], uses_descriptors: bool, hash_name: str, check: Callable[[], object]) -> Bulk:
+    """Makes bulk buffers ready on the calling thread; raises OSError when memory is short.
+
+    `check` is called every 1 to 2 MiB, possibly on two threads at once; what it raises ends the work, and nothing is left of it.
+    """
     bulk = Bulk()
     try:
         for buffer in buffers:
             entry: dict[str, Any] = {"size": memoryview(buffer).nbytes}
             if uses_descriptors:
-                descriptor = Descriptor(next(_numbers), bulk_memory.make_descriptor(buffer), entry["size"])
+                descriptor = Descriptor(next(_numbers), bulk_memory.make_descriptor(buffer, check), entry["size"])
                 bulk.descriptors.append(descriptor)
                 entry["descriptor"] = descriptor.id
             else:
                 entry["chunks"] = []
                 for piece in bulk_memory.pieces(buffer, CHUNK_BYTES):
+                    check()
                     address = bulk_memory.address_of(piece, hash_name)
                     entry["chunks"].append(address)
                     bulk.chunks[address] = piece

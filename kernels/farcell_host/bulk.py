@@ -2,8 +2,7 @@
 
 On one machine a buffer is written into a fresh memory file, whose descriptor travels; the receiver maps it MAP_PRIVATE, so
 its own writes stay its own, and no page is touched before it is used (MAP_POPULATE would copy all of them). os.pwrite
-releases the GIL, so from 8 MiB on two threads write pieces. An exception (KeyboardInterrupt above all) ends the work after
-the present piece.
+releases the GIL, so from 8 MiB on two threads write pieces.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from . import capabilities
 
@@ -63,18 +61,18 @@ def pieces(buffer: Buffer, size: int = CHUNK_BYTES) -> Iterator[memoryview]:
         yield flat[start : start + size]
 
 
-def make_descriptor(buffer: Buffer, on_piece: Callable[[int, memoryview], Any] | None = None) -> int:
+def make_descriptor(buffer: Buffer, check: Callable[[], object] = lambda: None) -> int:
     """Copies a contiguous buffer into a new memory file and gives its descriptor, the caller's to close.
 
-    `on_piece(offset, piece)` sees every piece (2 MiB, the last one shorter) while it is in the cache, from two threads and in any
-    order; what it raises ends the copy. Raises OSError when memory is short.
+    `check` is called before every piece of 2 MiB, from two threads; what it raises ends the copy. Raises OSError when memory is
+    short.
     """
     flat = memoryview(buffer).cast("B")
     fd = capabilities.memory_file()
     try:
         if len(flat):
             os.ftruncate(fd, len(flat))
-            _copy(flat, fd, on_piece)
+            _copy(flat, fd, check)
         capabilities.seal(fd)
     except BaseException:
         os.close(fd)
@@ -82,7 +80,7 @@ def make_descriptor(buffer: Buffer, on_piece: Callable[[int, memoryview], Any] |
     return fd
 
 
-def _copy(flat: memoryview, fd: int, on_piece: Callable[[int, memoryview], Any] | None) -> None:
+def _copy(flat: memoryview, fd: int, check: Callable[[], object]) -> None:
     offsets = iter(range(0, len(flat), _PIECE_BYTES))
     lock = threading.Lock()
     over = threading.Event()  # one of the two has failed, or nothing is left to take
@@ -93,10 +91,8 @@ def _copy(flat: memoryview, fd: int, on_piece: Callable[[int, memoryview], Any] 
                 offset = next(offsets, None)
             if offset is None:
                 return
-            piece = flat[offset : offset + _PIECE_BYTES]
-            write_all(file, piece, offset)
-            if on_piece is not None:
-                on_piece(offset, piece)
+            check()
+            write_all(file, flat[offset : offset + _PIECE_BYTES], offset)
 
     def work_beside(file: int) -> None:
         try:

@@ -6,6 +6,8 @@ is hit for certain.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +61,16 @@ def still_works(notebook: Notebook, target: str) -> None:
     assert notebook.value("after") == [1, 2]
 
 
+def copied_bytes(notebook: Notebook) -> int:
+    """What the notebook's kernel has written so far into memory files, which is how a buffer goes to a kernel beside it."""
+    total = 0
+    for each in Path(f"/proc/{notebook.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if "memfd:" in os.readlink(each):
+                total += each.stat().st_blocks * 512
+    return total
+
+
 @pytest.mark.parametrize("direct", ["1", "0"], ids=["direct", "zmq"])
 @pytest.mark.parametrize("target", ["local", "local-attach"])
 def test_an_upload_is_cut_short(
@@ -68,22 +80,18 @@ def test_an_upload_is_cut_short(
     monkeypatch.setenv("FARCELL_DIRECT", direct)
     notebook: Notebook = request.getfixturevalue("notebook")
     notebook.run(f"%%remote {target}\n1").check()
-    notebook.run("import numpy as np\nlarge = np.random.default_rng(1).random((1 << 28) // 8)").check()
+    notebook.run("import numpy as np\nlarge = np.arange((1 << 30) // 8)").check()
     running = notebook.start(f"%%remote {target}\nbegan = True\nlarge.sum()")
     if target == "local-attach":
         eventually(lambda: any(notebook.sandbox.cache.rglob("*")), "no chunk came")
     else:
-        running.until(lambda running: notebook.is_busy)
+        eventually(lambda: copied_bytes(notebook) > 1 << 20, "nothing was copied")
     notebook.interrupt()
-    cell = running.finish(30)
-    # Over before the signal came on a fast machine: a run like any other then.
-    assert interrupted(cell) or cell.error is None, cell.errors
-    if interrupted(cell):
-        assert not notebook.value("'began' in globals()")
+    assert interrupted(running.finish(30))
+    assert not notebook.value("'began' in globals()")
+    assert copied_bytes(notebook) == 0
     still_works(notebook, target)
-    assert notebook.run(
-        f"%%remote {target}\nabs(large.sum() - {{total!r}}) < 1e-6".replace("{total!r}", "float(large.sum())")
-    ).check()
+    assert notebook.run(f"%%remote {target}\nint(large.sum())").check().result == str((1 << 26) * ((1 << 27) - 1))
 
 
 @pytest.mark.parametrize("target", ["local", "local-attach"])

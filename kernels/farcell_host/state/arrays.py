@@ -47,11 +47,25 @@ def order_of(array: Any) -> str:
 
 def raw(array: Any) -> memoryview:
     """The memory of a contiguous array as bytes, without a copy."""
+    return memoryview(_flat(array))
+
+
+def _flat(array: Any) -> Any:
+    """The memory of a contiguous array as an array of bytes, without a copy."""
     np = numpy()
     if array.nbytes == 0:
-        return memoryview(b"")
+        return np.empty(0, np.uint8)
     flat = array if array.flags.c_contiguous else array.T
-    return memoryview(flat.reshape(-1).view(np.uint8))
+    return flat.reshape(-1).view(np.uint8)
+
+
+def pickle_buffer(array: Any, start: int = 0, stop: int | None = None) -> pickle.PickleBuffer:
+    """These bytes of a contiguous array's memory, to leave the pickle.
+
+    Not over a memoryview: one with exports (a PickleBuffer is one) in a cycle, such as a traceback's, crashes the collector in
+    CPython up to 3.13 at least.
+    """
+    return pickle.PickleBuffer(_flat(array)[start:stop])
 
 
 def contiguous(array: Any) -> Any:
@@ -81,12 +95,12 @@ def reduce_array(array: Any, note: Any) -> Any:
         make = make_strided if _is_stride_trick(array.base) else make_view
         return make, (base, offset, array.shape, array.strides, dtype, array.flags.writeable)
     order = order_of(array) or "C"
-    memory: Any = raw(contiguous(array))
+    memory: Any
     if array.nbytes >= LARGE_BYTES:
-        memory = pickle.PickleBuffer(memory)
+        memory = pickle_buffer(contiguous(array))
         note(array, memory)
     else:
-        memory = bytes(memory)
+        memory = bytes(raw(contiguous(array)))
     return make_array, (dtype_code(array.dtype), array.shape, order, memory, array.flags.writeable)
 
 

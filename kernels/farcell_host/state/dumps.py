@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
-from .arrays import address, contiguous, dtype_code, is_array, layout, numpy, order_of, owner, raw
+from .arrays import address, contiguous, dtype_code, is_array, layout, numpy, order_of, owner, pickle_buffer, raw
 from .context import collector_paused
 from .fixed import ATOMS, is_fixed, parts_of
 from .hashing import changed_spans, digest, piece_digests
@@ -196,7 +196,8 @@ class NumberingPickler(StatePickler):
         return number, kind, (obj.flags.writeable, list(self._changed_pieces(number, obj)), layout)
 
     def _changed_pieces(self, number: int, array: Any) -> Iterable[tuple[int, Any]]:
-        memory = raw(contiguous(array))
+        whole = contiguous(array)
+        memory = raw(whole)
         if memory.nbytes < LARGE_BYTES:
             yield 0, bytes(memory)
             return
@@ -205,7 +206,7 @@ class NumberingPickler(StatePickler):
         before = self._memory.pieces.get(number, ())
         spans = changed_spans(before, now, memory.nbytes) if len(before) == len(now) else [(0, memory.nbytes)]
         for start, stop in spans:
-            yield start, pickle.PickleBuffer(memory[start:stop])
+            yield start, pickle_buffer(whole, start, stop)
 
 
 class ShallowPickler(StatePickler):

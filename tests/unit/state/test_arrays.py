@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -198,3 +201,35 @@ def test_estimator_is_fitted_in_place(pair):
     pair.run("fitted = model.fit(X, y)", "model", "X", "y")
     assert pair.here["fitted"] is model
     assert np.allclose(model.predict(pair.here["X"]), pair.here["y"])
+
+
+IN_A_CYCLE = """
+import gc
+import numpy as np
+from farcell_host.state import Replica
+
+names = {"__name__": "__main__", "large": np.zeros(1 << 20)}
+replica = Replica(names, side="local")
+
+def buffers():
+    payload = replica.pack(capture := replica.capture(["large"]))
+    yield capture.parts["large"].buffers[0]
+    yield payload.bulk[0]
+    replica.sent(payload)
+    names["large"][3] = 1
+    yield replica.pack(replica.capture(["large"])).bulk[0]
+
+gc.disable()
+for buffer in buffers():
+    cycle = [buffer]
+    cycle.append(cycle)
+    del buffer, cycle
+gc.collect()
+print("alive")
+"""
+
+
+def test_buffers_in_a_cycle_are_collected_safely():
+    """Ctrl-C while a large array is packed keeps its buffers in a traceback: the interpreter outlives their end."""
+    done = subprocess.run([sys.executable, "-c", IN_A_CYCLE], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr[-2000:]
