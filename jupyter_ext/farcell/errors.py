@@ -158,6 +158,20 @@ class RemoteTraceback:
         return RemoteTraceback, (self.lines,)
 
 
+def cancelled(target: str) -> KeyboardInterrupt:
+    """Ctrl-C in time: the cell has done nothing."""
+    return KeyboardInterrupt(f"The run on {target!r} was cancelled before it started.")
+
+
+def without_frames(error: KeyboardInterrupt) -> KeyboardInterrupt:
+    """Ctrl-C amid our own work, shown as one line: our frames tell nobody anything, and hold the notebook's large values."""
+    if not hasattr(error, "_render_traceback_"):
+        setattr(error, "_render_traceback_", RemoteTraceback([f"KeyboardInterrupt: {error}"]))  # noqa: B010 - no class declares it
+        error.__context__ = None
+        error.__traceback__ = None
+    return error
+
+
 _classes: dict[str, type[RemoteError]] = {}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-from .errors import HostDied, KernelDied, Refused, RemoteTraceback, RunTimeout, remote_error
+from .errors import HostDied, KernelDied, Refused, RemoteTraceback, RunTimeout, cancelled, remote_error
 from .exchange import NOTHING, Returned
 from .relay.notebook import Notebook
 from .relay.run_relay import RunRelay
@@ -40,7 +40,7 @@ def conclude(
             raise Refused(f"{content['message']} Nothing was run on {target!r}.")
         notebook.say(content["message"])
     if status == "aborted":
-        raise KeyboardInterrupt(f"The run on {target!r} was cancelled before it started.")
+        raise cancelled(target)
     if status == "error":
         raise exception_of(content, returned.error)
     if content.get("has_result") and returned.result is not NOTHING:

@@ -19,6 +19,7 @@ from typing import Any
 from farcell_host.protocol.messages import Buffer, Channel, Message
 
 from .connection import Connection
+from .errors import cancelled
 from .interrupts import interrupts_raise
 from .relay.notebook import Notebook
 from .relay.run_relay import RunRelay
@@ -114,7 +115,7 @@ class Pending:
     def check(self) -> None:
         """Before the request is sent: raises KeyboardInterrupt once Ctrl-C was pressed."""
         if self._pressed:
-            raise KeyboardInterrupt
+            raise cancelled(self.run.target)
 
     def wait(self) -> Finish:
         """Until the run is over, however it ends. An exception of a display object of the user's is kept in `failure`."""

@@ -25,7 +25,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from . import earlier, farewell
 from .backends.base import Allocation, Backend, LaunchOptions, backend_named
 from .connection import Connection
-from .errors import Busy, FarcellError, HostDied, Refused, TargetUnavailable, UsageError, ending
+from .errors import Busy, FarcellError, HostDied, Refused, TargetUnavailable, UsageError, ending, without_frames
 from .exchange import NOTHING, Exchange, PlanRow, Returned, plan_rows
 from .interrupts import interrupts_to
 from .outcome import conclude, fail_if_ended
@@ -310,6 +310,8 @@ class RemoteSession:
         self._turn_owner = me
         try:
             yield
+        except KeyboardInterrupt as error:
+            raise without_frames(error) from None
         finally:
             self._turn_owner = None
             self._turn_lock.release()

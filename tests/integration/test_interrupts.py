@@ -87,7 +87,9 @@ def test_an_upload_is_cut_short(
     else:
         eventually(lambda: copied_bytes(notebook) > 1 << 20, "nothing was copied")
     notebook.interrupt()
-    assert interrupted(running.finish(30))
+    cell = running.finish(30)
+    assert interrupted(cell)
+    assert cell.errors[0].traceback == f"KeyboardInterrupt: The run on {target!r} was cancelled before it started."
     assert not notebook.value("'began' in globals()")
     assert copied_bytes(notebook) == 0
     still_works(notebook, target)
