@@ -27,7 +27,7 @@ import sys
 import types
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Any
 
@@ -169,7 +169,7 @@ class Table:
 
     def take_unheld(self) -> list[int]:
         """Forget what was released and nothing holds any more; the peer may use the numbers until it is told them."""
-        known = self._released & self.objects.keys() - self._leaving
+        known = (self._released - self._leaving) & self.objects.keys()
         free = [number for number in known if self._holders[number] <= 0]
         self._released.clear()
         for number in free:
@@ -177,9 +177,14 @@ class Table:
         self._leaving.update(free)
         return free
 
-    def leave(self, numbers: Iterable[int]) -> None:
-        """The peer has been told."""
-        self.remove(self._leaving.intersection(numbers))
+    def objects_of(self, numbers: Iterable[int]) -> list[Any]:
+        """Those of them that are known."""
+        return [self.objects[number] for number in numbers if number in self.objects]
+
+    def unheld_without(self, released: Mapping[int, int]) -> set[int]:
+        """What nothing would hold any more after so many releases of these numbers."""
+        known = (released.keys() - self._leaving) & self.objects.keys()
+        return {number for number in known if self._holders[number] <= released[number]}
 
     def take_back(self, number: int) -> None:
         """The peer names an object that was about to leave."""

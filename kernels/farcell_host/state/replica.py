@@ -7,6 +7,7 @@ sent. `capture` and `collect` look, `pack` writes, `sent` remembers; `unpack` de
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from types import CodeType, FunctionType, ModuleType
@@ -276,10 +277,27 @@ class Replica:
             receipt.refs.append((name, info.number, value))
         header["sources"] = {source: BOOK.text(source) for source in sorted(receipt.sources - self._known_sources)}
         header["cells"] = {source: BOOK.cell(source) for source in sorted(receipt.sources)}
-        header["deleted"], header["dropped"] = capture.deleted, sorted(self._dropped)
+        receipt.dropped |= self._unheld_after(receipt)
+        header["deleted"], header["dropped"] = capture.deleted, sorted(receipt.dropped)
         header["forget"] = sorted(self._forget)
         payload.receipt = receipt
         return payload
+
+    def _unheld_after(self, receipt: _Receipt) -> set[int]:
+        """Numbers that no name will reach once this payload is installed: told with it, so that both sides let go at once."""
+        names = {part.name for part in receipt.parts} | {name for name, _, _ in receipt.refs} | set(receipt.deleted)
+        released = Counter(number for name in names if name in self._held for number in self._held[name].numbers)
+        if not released:
+            return set()
+        new = {id(obj): number for number, obj in receipt.objects}
+        numbers = {key: new.get(key) or self._table.numbers.get(key, 0) for key in map(id, self._table.objects_of(released))}
+        for part in receipt.parts:
+            if part.name not in PSEUDO_NAMES:
+                released.subtract(numbers[key] for key in numbers.keys() & set(part.print.ids))
+            if isinstance(part.value, RefBase):
+                released[part.value.__farcell_number__] -= 1
+        released.subtract(number for name, number, _ in receipt.refs if name not in PSEUDO_NAMES)
+        return self._table.unheld_without(released)
 
     def _formerly_kept(self, group: list[Part]) -> set[int]:
         held = [self._held.get(part.name) for part in group]
@@ -323,8 +341,6 @@ class Replica:
         """The peer has installed this payload."""
         receipt: _Receipt = payload.receipt
         self._known_sources |= receipt.sources
-        self._dropped -= receipt.dropped
-        self._table.leave(receipt.dropped)
         self._forget -= receipt.forget
         for number, obj in receipt.objects:
             self._table.add(number, obj)
@@ -336,6 +352,9 @@ class Replica:
         for part in receipt.parts:
             self._remember(part)
         self.forget(receipt.deleted)
+        self._dropped -= receipt.dropped
+        self._table.remove(receipt.dropped)
+        self._memory.forget(receipt.dropped)
         self._drop_unheld()
 
     # -- reading ------------------------------------------------------------------------------------------------------

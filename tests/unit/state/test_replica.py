@@ -350,6 +350,33 @@ def test_objects_nobody_reaches_are_dropped_on_both_sides(pair):
     assert len(numbers[0]) == len(numbers[1]) == 3
 
 
+@pytest.mark.parametrize("change", ["del a", "a = None", "a[0] = None"])
+def test_what_a_run_takes_away_is_let_go_of_at_once(pair, change):
+    """Deleted, rebound or taken out: both sides forget it with the run's own reply, and what else was there stays known."""
+    pair.cell("class Big: pass\na = [Big()]; kept = [1]")
+    pair.ship("a", "kept")
+    pair.remote_exec("import weakref; ref = weakref.ref(a[0])")
+    kept = pair.there["kept"]
+    pair.remote_exec(change)
+    pair.collect("a", "kept")
+    pair.last = None  # the payload holds what it was made of
+    assert pair.there["ref"]() is None
+    assert set(pair.local._table.objects) == set(pair.remote._table.objects)
+    pair.run("kept.append(2)", "kept")
+    assert pair.there["kept"] is kept and pair.here["kept"] == [1, 2]
+
+
+def test_what_a_local_cell_takes_away_is_let_go_of_by_the_next_run(pair):
+    """The same for what the notebook deletes: the target's copy ends with the shipment that says so."""
+    pair.cell("class Big: pass\na = Big(); kept = [1]")
+    pair.ship("a", "kept")
+    pair.remote_exec("import weakref; ref = weakref.ref(a)")
+    pair.cell("del a")
+    pair.ship("kept")
+    assert pair.there["ref"]() is None
+    assert set(pair.local._table.objects) == set(pair.remote._table.objects)
+
+
 def test_what_one_side_gives_up_can_be_named_until_the_other_is_told(pair):
     """The two sides do not always reach the same objects: one may still use a number that the other is about to drop."""
     pair.cell("a = [[1]]")
