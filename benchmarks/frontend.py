@@ -129,5 +129,14 @@ class FrontEnd:
         """A literal out of the kernel."""
         return ast.literal_eval(self.run(f"print(repr({expression}), end='')").stdout)
 
+    @property
+    def pid(self) -> int:
+        return int(self._manager.provisioner.process.pid)
+
+    @property
+    def cache(self) -> Path:
+        """Where a kernel host on this machine keeps the chunks it was sent."""
+        return self._folder / "c"
+
     def interrupt(self) -> None:
         self._manager.interrupt_kernel()

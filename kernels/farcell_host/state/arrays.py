@@ -11,9 +11,14 @@ import importlib
 import pickle
 import sys
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
+from .halves import in_halves
 from .payload import LARGE_BYTES
+
+_PARALLEL_BYTES = 8 << 20
+_COPY_BYTES = 1 << 20
 
 
 def numpy() -> Any:
@@ -137,6 +142,24 @@ def make_strided(base: Any, offset: int, shape: Any, strides: Any, dtype: Any, w
     tricks = importlib.import_module("numpy.lib.stride_tricks")
     view = make_view(base, offset, shape, strides, dtype, True)
     return tricks.as_strided(view, shape, strides, writeable=writeable and view.flags.writeable)
+
+
+def fill(array: Any, pieces: Iterable[tuple[int, Any]]) -> None:
+    """Puts each (offset, bytes) into the memory of a contiguous and writeable array, which has room for it."""
+    np = numpy()
+    into = _flat(array)
+
+    def copy(part: range) -> None:
+        for start in part:
+            np.copyto(target[start : start + _COPY_BYTES], source[start : start + _COPY_BYTES])
+
+    for offset, piece in pieces:
+        source = np.frombuffer(piece, np.uint8)
+        target = into[offset : offset + source.nbytes]
+        if source.nbytes < _PARALLEL_BYTES:
+            np.copyto(target, source)
+        else:
+            in_halves(copy, range(0, source.nbytes, _COPY_BYTES))
 
 
 def relayout(array: Any, dtype: Any, shape: tuple[int, ...]) -> None:

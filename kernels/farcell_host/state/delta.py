@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from .arrays import is_array, owner
 from .errors import CannotRestore
-from .kinds import Undo, kind_of, merge
+from .kinds import Undo, fill_array, kind_of, merge
 from .refs import RefInfo
 
 Step = Callable[[], Undo]
@@ -57,6 +58,11 @@ def state_steps(delta: Delta) -> list[Step]:
     return [_merge_step(obj, kind, content) for obj, kind, content in delta.states]
 
 
+def fill_steps(delta: Delta) -> list[Callable[[], None]]:
+    """What cannot fail, and is done when all else has been: large memory is copied once, with no copy of what was there."""
+    return [partial(fill_array, obj, content) for obj, kind, content in delta.states if kind == "array"]
+
+
 def _merge_step(obj: Any, kind: str, content: Any) -> Step:
     return lambda: merge(kind, obj, content)
 
@@ -88,8 +94,8 @@ def _put_back(namespace: dict[str, Any], name: str, old: Any) -> None:
         namespace[name] = old
 
 
-def carry_out(steps: list[Step]) -> None:
-    """Take all steps, with SIGINT held back; when one fails, undo those before it and raise."""
+def carry_out(steps: list[Step], last: Iterable[Callable[[], None]] = ()) -> None:
+    """Take all steps, SIGINT held back; when one fails, undo those before it and raise. `last` are steps that cannot fail."""
     undos: list[Undo] = []
     with interrupts_deferred():
         try:
@@ -99,6 +105,8 @@ def carry_out(steps: list[Step]) -> None:
             for undo in reversed(undos):
                 undo()
             raise
+        for fill in last:
+            fill()
 
 
 @contextmanager

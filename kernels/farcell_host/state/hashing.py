@@ -7,15 +7,13 @@ place; two threads share the work from 8 MiB on, since xxhash and hashlib both r
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import Any
+
+from .halves import in_halves
 
 PIECE_BYTES = 1 << 20
 _PARALLEL_BYTES = 8 << 20
-_WORKERS = 2
 
 
 def _blake2b(data: Any) -> bytes:
@@ -33,23 +31,17 @@ def _best() -> tuple[str, Callable[[Any], bytes]]:
 ALGORITHM, digest = _best()
 
 
-@lru_cache(1)
-def _pool(process_id: int) -> ThreadPoolExecutor:  # a forked child has none of its parent's threads
-    return ThreadPoolExecutor(_WORKERS, thread_name_prefix="farcell-hash")
-
-
 def piece_digests(data: memoryview) -> tuple[bytes, ...]:
     """The digest of each 1 MiB of `data` (a contiguous memoryview of bytes)."""
     starts = range(0, data.nbytes, PIECE_BYTES)
-    if data.nbytes < _PARALLEL_BYTES:
-        return tuple(digest(data[start : start + PIECE_BYTES]) for start in starts)
-    middle = len(starts) // 2
 
-    def half(part: range) -> list[bytes]:
+    def digests(part: range) -> list[bytes]:
         return [digest(data[start : start + PIECE_BYTES]) for start in part]
 
-    other = _pool(os.getpid()).submit(half, starts[middle:])
-    return (*half(starts[:middle]), *other.result())
+    if data.nbytes < _PARALLEL_BYTES:
+        return tuple(digests(starts))
+    first, second = in_halves(digests, starts)
+    return (*first, *second)
 
 
 def changed_spans(old: tuple[bytes, ...], new: tuple[bytes, ...], size: int) -> list[tuple[int, int]]:

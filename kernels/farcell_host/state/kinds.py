@@ -18,7 +18,7 @@ from types import CellType, FunctionType
 from typing import Any
 
 from . import caches, exceptions, frames, weak
-from .arrays import contiguous, dtype_code, is_array, objects_of, raw, relayout, set_objects
+from .arrays import contiguous, dtype_code, fill, is_array, objects_of, relayout, set_objects
 from .classes import class_state
 from .functions import cell_content, cells_of, function_state, is_by_value, set_cell, set_function_state
 
@@ -400,34 +400,34 @@ def _merge_restorable(obj: Any, state: Any) -> Undo:
 
 
 def _merge_array(array: Any, new: Any) -> Undo:
-    writeable, pieces, layout = new
+    """All but its memory, which is filled when every other step has been taken (`fill_array`): large arrays need no copy of what
+    they were."""
+    _, _, layout = new
     was, old_layout = array.flags.writeable, (dtype_code(array.dtype), array.shape)
-    if layout is not None:
-        relayout(array, *layout)
-    memory = raw(contiguous(array))
-    old = [(offset, bytes(memory[offset : offset + _size(piece)])) for offset, piece in pieces]
-
-    def put(parts: Any, flag: bool) -> None:
-        array.flags.writeable = True
-        whole = contiguous(array)
-        into = raw(whole)
-        for offset, piece in parts:
-            into[offset : offset + _size(piece)] = memoryview(piece).cast("B")
-        if whole is not array:
-            array[...] = whole
-        array.flags.writeable = flag
 
     def undo() -> None:
-        put(old, was)
         if layout is not None:
             relayout(array, *old_layout)
+        array.flags.writeable = was
 
-    put(pieces, writeable)
+    try:
+        array.flags.writeable = True
+        if layout is not None:
+            relayout(array, *layout)
+    except BaseException:
+        undo()
+        raise
     return undo
 
 
-def _size(piece: Any) -> int:
-    return memoryview(piece).nbytes
+def fill_array(array: Any, new: Any) -> None:
+    """What `merge` leaves out of an array. Cannot fail: sizes are validated, and `merge` has made it writeable."""
+    writeable, pieces, _ = new
+    whole = contiguous(array)
+    fill(whole, pieces)
+    if whole is not array:
+        array[...] = whole
+    array.flags.writeable = writeable
 
 
 def _merge_objects(array: Any, new: Any) -> Undo:

@@ -17,7 +17,7 @@ from . import context
 from .arrays import contiguous, is_array, owner, raw
 from .capture import Walk, dump_or_refuse
 from .decode import decode, write_numbers
-from .delta import Delta, bind_step, carry_out, delete_step, state_steps
+from .delta import Delta, bind_step, carry_out, delete_step, fill_steps, state_steps
 from .dumps import Memory, Part, Print, ShallowPickler, Stream, array_layout, dump_component
 from .errors import CannotRestore, CannotTravel
 from .fixed import is_fixed
@@ -395,7 +395,7 @@ class Replica:
         others = self._others(delta, bindings)
         unsent = {name for name in others if self._has_changed_since(name)}
         with context.working(self):
-            carry_out(steps)
+            carry_out(steps, fill_steps(delta))
         for name, ref in refs.items():
             if name in PSEUDO_NAMES:
                 delta.values[name] = ref
