@@ -20,7 +20,7 @@ from farcell_host.protocol.messages import Buffer, Channel, Message
 
 from .connection import Connection
 from .errors import cancelled
-from .interrupts import interrupts_raise
+from .interrupts import Interrupts
 from .relay.notebook import Notebook
 from .relay.run_relay import RunRelay
 from .run import (
@@ -60,6 +60,7 @@ class Pending:
         run: Run,
         relay: RunRelay,
         connection: Connection,
+        interrupts: Interrupts,
         answer_fetch: Callable[[Message], None],
     ) -> None:
         self.id = uuid.uuid4().hex
@@ -69,6 +70,7 @@ class Pending:
         self._key = self.id.encode()
         self._notebook = notebook
         self._connection = connection
+        self._interrupts = interrupts
         self._answer_fetch = answer_fetch
         self._waiting_thread = threading.get_ident()
         self._is_working = False
@@ -176,7 +178,7 @@ class Pending:
     def _ask(self, message: Message) -> None:
         content = message.content
         try:
-            with interrupts_raise():
+            with self._interrupts.raising():
                 value = self._notebook.ask(content.get("prompt", ""), bool(content.get("password")))
         except KeyboardInterrupt:
             self.press()
@@ -189,7 +191,7 @@ class Pending:
         target = self.run.target
         stuck = f"The remote kernel on {target!r} has not stopped {waited_s:.0f} s after the interrupt"
         try:
-            with interrupts_raise():
+            with self._interrupts.raising():
                 kill = self._notebook.confirm(f"{stuck}; kill it? What only it holds is lost.")
         except KeyboardInterrupt:
             kill = False

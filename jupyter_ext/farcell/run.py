@@ -157,6 +157,11 @@ class Finish:
     interrupted: bool = False
     killed: bool = False
 
+    @property
+    def interrupted_too_late(self) -> bool:
+        """The remote kernel had ended the cell when the interrupt came: nothing there has felt it."""
+        return self.interrupted and self.reply is not None and self.reply.message.content.get("interrupts") == 0
+
 
 Effect = Publish | AnswerFetch | AskInput | SendInterrupt | AskToKill | SendKill | Say | Finish
 

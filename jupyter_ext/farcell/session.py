@@ -27,7 +27,7 @@ from .backends.base import Allocation, Backend, LaunchOptions, backend_named
 from .connection import Connection
 from .errors import Busy, FarcellError, HostDied, Refused, TargetUnavailable, UsageError, ending, without_frames
 from .exchange import NOTHING, Exchange, PlanRow, Returned, plan_rows
-from .interrupts import interrupts_to
+from .interrupts import Interrupts
 from .outcome import conclude, fail_if_ended
 from .pending import Pending, blank_header
 from .refs import Ref, human_bytes
@@ -42,6 +42,7 @@ LIMIT_BYTES_LOCAL = 64 << 20
 START_TIMEOUT_S = 120.0
 SLOW_START_S = 1.0
 STOP_TIMEOUT_S = 10.0
+INTERRUPT_CHECK_S = 0.1
 RESTART_TIMEOUT_S = 60.0
 _FETCHED = "_farcell_fetched"  # a name of our own for what a ref stands for, while it is fetched
 
@@ -118,6 +119,7 @@ class RemoteSession:
         self._host_dead: str | None = None
         self._turn_lock = threading.Lock()
         self._turn_owner: int | None = None
+        self._interrupts = Interrupts()  # of the turn's owner
         self._queued = 0
         self._pending: Pending | None = None
         self._unsent: Payload | None = None  # of the present request, as long as the peer may not have installed it
@@ -162,7 +164,8 @@ class RemoteSession:
         with self._turn():
             self.start()
             assert self._exchange is not None
-            capture = self._exchange.capture(wanted)
+            with self._interrupts.raising():
+                capture = self._exchange.capture(wanted)
             self._state_request(capture, {"names": [], "drop": [], "out": []})
             return [Moved(report.name, report.type, report.bytes_to_send) for report in capture]
 
@@ -237,6 +240,14 @@ class RemoteSession:
 
     def start(self) -> None:
         """Makes sure that a kernel is up: launches a host, or restarts a kernel that has died."""
+        with self._interrupts.raising():
+            self._start()
+        kernel = self._kernel
+        if kernel is not None and (self._exchange is None or self._exchange.epoch != kernel.epoch):
+            assert self._connection is not None
+            self._exchange = self._new_exchange(kernel.epoch, self._connection.welcome.get("hashes", ()))
+
+    def _start(self) -> None:
         if self._host_dead is not None:
             self._forget_host()
         if self._connection is None or self._connection.closed:
@@ -248,10 +259,6 @@ class RemoteSession:
                 "What was only there is lost."
             )
             self._restart()
-        kernel = self._kernel
-        if kernel is not None and (self._exchange is None or self._exchange.epoch != kernel.epoch):
-            assert self._connection is not None
-            self._exchange = self._new_exchange(kernel.epoch, self._connection.welcome.get("hashes", ()))
 
     def _new_exchange(self, epoch: int, hashes: Sequence[str]) -> Exchange:
         BOOK.cells = self.notebook.cells
@@ -261,7 +268,8 @@ class RemoteSession:
         """A new remote kernel; what the old one alone held is lost."""
         with self._turn():
             self._need_started()
-            self._restart()
+            with self._interrupts.raising():
+                self._restart()
             self.start()
 
     def stop(self) -> None:
@@ -300,21 +308,29 @@ class RemoteSession:
         me = threading.get_ident()
         if self._turn_owner == me:
             raise Busy(f"A run on {self.target!r} is under way in this very thread; a remote cell cannot be started inside it.")
-        if not self._turn_lock.acquire(blocking=False):
-            self._queued += 1
-            try:
-                self.notebook.say(f"Waiting for the run before this one on {self.target!r} ({self._queued} waiting).")
-                self._turn_lock.acquire()
-            finally:
-                self._queued -= 1
-        self._turn_owner = me
         try:
-            yield
+            with Interrupts() as interrupts:
+                self._wait_for_turn(interrupts)
+                self._turn_owner, self._interrupts = me, interrupts
+                try:
+                    yield
+                finally:
+                    self._turn_owner = None
+                    self._turn_lock.release()
         except KeyboardInterrupt as error:
             raise without_frames(error) from None
+
+    def _wait_for_turn(self, interrupts: Interrupts) -> None:
+        if self._turn_lock.acquire(blocking=False):
+            return
+        self._queued += 1
+        try:
+            self.notebook.say(f"Waiting for the run before this one on {self.target!r} ({self._queued} waiting).")
+            # Checked in between: KeyboardInterrupt out of acquire() itself could lose the lock.
+            while not self._turn_lock.acquire(timeout=INTERRUPT_CHECK_S):
+                interrupts.check()
         finally:
-            self._turn_owner = None
-            self._turn_lock.release()
+            self._queued -= 1
 
     # -- life
 
@@ -469,9 +485,10 @@ class RemoteSession:
         assert self._exchange is not None
         began = time.monotonic()
         exchange = self._exchange
-        capture = exchange.capture((name for name in why if name in self.notebook.namespace), also)
-        self._confirm(capture, yes)
-        payload = exchange.pack(capture)
+        with self._interrupts.raising():
+            capture = exchange.capture((name for name in why if name in self.notebook.namespace), also)
+            self._confirm(capture, yes)
+            payload = exchange.pack(capture)
         count = self.notebook.execution_count
         relay = RunRelay(self.notebook, count)
         content = {
@@ -493,10 +510,11 @@ class RemoteSession:
         self._runs += 1
         finish, returned = self._converse(pending, "farcell_run_request", content, payload)
         self._received_bytes += returned.nbytes
-        conclude(finish, returned, relay, self.notebook, self.target, self._log_path(), timeout_s)
+        with self._interrupts.raising():  # showing a result calls the notebook's own code
+            conclude(finish, returned, relay, self.notebook, self.target, self._log_path(), timeout_s)
         if pending.failure is not None:
             raise pending.failure
-        if pending.pressed_late():
+        if finish.interrupted_too_late or pending.pressed_late():
             raise KeyboardInterrupt
         return RunSummary(
             pending.id,
@@ -526,7 +544,7 @@ class RemoteSession:
     def _new_pending(self, relay: RunRelay, timeout_s: float | None = None) -> Pending:
         assert self._connection is not None and self._kernel is not None
         run = Run(self.target, timeout_s, needs_idle=not self._kernel.direct)
-        return Pending(self.notebook, run, relay, self._connection, self._answer_fetch)
+        return Pending(self.notebook, run, relay, self._connection, self._interrupts, self._answer_fetch)
 
     def _converse(
         self, pending: Pending, msg_type: str, content: dict[str, Any], payload: Payload | None
@@ -540,7 +558,7 @@ class RemoteSession:
         header = {**(self.notebook.cell_header() or blank_header()), "farcell_run": pending.id}
         buffers = payload.buffers if payload is not None else ()
         message = Message.build(Channel.SHELL, msg_type, {"run": pending.id, **content}, header=header, buffers=tuple(buffers))
-        with interrupts_to(pending.press):
+        with self._interrupts.telling(pending.press):
             self._pending = pending
             self._unsent = payload
             try:

@@ -66,6 +66,7 @@ class Runner:
         with self.guard.serving():
             reply = await self._run_guarded(request, channel)
             reply.content["usage"] = {"seconds": time.monotonic() - start}
+            reply.content["interrupts"] = self.guard.arrivals
         return reply
 
     async def _run_guarded(self, request: Request, channel: Channel) -> Reply:

@@ -25,6 +25,8 @@ class InterruptGuard:
         self._cell_code = cell_code
         self._depth = 0
         self._pending = False
+        self.arrivals = 0
+        """Interrupts during the request that is being served, kept or delivered."""
         self._task: asyncio.Future[Any] | None = None
         self._main = threading.main_thread()
 
@@ -46,6 +48,7 @@ class InterruptGuard:
         event loop.
         """
         self._pending = False
+        self.arrivals = 0
         self._depth += 1
         before = signal.signal(signal.SIGINT, self._on_sigint)
         try:
@@ -81,6 +84,7 @@ class InterruptGuard:
         return pending
 
     def _on_sigint(self, signum: int, frame: FrameType | None) -> None:
+        self.arrivals += 1
         if self._depth:
             self._pending = True
         else:

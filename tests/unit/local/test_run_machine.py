@@ -53,6 +53,19 @@ def test_a_reply_alone_does_not_end_a_run_over_zmq() -> None:
     assert other.receive(Replied(REPLY)) == [Finish(reply=Replied(REPLY))]
 
 
+@pytest.mark.parametrize(("felt", "too_late"), [(0, True), (1, False)])
+def test_an_interrupt_that_nothing_there_has_felt(felt: int, too_late: bool) -> None:
+    """A cell may catch KeyboardInterrupt and end well; one that ended before it came leaves Ctrl-C to the notebook."""
+    reply = Message.build(Channel.SHELL, "farcell_run_reply", {"status": "ok", "interrupts": felt})
+    run = Run("gpu")
+    run.receive(Started(0))
+    run.receive(InterruptPressed(1))
+    (finish,) = run.receive(Replied(reply))
+    assert isinstance(finish, Finish) and finish.interrupted_too_late is too_late
+    (finish,) = Run("gpu").receive(Replied(reply))
+    assert isinstance(finish, Finish) and not finish.interrupted_too_late
+
+
 @pytest.mark.parametrize("status", ["refused", "aborted"])
 def test_a_run_that_never_began_has_no_idle_to_wait_for(status: str) -> None:
     """The host answers in the kernel's place when a cell cannot be handed on, or is cancelled before it begins."""
