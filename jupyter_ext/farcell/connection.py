@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from farcell_host import bulk as bulk_memory
+from farcell_host import capabilities
 from farcell_host.errors import ProtocolError
 from farcell_host.protocol.client import Client
 from farcell_host.protocol.events import (
@@ -48,7 +49,7 @@ from . import transfers
 from .backends.base import Allocation, Backend, JobState, Opened
 from .errors import Busy, TargetUnavailable
 from .threads import Alarm, loop_thread
-from .transfers import BULK_KEY, Bulk, Inbound, Upload
+from .transfers import BULK_KEY, Bulk, Inbound, Upload, Way
 
 OPEN_TIMEOUT_S = 20.0
 FIRST_PAUSE_S = 0.05
@@ -95,6 +96,8 @@ class Connection:
         )
         self.welcome: dict[str, Any] = {}
         self.uses_descriptors = False
+        self.reads_memory = capabilities.has_peermemory()
+        """Whether the peer, on this machine, may be able to read our memory: until it says that it cannot."""
         self.reconnects = 0
         self.sent_bulk_bytes = 0
         self.closed = False
@@ -151,10 +154,12 @@ class Connection:
         with self._lock:
             self._uploads.clear()
 
-    def prepare(self, buffers: Sequence[Buffer], check: Callable[[], object] = lambda: None) -> Bulk:
-        """See `transfers.prepare`."""
-        hash_name = bulk_memory.common_hash(self.welcome.get("hashes", ()))
-        return transfers.prepare(buffers, self.uses_descriptors, hash_name, check)
+    def prepare(self, buffers: Sequence[Buffer], check: Callable[[], object] = lambda: None, may_stay: bool = False) -> Bulk:
+        """See `transfers.prepare`. `may_stay`: the buffers outlive the answer, so the peer may read them where they are."""
+        way = Way.CHUNKS
+        if self.uses_descriptors:
+            way = Way.MEMORY if may_stay and self.reads_memory else Way.DESCRIPTORS
+        return transfers.prepare(buffers, way, bulk_memory.common_hash(self.welcome.get("hashes", ())), check)
 
     # -- on the loop
 

@@ -158,6 +158,11 @@ class Finish:
     killed: bool = False
 
     @property
+    def could_not_read(self) -> bool:
+        """Nothing was run: the remote kernel may not read the notebook's memory, where the values were."""
+        return self.reply is not None and bool(self.reply.message.content.get("unreadable"))
+
+    @property
     def interrupted_too_late(self) -> bool:
         """The remote kernel had ended the cell when the interrupt came: nothing there has felt it."""
         return self.interrupted and self.reply is not None and self.reply.message.content.get("interrupts") == 0

@@ -506,9 +506,8 @@ class RemoteSession:
             "limit_bytes": LIMIT_BYTES_LOCAL if self.options.backend.startswith("local") else LIMIT_BYTES,
             "state": None if payload.is_empty else payload.header,
         }
-        pending = self._new_pending(relay, timeout_s)
         self._runs += 1
-        finish, returned = self._converse(pending, "farcell_run_request", content, payload)
+        pending, finish, returned = self._converse(relay, "farcell_run_request", content, payload, timeout_s)
         self._received_bytes += returned.nbytes
         with self._interrupts.raising():  # showing a result calls the notebook's own code
             conclude(finish, returned, relay, self.notebook, self.target, self._log_path(), timeout_s)
@@ -547,14 +546,27 @@ class RemoteSession:
         return Pending(self.notebook, run, relay, self._connection, self._interrupts, self._answer_fetch)
 
     def _converse(
-        self, pending: Pending, msg_type: str, content: dict[str, Any], payload: Payload | None
-    ) -> tuple[Finish, Returned]:
+        self, relay: RunRelay, msg_type: str, content: dict[str, Any], payload: Payload | None, timeout_s: float | None = None
+    ) -> tuple[Pending, Finish, Returned]:
         """Sends a request, waits for its end and merges what came back.
 
         Ctrl-C before it was sent raises KeyboardInterrupt, and nothing has happened; from then on it is a message.
         """
-        assert self._connection is not None and self._exchange is not None
-        connection, exchange = self._connection, self._exchange
+        assert self._connection is not None
+        pending = self._new_pending(relay, timeout_s)
+        finish, returned = self._converse_once(pending, msg_type, content, payload)
+        if finish.could_not_read:
+            self._connection.reads_memory = False
+            pending.check()
+            pending = self._new_pending(relay, timeout_s)
+            finish, returned = self._converse_once(pending, msg_type, content, payload)
+        return pending, finish, returned
+
+    def _converse_once(
+        self, pending: Pending, msg_type: str, content: dict[str, Any], payload: Payload | None
+    ) -> tuple[Finish, Returned]:
+        assert self._connection is not None and self._exchange is not None and self._kernel is not None
+        connection, exchange, direct = self._connection, self._exchange, self._kernel.direct
         header = {**(self.notebook.cell_header() or blank_header()), "farcell_run": pending.id}
         buffers = payload.buffers if payload is not None else ()
         message = Message.build(Channel.SHELL, msg_type, {"run": pending.id, **content}, header=header, buffers=tuple(buffers))
@@ -562,7 +574,7 @@ class RemoteSession:
             self._pending = pending
             self._unsent = payload
             try:
-                bulk = connection.prepare(payload.bulk, pending.check) if payload is not None else None
+                bulk = connection.prepare(payload.bulk, pending.check, may_stay=direct) if payload is not None else None
                 pending.relay.before()
                 connection.send(message, bulk)
                 self._sent_bytes += payload.total_bytes if payload is not None else 0
@@ -639,8 +651,7 @@ class RemoteSession:
 
     def _ask(self, msg_type: str, content: dict[str, Any], payload: Payload | None = None) -> tuple[dict[str, Any], Returned]:
         relay = RunRelay(self.notebook, self.notebook.execution_count)
-        pending = self._new_pending(relay)
-        finish, returned = self._converse(pending, msg_type, content, payload)
+        pending, finish, returned = self._converse(relay, msg_type, content, payload)
         fail_if_ended(finish, self.target, self._log_path())
         assert finish.reply is not None
         reply = finish.reply.message.content

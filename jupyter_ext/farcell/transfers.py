@@ -1,4 +1,4 @@
-"""The bulk buffers of messages on their way: as descriptors on one machine, else as addressed chunks."""
+"""The bulk buffers of messages on their way: on one machine read where they lie or as descriptors, else as addressed chunks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from farcell_host import bulk as bulk_memory
+from farcell_host import peermemory
 from farcell_host.protocol.frames import CHUNK_BYTES, Descriptor
 from farcell_host.protocol.messages import Buffer, Message
 
@@ -29,7 +31,7 @@ class Upload:
 
 @dataclass
 class Bulk:
-    """The bulk buffers of a message, ready to go: as descriptors on one machine, else as addressed chunks."""
+    """The bulk buffers of a message, ready to go. What is to be read where it lies must stay there until the answer."""
 
     entries: list[dict[str, Any]] = field(default_factory=list)
     descriptors: list[Descriptor] = field(default_factory=list)
@@ -67,7 +69,15 @@ class Inbound:
                 yield memoryview(whole)
 
 
-def prepare(buffers: Iterable[Buffer], uses_descriptors: bool, hash_name: str, check: Callable[[], object]) -> Bulk:
+class Way(Enum):
+    """How bulk buffers reach the peer."""
+
+    MEMORY = "memory"
+    DESCRIPTORS = "descriptors"
+    CHUNKS = "chunks"
+
+
+def prepare(buffers: Iterable[Buffer], way: Way, hash_name: str, check: Callable[[], object]) -> Bulk:
     """Makes bulk buffers ready on the calling thread; raises OSError when memory is short.
 
     `check` is called every 1 to 2 MiB, possibly on two threads at once; what it raises ends the work, and nothing is left of it.
@@ -76,7 +86,9 @@ def prepare(buffers: Iterable[Buffer], uses_descriptors: bool, hash_name: str, c
     try:
         for buffer in buffers:
             entry: dict[str, Any] = {"size": memoryview(buffer).nbytes}
-            if uses_descriptors:
+            if way is Way.MEMORY:
+                entry["memory"] = peermemory.offer(buffer)
+            elif way is Way.DESCRIPTORS:
                 descriptor = Descriptor(next(_numbers), bulk_memory.make_descriptor(buffer, check), entry["size"])
                 bulk.descriptors.append(descriptor)
                 entry["descriptor"] = descriptor.id

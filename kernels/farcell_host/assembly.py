@@ -27,6 +27,7 @@ class Assembly:
         self.failure: str | None = None
         self.is_filled = False
         self.taken: set[int] = set()
+        self._entries: list[dict[str, Any]] = []
         self._descriptors: list[Descriptor] = []
         self._places: dict[str, list[tuple[int, int, int]]] = {}  # address: file, offset, size
         self._waiting: set[str] = set()
@@ -40,6 +41,10 @@ class Assembly:
 
     def _add(self, number: int, entry: dict[str, Any], given: Mapping[int, Descriptor]) -> None:
         size = int(entry["size"])
+        if "memory" in entry:  # the kernel reads it where it is
+            self._entries.append(entry)
+            return
+        self._entries.append({"size": size, "descriptor": number + 1})
         if "descriptor" in entry:
             descriptor = given.get(entry["descriptor"])
             if descriptor is None:
@@ -100,11 +105,10 @@ class Assembly:
             self.failure = f"No memory for a buffer of {self.size} bytes: {error.strerror}"
 
     def deliver(self) -> tuple[Message, list[Descriptor]]:
-        """The message naming its buffers by descriptor; the caller owns these now."""
+        """The message naming its buffers by descriptor, or by where the sender has them; the caller owns the descriptors now."""
         descriptors, self._descriptors = self._descriptors, []
-        entries = [{"size": item.size, "descriptor": item.id} for item in descriptors]
         header, parent, _, content = self.message.parts
-        metadata = encode_json({**self.message.metadata, BULK_KEY: entries})
+        metadata = encode_json({**self.message.metadata, BULK_KEY: self._entries})
         return Message(self.message.channel, (header, parent, metadata, content), self.message.buffers), descriptors
 
     def discard(self) -> None:

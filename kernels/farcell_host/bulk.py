@@ -81,36 +81,36 @@ def make_descriptor(buffer: Buffer, check: Callable[[], object] = lambda: None) 
 
 
 def _copy(flat: memoryview, fd: int, check: Callable[[], object]) -> None:
-    offsets = iter(range(0, len(flat), _PIECE_BYTES))
+    in_pieces(len(flat), check, lambda start, stop: write_all(fd, flat[start:stop], start))
+
+
+def in_pieces(size: int, check: Callable[[], object], work: Callable[[int, int], object]) -> None:
+    """Calls `work(start, stop)` for each 2 MiB of `size` bytes, on two threads from 8 MiB on, and `check` before each.
+
+    What either raises ends the work after the present pieces.
+    """
+    starts = iter(range(0, size, _PIECE_BYTES))
     lock = threading.Lock()
     over = threading.Event()  # one of the two has failed, or nothing is left to take
 
-    def work(file: int) -> None:
-        while not over.is_set():
-            with lock:
-                offset = next(offsets, None)
-            if offset is None:
-                return
-            check()
-            write_all(file, flat[offset : offset + _PIECE_BYTES], offset)
-
-    def work_beside(file: int) -> None:
+    def lane() -> None:
         try:
-            work(file)
+            while not over.is_set():
+                with lock:
+                    start = next(starts, None)
+                if start is None:
+                    return
+                check()
+                work(start, min(start + _PIECE_BYTES, size))
         finally:
             over.set()
-            os.close(file)
 
-    if len(flat) < _PARALLEL_BYTES:
-        work(fd)
+    if size < _PARALLEL_BYTES:
+        lane()
         return
     with ThreadPoolExecutor(1, "farcell-copy") as pool:
-        # its own descriptor: a KeyboardInterrupt may end the wait for it, and a closed number could be another file's by then
-        beside = pool.submit(work_beside, os.dup(fd))
-        try:
-            work(fd)
-        finally:
-            over.set()
+        beside = pool.submit(lane)
+        lane()
     beside.result()
 
 

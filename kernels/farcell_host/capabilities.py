@@ -1,8 +1,8 @@
 """What this machine's system offers, and the portable way where it does not.
 
-Six things are Linux's own or work differently elsewhere: memfd, SCM_RIGHTS, pidfd, SO_PEERCRED, /proc and epoll. Every choice
-between one of them and its fallback is made here, when it is needed, so that a test forces any fallback for a whole tree of
-processes with `FARCELL_WITHOUT=memfd,descriptors,pidfd,peercred,proc,epoll`.
+Seven things are Linux's own or work differently elsewhere: memfd, SCM_RIGHTS, process_vm_readv, pidfd, SO_PEERCRED, /proc and
+epoll. Every choice between one of them and its fallback is made here, when it is needed, so that a test forces any fallback for
+a whole tree of processes with `FARCELL_WITHOUT=memfd,descriptors,peermemory,pidfd,peercred,proc,epoll`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-NAMES = ("memfd", "descriptors", "pidfd", "peercred", "proc", "epoll")
+NAMES = ("memfd", "descriptors", "peermemory", "pidfd", "peercred", "proc", "epoll")
 _MAX_DESCRIPTORS = 64  # a receive's room; Linux allows 253 in one message, the outbox sends one a frame
 _LOCAL_PEERCRED = 1  # <sys/un.h> of macOS and the BSDs; Python has no name for it
 _LINUX = sys.platform.startswith("linux")
@@ -34,6 +34,11 @@ def has_memfd() -> bool:
 def has_descriptors() -> bool:
     """Whether open files can be passed over a Unix socket (SCM_RIGHTS)."""
     return _allowed("descriptors") and hasattr(socket, "SCM_RIGHTS") and hasattr(socket.socket, "sendmsg")
+
+
+def has_peermemory() -> bool:
+    """Whether the system has a call to read another process's memory; that process may still be out of bounds."""
+    return _allowed("peermemory") and _LINUX
 
 
 def has_pidfd() -> bool:
@@ -53,10 +58,11 @@ def has_epoll() -> bool:
 
 
 def report() -> dict[str, bool]:
-    """Which of the six are used here, for status and bug reports."""
+    """Which of the seven are used here, for status and bug reports."""
     return {
         "memfd": has_memfd(),
         "descriptors": has_descriptors(),
+        "peermemory": has_peermemory(),
         "pidfd": has_pidfd(),
         "peercred": has_peercred(),
         "proc": has_proc(),

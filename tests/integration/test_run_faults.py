@@ -82,6 +82,26 @@ def test_cells_run_where_a_stream_cannot_be_lent(
     only_error(running.finish(20), "KeyboardInterrupt")
 
 
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_a_kernel_that_may_not_read_the_notebooks_memory(
+    where: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """A hardened system forbids it, which shows at the first large value: it goes as a memory file, the cell runs once."""
+    folder = sandbox.jupyter_config / "farcell"
+    folder.mkdir()
+    env = 'env = { FARCELL_WITHOUT = "peermemory" }' if where == "there" else ""
+    (folder / "targets.toml").write_text(f'[targets.hardened]\nbackend = "local"\n{env}\n')
+    if where == "here":
+        monkeypatch.setenv("FARCELL_WITHOUT", "peermemory")
+    notebook: Notebook = request.getfixturevalue("notebook")
+    notebook.run("import numpy as np\nlarge = np.arange(2**20)\nruns = []").check()
+    cell = notebook.run("%%remote hardened\nruns.append(1)\nlarge += 1\nprint('once')\nint(large[-1])").check()
+    assert (cell.stdout, cell.result) == ("once\n", str(2**20))
+    notebook.run("large += 1").check()
+    assert notebook.run("%%remote hardened\nint(large[-1]), runs").check().result == f"({2**20 + 1}, [1])"
+    assert notebook.value("(int(large[0]), runs)") == (2, [1])
+
+
 def test_output_is_whole_when_the_bridge_dies(notebook: Notebook) -> None:
     """attach is killed several times in mid-output: every line comes, in order, once."""
     code = "%%remote local-attach\nimport time\nfor n in range(400):\n    print(n, flush=True)\n    time.sleep(0.005)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from .namespace import Namespace
 LIMIT_BYTES = 1 << 20  # what comes back unasked, when the request does not say
 
 Buffer = bytes | bytearray | memoryview
+Check = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,11 @@ class Request:
     header: dict[str, Any]
     content: dict[str, Any]
     buffers: Sequence[Buffer] = ()
-    bulk: Sequence[Buffer] = ()
+    bulk: Sequence[Callable[[Check], Buffer]] = ()
+    """Each is had by calling it, once, with a function to be called now and then, which may raise; or raises Unreadable."""
+
+    def take_bulk(self, check: Check = lambda: None) -> list[Buffer]:
+        return [take(check) for take in self.bulk]
 
 
 @dataclass(frozen=True)

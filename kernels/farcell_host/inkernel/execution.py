@@ -24,6 +24,7 @@ from ipykernel.jsonutil import json_clean
 from IPython.core import interactiveshell
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
+from ..peermemory import Unreadable
 from ..state import Payload
 from .exchange import Channel, Exchange, Refused, Reply, Request
 from .interrupts import InterruptGuard
@@ -73,9 +74,13 @@ class Runner:
         content = request.content
         namespace = self.namespace
         try:
-            self.exchange.install(content.get("state"), request.buffers, request.bulk)
+            self.exchange.install(content.get("state"), request.buffers, request.take_bulk(self._check))
         except Refused as refusal:
             return _refusal(content, str(refusal))
+        except Unreadable as error:
+            return _refusal(content, str(error), unreadable=True)
+        except _Cancelled:
+            return _refusal(content, "The run was cancelled before it began", status="aborted")
         self.exchange.drop(content.get("drop") or ())
         self._refresh_builtins(content["code"])
         verified = set(content.get("names") or ())
@@ -102,6 +107,10 @@ class Runner:
             payload.buffers if payload is not None and state is not None else (),
             payload.bulk if payload is not None and state is not None else (),
         )
+
+    def _check(self) -> None:
+        if self.guard.is_pending:
+            raise _Cancelled
 
     def flush(self) -> None:
         """All that was written before is on its way when this returns."""
@@ -269,7 +278,7 @@ class Runner:
         found = reply.content.get("found") or ()
         self.namespace.reveal(found)
         try:
-            self.exchange.install(reply.content.get("state"), reply.buffers, reply.bulk)
+            self.exchange.install(reply.content.get("state"), reply.buffers, reply.take_bulk())
         except Refused as refusal:
             return str(refusal)
         if self._run is not None:
@@ -285,12 +294,14 @@ class Runner:
         names = content.get("names") or []
         with self.guard.serving():
             try:
-                self.exchange.install(content.get("install"), request.buffers, request.bulk)
+                self.exchange.install(content.get("install"), request.buffers, request.take_bulk())
                 self.exchange.drop(content.get("drop") or ())
                 answer["missing"] = [name for name in names if name not in self.namespace]
                 payload = self.exchange.collect([name for name in names if name in self.namespace], content)
             except Refused as refusal:
                 return Reply("farcell_state_reply", {**answer, "status": "refused", "message": str(refusal)})
+            except Unreadable as error:
+                return Reply("farcell_state_reply", {**answer, "status": "refused", "message": str(error), "unreadable": True})
             except Exception as error:
                 message = f"{type(error).__name__}: {error}"
                 return Reply("farcell_state_reply", {**answer, "status": "error", "message": message})
@@ -306,13 +317,18 @@ class Runner:
         return Reply("farcell_vars_reply", {"status": "ok", "vars": described})
 
 
-def _refusal(content: dict[str, Any], message: str) -> Reply:
+class _Cancelled(Exception):
+    """An interrupt while the notebook's values were read."""
+
+
+def _refusal(content: dict[str, Any], message: str, status: str = "refused", unreadable: bool = False) -> Reply:
     return Reply(
         "farcell_run_reply",
         {
             "run": content.get("run"),
-            "status": "refused",
+            "status": status,
             "message": message,
+            "unreadable": unreadable,
             "execution_count": content["execution_count"],
             "user_expressions": {},
             "payload": [],

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import zmq
 
-from .exchange import Reply, Request
+from .exchange import Check, Reply, Request
 from .execution import Runner
 from .shell import RemoteKernel
 
@@ -42,7 +43,11 @@ def request_of(message: dict[str, Any]) -> Request:
     buffers = [bytearray(buffer) for buffer in message.get("buffers") or ()]
     count = len(message["metadata"].get("farcell_bulk", ()))
     split = len(buffers) - count
-    return Request(message["header"], message["content"], buffers[:split], buffers[split:])
+    return Request(message["header"], message["content"], buffers[:split], [partial(_given, each) for each in buffers[split:]])
+
+
+def _given(buffer: bytearray, check: Check) -> bytearray:
+    return buffer
 
 
 def register(kernel: RemoteKernel, runner: Runner) -> None:

@@ -78,6 +78,11 @@ class InterruptGuard:
         finally:
             self._task = None
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether an interrupt is kept."""
+        return self._pending
+
     def take_pending(self) -> bool:
         """Whether an interrupt was kept; it is then no longer."""
         pending, self._pending = self._pending, False

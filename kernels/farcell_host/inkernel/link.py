@@ -16,9 +16,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from .. import bulk, capabilities
+from .. import bulk, capabilities, peermemory
 from ..errors import ProtocolError
 from ..protocol.frames import (
     Descriptor,
@@ -31,7 +32,7 @@ from ..protocol.frames import (
     encode_message,
 )
 from ..protocol.messages import Channel, Message
-from .exchange import Reply, Request
+from .exchange import Check, Reply, Request
 from .interrupts import InterruptGuard
 
 Buffer = bytes | bytearray | memoryview
@@ -195,8 +196,14 @@ class Link:
 
     def request_of(self, message: Message) -> Request:
         """With buffers that are ours to write on: the state makes arrays of them."""
-        bulk_buffers = [self._mapped.pop(entry["descriptor"]) for entry in message.metadata.get("farcell_bulk", ())]
+        bulk_buffers = [self._taker(entry) for entry in message.metadata.get("farcell_bulk", ())]
         return Request(message.header, message.content, [bytearray(b) for b in message.buffers], bulk_buffers)
+
+    def _taker(self, entry: dict[str, Any]) -> Callable[[Check], Buffer]:
+        if "memory" in entry:
+            return partial(peermemory.read, entry["memory"], int(entry["size"]))
+        mapped = self._mapped.pop(entry["descriptor"])
+        return lambda check: mapped
 
     def _lose(self) -> None:
         """The host is gone; its process watches over ours, see launch.py."""
