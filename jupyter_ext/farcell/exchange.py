@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from farcell_host.ambient import Ambient
 from farcell_host.protocol.messages import Buffer
 from farcell_host.state import CannotRestore, RefInfo, Replica
 from farcell_host.state import CannotTravel as CannotTravelHere
@@ -57,20 +58,21 @@ class Exchange:
     ) -> None:
         self.namespace = namespace
         self.epoch = epoch
-        self._replica = Replica(namespace, side="local", hashes=list(hashes), make_ref=make_ref)
+        ambient = Ambient(is_notebook=True)
+        self._replica = Replica(namespace, side="local", hashes=list(hashes), make_ref=make_ref, ambient=ambient)
 
     @property
     def held(self) -> frozenset[str]:
         """Names that both sides have."""
         return self._replica.held
 
-    def capture(self, names: Iterable[str], optional: Iterable[str] = ()) -> Capture:
+    def capture(self, names: Iterable[str], optional: Iterable[str] = (), ambient: bool = True) -> Capture:
         """Walks the names and compares with what the peer has; CannotTravel with the path to the culprit.
 
-        `optional` names go along if they can.
+        `optional` names go along if they can, and so does the state around the names, unless `ambient` says otherwise.
         """
         try:
-            return self._replica.capture(names, optional=optional)
+            return self._replica.capture(names, optional=optional, ambient=ambient)
         except CannotTravelHere as error:
             raise CannotTravel(error.name, error.path, error.reason, error.hint) from None
 

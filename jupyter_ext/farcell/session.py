@@ -623,7 +623,7 @@ class RemoteSession:
         payload, bulk = None, None
         try:
             if found:
-                payload = self._exchange.pack(self._exchange.capture(found))
+                payload = self._exchange.pack(self._exchange.capture(found, ambient=False))  # the cell has its own by now
                 bulk = self._connection.prepare(payload.bulk)
                 content["state"] = None if payload.is_empty else payload.header
         except Exception as error:

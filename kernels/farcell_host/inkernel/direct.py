@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import inspect
 import os
 import socket
@@ -42,6 +43,7 @@ class DirectServer:
         self._session: LinkSession = kernel.session
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._context = contextvars.copy_context()
         self._ready: dict[str, Any] = {}
         self._link: Link | None = None
         self._really_send = kernel.iopub_thread._really_send
@@ -103,7 +105,8 @@ class DirectServer:
 
     def _received(self, link: Link, message: Message) -> None:
         assert self._loop is not None
-        task = self._loop.create_task(self._serve(link, message))
+        # Context variables that a cell sets (the decimal context, np.seterr) are there in the next one, as in a plain kernel.
+        task = self._context.run(self._loop.create_task, self._serve(link, message))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -111,27 +114,32 @@ class DirectServer:
         """Never raises: an exception that reaches the loop's top would only be logged, and the notebook would wait for ever."""
         msg_type = message.msg_type
         try:
-            if msg_type in _COMM:
-                await self._serve_comm(link, message)
-            elif msg_type == "farcell_run_request":
-                async with self._kernel.cell_lock:
-                    self._install_late(link)
-                    reply = await self._runner.run(link.request_of(message), link)
-                    self._send_reply(link, reply, message)
-            elif msg_type == "farcell_state_request":
-                async with self._kernel.cell_lock:
-                    self._install_late(link)
-                    self._send_reply(link, self._runner.exchange_state(link.request_of(message)), message)
-            elif msg_type == "farcell_vars_request":
-                async with self._kernel.cell_lock:
-                    self._send_reply(link, self._runner.describe_names(), message)
-            elif msg_type in self._kernel.shell_handlers:
-                async with self._kernel.cell_lock:
-                    await self._serve_upstream(link, message)
+            await self._dispatch(link, message, msg_type)
         except Exception as error:
             self._kernel.log.exception("farcell: %s failed", msg_type)
             if msg_type.endswith("_request"):
                 self._fail(link, message, error)
+        if msg_type == "farcell_run_request":
+            self._context = contextvars.copy_context()
+
+    async def _dispatch(self, link: Link, message: Message, msg_type: str) -> None:
+        if msg_type in _COMM:
+            await self._serve_comm(link, message)
+        elif msg_type == "farcell_run_request":
+            async with self._kernel.cell_lock:
+                self._install_late(link)
+                reply = await self._runner.run(link.request_of(message), link)
+                self._send_reply(link, reply, message)
+        elif msg_type == "farcell_state_request":
+            async with self._kernel.cell_lock:
+                self._install_late(link)
+                self._send_reply(link, self._runner.exchange_state(link.request_of(message)), message)
+        elif msg_type == "farcell_vars_request":
+            async with self._kernel.cell_lock:
+                self._send_reply(link, self._runner.describe_names(), message)
+        elif msg_type in self._kernel.shell_handlers:
+            async with self._kernel.cell_lock:
+                await self._serve_upstream(link, message)
 
     def _send_reply(self, link: Link, reply: Reply, message: Message) -> None:
         try:

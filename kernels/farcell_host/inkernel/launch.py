@@ -24,6 +24,7 @@ from tornado.ioloop import IOLoop
 from traitlets import Type, default
 
 from .. import bulk, capabilities
+from ..ambient import Ambient
 from ..state import BOOK, Replica
 from . import handlers, selftest
 from .direct import DirectServer
@@ -106,7 +107,7 @@ def main(argv: list[str] | None = None) -> None:
     kernel: RemoteKernel = app.kernel
     guard = InterruptGuard(CELL_CODE)
     namespace = kernel.shell.user_ns
-    replica = Replica(namespace, side="remote", hashes=list(bulk.available_hashes()))
+    replica = Replica(namespace, side="remote", hashes=list(bulk.available_hashes()), ambient=Ambient(is_notebook=False))
     BOOK.cells = kernel.shell.compile._filename_map
     runner = Runner(kernel, Exchange(namespace, replica), guard)
     handlers.register(kernel, runner)

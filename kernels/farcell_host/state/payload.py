@@ -10,7 +10,9 @@ RESULT = "<result>"
 ERROR = "<error>"
 LOST = "<lost>"
 """Objects that a run changed and took away from the names it was given."""
-PSEUDO_NAMES = frozenset({RESULT, ERROR, LOST})
+AMBIENT = "<ambient>"
+"""State around the names: content by provider, see farcell_host.ambient."""
+PSEUDO_NAMES = frozenset({RESULT, ERROR, LOST, AMBIENT})
 
 LARGE_BYTES = 64 * 1024
 """Buffers from this size on leave the pickle and are not copied."""
@@ -77,6 +79,8 @@ class Capture:
     """Names asked for that the namespace does not have."""
     deleted: list[str] = field(default_factory=list)
     refs: dict[str, Any] = field(default_factory=dict)
+    stamps: dict[str, Any] = field(default_factory=dict)
+    """Of the ambient state that goes along."""
 
     @property
     def total_bytes(self) -> int:

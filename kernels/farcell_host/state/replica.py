@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Literal
 
+from ..ambient import Ambient
 from . import context
 from .arrays import contiguous, is_array, owner, raw
 from .capture import Walk, dump_or_refuse
@@ -25,7 +27,7 @@ from .groups import changeable_ids, components
 from .hashing import piece_digests
 from .kinds import is_merged_whole, is_restorable, kind_of, made_of
 from .objects import Table
-from .payload import ERROR, LARGE_BYTES, LOST, PSEUDO_NAMES, RESULT, Capture, NameReport, Payload
+from .payload import AMBIENT, ERROR, LARGE_BYTES, LOST, PSEUDO_NAMES, RESULT, Capture, NameReport, Payload
 from .refs import Ref, RefBase, RefInfo, describe
 from .sources import BOOK
 from .uses import uses as default_uses
@@ -53,6 +55,7 @@ class _Receipt:
     dropped: set[int]
     forget: set[str]
     deleted: list[str]
+    stamps: dict[str, Any]
 
 
 class Replica:
@@ -64,11 +67,14 @@ class Replica:
         side: Literal["local", "remote"],
         hashes: Iterable[str] = (),
         make_ref: Callable[[str, RefInfo], Any] = Ref,
+        ambient: Ambient | None = None,
     ) -> None:
+        """Without `ambient`, names alone travel."""
         self.namespace = namespace
         self.side = side
         self.hashes = tuple(hashes)
         self._make_ref = make_ref
+        self._ambient = ambient
         self._table = Table(1 if side == "local" else -1)
         self._memory = Memory()
         self._held: dict[str, _Held] = {}
@@ -104,7 +110,9 @@ class Replica:
         for name in names:
             self._release(self._held.pop(name, None))
 
-    def capture(self, names: Iterable[str], uses: Uses = default_uses, optional: Iterable[str] = ()) -> Capture:
+    def capture(
+        self, names: Iterable[str], uses: Uses = default_uses, optional: Iterable[str] = (), ambient: bool = True
+    ) -> Capture:
         """Walk these names and all that their functions use; raises CannotTravel, but for an optional name, which is left out."""
         with context.working(self):
             walk = Walk(self.namespace, self._table.kept, uses)
@@ -116,7 +124,23 @@ class Replica:
         for part in capture.parts.values():
             capture.names[part.name] = self._report(part)
         capture.deleted = [name for name in self._held if name not in self.namespace]
+        if ambient:
+            self._add_ambient(capture)
         return capture
+
+    def _add_ambient(self, capture: Capture) -> None:
+        """Raises CannotTravel only if what it consists of can travel one by one."""
+        if self._ambient is None:
+            return
+        contents, capture.stamps = self._ambient.changes()
+        if contents:
+            with context.working(self):
+                try:
+                    part = dump_or_refuse(AMBIENT, contents, "", self._table.kept)
+                except CannotTravel:
+                    contents = {name: each for name, each in contents.items() if self._can_travel(each)}
+                    part = dump_or_refuse(AMBIENT, contents, "", self._table.kept)
+            capture.parts[AMBIENT] = part
 
     def collect(
         self,
@@ -138,6 +162,7 @@ class Replica:
             self._collect_lost(capture, names)
         self._decide_refs(capture, limit_bytes, out, keep)
         capture.deleted = [name for name in names if name in self._held and name not in self.namespace]
+        self._add_ambient(capture)
         return capture
 
     def _to_collect(
@@ -264,7 +289,7 @@ class Replica:
         header: dict[str, Any] = {"version": 1, "streams": [], "modules": {}, "bind": {}, "refs": {}, "sources": {}}
         payload = Payload(header)
         changed = self._changed(capture)
-        receipt = _Receipt(changed, [], [], set(), set(self._dropped), set(self._forget), capture.deleted)
+        receipt = _Receipt(changed, [], [], set(), set(self._dropped), set(self._forget), capture.deleted, capture.stamps)
         plain = [part for part in changed if not self._place_by_name(part, header, receipt)]
         named = {key for part in changed if part.name not in PSEUDO_NAMES for key in part.print.ids}
         with context.working(self):
@@ -342,6 +367,8 @@ class Replica:
         receipt: _Receipt = payload.receipt
         self._known_sources |= receipt.sources
         self._forget -= receipt.forget
+        if self._ambient is not None:
+            self._ambient.agree(receipt.stamps)
         for number, obj in receipt.objects:
             self._table.add(number, obj)
         for name, number, value in receipt.refs:
@@ -392,6 +419,8 @@ class Replica:
         steps = state_steps(delta)
         steps += [bind_step(self.namespace, name, value) for name, value in bindings.items()]
         steps += [delete_step(self.namespace, name) for name in delta.deleted]
+        if self._ambient is not None and AMBIENT in delta.values:
+            steps.append(partial(self._ambient.put, delta.values[AMBIENT]))
         others = self._others(delta, bindings)
         unsent = {name for name in others if self._has_changed_since(name)}
         with context.working(self):

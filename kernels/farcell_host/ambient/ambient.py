@@ -1,0 +1,107 @@
+"""One side's record of the ambient state that both sides agree on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from . import (
+    decimals,
+    environment,
+    folder,
+    interpreter,
+    locales,
+    loggers,
+    matplotlib_parameters,
+    numpy_random,
+    numpy_settings,
+    pandas_options,
+    randoms,
+    search_path,
+    warning_filters,
+)
+from .imports import ImportWatch
+from .provider import NOTHING, Provider
+
+log = logging.getLogger("farcell")
+
+
+def providers() -> list[Provider]:
+    """One of each kind; they remember what they found at first."""
+    return [
+        environment.Environment(),
+        folder.Folder(),
+        search_path.SearchPath(),
+        interpreter.Interpreter(),
+        warning_filters.WarningFilters(),
+        decimals.Decimals(),
+        locales.Locales(),
+        loggers.Loggers(),
+        randoms.Random(),
+        numpy_random.NumpyRandom(),
+        numpy_settings.NumpySettings(),
+        pandas_options.PandasOptions(),
+        matplotlib_parameters.MatplotlibParameters(),
+    ]
+
+
+class Ambient:
+    """`is_notebook`: this side tells all at first; the other one only what changes from then on."""
+
+    def __init__(self, is_notebook: bool, of: Sequence[Provider] | None = None) -> None:
+        self._providers = {each.name: each for each in (providers() if of is None else of)}
+        self._imports = ImportWatch()
+        self._waiting: dict[str, Any] = {}
+        self._agreed = {} if is_notebook else {name: each.stamp() for name, each in self._providers.items() if each.is_here}
+
+    def changes(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """(contents to tell, stamps to `agree` on once they were told), both by provider."""
+        contents, stamps = {}, {}
+        for name, provider in self._providers.items():
+            if not provider.is_here:
+                continue
+            stamp, before = provider.stamp(), self._agreed.get(name, NOTHING)
+            if stamp == before:
+                continue
+            stamps[name] = stamp
+            content = provider.take() if before is NOTHING else provider.take_since(before)
+            if before is not NOTHING or content != provider.pristine:
+                contents[name] = content
+        return contents, stamps
+
+    def agree(self, stamps: dict[str, Any]) -> None:
+        """The peer has been told."""
+        self._agreed.update(stamps)
+
+    def put(self, contents: dict[str, Any]) -> Callable[[], None]:
+        """Makes it so here; the answer takes it back. What belongs to a module that is not imported yet waits for that."""
+        before = {name: self._providers[name].take_under(each) for name, each in contents.items() if self._is_here(name)}
+        for name, content in contents.items():
+            if name in before:
+                self._put(name, content)
+            elif name in self._providers:
+                if name not in self._waiting:
+                    self._imports.after(self._providers[name].module, partial(self._imported, name))
+                self._waiting[name] = content
+
+        def undo() -> None:
+            for name, content in before.items():
+                self._put(name, content)
+
+        return undo
+
+    def _is_here(self, name: str) -> bool:
+        return name in self._providers and self._providers[name].is_here
+
+    def _imported(self, name: str) -> None:
+        self._put(name, self._waiting.pop(name))
+
+    def _put(self, name: str, content: Any) -> None:
+        provider = self._providers[name]
+        try:
+            provider.put(content)
+        except Exception:  # another version of the library, say; the cell is not to fail for a setting
+            log.warning("%s could not be set as on the other side", name, exc_info=True)
+        self._agreed[name] = provider.stamp()

@@ -1,0 +1,22 @@
+"""The working folder, where the other side has one of that path."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from .provider import Provider
+
+
+class Folder(Provider):
+    name = "working folder"
+
+    def take(self) -> Any:
+        try:
+            return os.getcwd()
+        except FileNotFoundError:  # deleted under our feet
+            return None
+
+    def put(self, content: Any) -> None:
+        if content is not None and os.path.isdir(content) and content != self.take():
+            os.chdir(content)

@@ -1,0 +1,44 @@
+"""The interface of one kind of ambient state."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, ClassVar
+
+NOTHING = object()
+
+
+class Provider:
+    """`stamp` is called before and after every run, so it costs microseconds; `take` and `put` only when it has changed.
+
+    What `take` gives can be pickled, and `put` makes it so on the other side. `put` leaves out what this side cannot have.
+    """
+
+    name: str
+    module: str = "sys"
+    """Looked at once this has been imported; content that comes before waits for the import."""
+    pristine: ClassVar[Any] = NOTHING
+    """What `take` gives in a fresh kernel, where that is the same everywhere: it need not be sent."""
+
+    @property
+    def is_here(self) -> bool:
+        return self.module in sys.modules
+
+    def stamp(self) -> Any:
+        """Equal stamps mean that nothing has changed."""
+        return self.take()
+
+    def take(self) -> Any:
+        """All of it."""
+        raise NotImplementedError
+
+    def take_since(self, stamp: Any) -> Any:
+        """What the other side must be told, which had what `stamp` stands for."""
+        return self.take()
+
+    def take_under(self, content: Any) -> Any:
+        """What undoes `put(content)`."""
+        return self.take()
+
+    def put(self, content: Any) -> None:
+        raise NotImplementedError
