@@ -14,7 +14,9 @@ import abc
 import collections
 import dataclasses
 import enum
+import importlib
 import reprlib
+import typing
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType
 from typing import Any
 
@@ -57,15 +59,27 @@ def reduce_class(cls: type) -> Any:
     if _is_namedtuple(cls):
         arguments = (cls.__name__, cls._fields, _namedtuple_defaults(cls), cls.__module__)  # type: ignore[attr-defined]
         return make_namedtuple, arguments, class_state(cls), None, None, set_class_state
-    return make_class, _class_arguments(cls), class_state(cls), None, None, set_class_state
+    state = class_state(cls)
+    if typing.is_typeddict(cls):
+        module = type(cls).__module__  # typing, or typing_extensions
+        return make_typed_dict, (module, cls.__name__, cls.__qualname__, cls.__module__), state, None, None, set_class_state
+    return make_class, _class_arguments(cls, state), state, None, None, set_class_state
 
 
-def _class_arguments(cls: type) -> tuple[Any, ...]:
+def _class_arguments(cls: type, state: dict[str, Any]) -> tuple[Any, ...]:
     kinds: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
     if "__slots__" in cls.__dict__:
         slots = cls.__dict__["__slots__"]
         kinds["__slots__"] = slots if isinstance(slots, str) else tuple(slots)
-    return type(cls), cls.__name__, (*cls.__bases__,), kinds
+    return type(cls), cls.__name__, (*cls.__bases__,), kinds, _order(cls, state, kinds)
+
+
+def _order(cls: type, state: dict[str, Any], kinds: dict[str, Any]) -> tuple[str, ...]:
+    """Of its attributes, but for those that are there when the skeleton is made, or that a dataclass generates."""
+    fields = state.get(_DATACLASS, ({}, {}))[1]
+    slots = kinds.get("__slots__", ())
+    taken = {*kinds, *([slots] if isinstance(slots, str) else slots)}
+    return tuple(name for name in cls.__dict__ if (name in state or name in fields) and name not in taken)
 
 
 class _Quiet:
@@ -84,8 +98,15 @@ class _QuietWithoutDict:
         pass
 
 
-def make_class(metaclass: type, name: str, bases: tuple[type, ...], kinds: dict[str, Any]) -> type:
+_PLACEHOLDERS: dict[str, Any] = {"__annotations__": {}}
+_LOOKED_AT = frozenset({"__orig_bases__", "__parameters__"})  # by Generic, when a subclass is made
+
+
+def make_class(metaclass: type, name: str, bases: tuple[type, ...], kinds: dict[str, Any], order: tuple[str, ...] = ()) -> type:
+    """`order` are attributes that come later: each has its place by then, since a class shows them in the order of making."""
     builder: Any = next((each for each in metaclass.__mro__ if each.__module__ != "__main__"), type)
+    if builder is type or builder is abc.ABCMeta:  # others look into what they are given
+        kinds = {**kinds, **{each: _PLACEHOLDERS.get(each) for each in order if each not in _LOOKED_AT}}
 
     def build(with_bases: tuple[type, ...]) -> Any:
         return builder.__new__(metaclass, name, with_bases, dict(kinds))
@@ -239,6 +260,13 @@ def make_enum(
     for attribute, value in {**built_with, **members}.items():
         namespace[attribute] = value
     made: Any = metaclass.__new__(metaclass, name, bases, namespace)  # type: ignore[call-overload]
+    made.__module__, made.__qualname__ = module, qualname
+    return made
+
+
+def make_typed_dict(maker: str, name: str, qualname: str, module: str) -> Any:
+    """Without keys: they come as attributes."""
+    made: Any = importlib.import_module(maker).TypedDict(name, {})
     made.__module__, made.__qualname__ = module, qualname
     return made
 

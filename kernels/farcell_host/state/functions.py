@@ -160,3 +160,21 @@ def reduce_partial(partial: functools.partial[Any]) -> tuple[Any, ...]:
     """As functools does it, but the same before and after somebody has looked at `__dict__`, which makes one."""
     state = (partial.func, partial.args, partial.keywords, vars(partial) or None)
     return type(partial), (partial.func,), state
+
+
+def reduce_cached_property(made: functools.cached_property[Any]) -> tuple[Any, ...]:
+    """Without the lock that it has before Python 3.12: it guards one computation, in one process."""
+    state = {name: value for name, value in vars(made).items() if name != "lock"}
+    return make_cached_property, (), state, None, None, set_cached_property
+
+
+def make_cached_property() -> functools.cached_property[Any]:
+    return functools.cached_property(_not_yet)
+
+
+def set_cached_property(made: functools.cached_property[Any], state: dict[str, Any]) -> None:
+    vars(made).update(state)
+
+
+def _not_yet(instance: object) -> None:
+    """Stands in until the function has come: that may refer to the class that the property belongs to."""

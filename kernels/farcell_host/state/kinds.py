@@ -53,7 +53,7 @@ def _kind_of_type(kind: type) -> str | None:
         return "weak"
     if exceptions.is_plain(kind):
         return "exception"
-    if not _reduces_by_default(kind):
+    if not _reduces_by_default(kind) or kind is functools.cached_property:
         return None
     if hasattr(kind, "__setstate__"):
         return "stateful"

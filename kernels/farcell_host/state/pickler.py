@@ -21,7 +21,15 @@ from . import frames
 from .arrays import is_array, reduce_array
 from .classes import is_builtin_type, reduce_class
 from .exceptions import is_plain, reduce_exception
-from .functions import is_by_value, reduce_cell, reduce_function, reduce_lru, reduce_partial, reduce_proxy
+from .functions import (
+    is_by_value,
+    reduce_cached_property,
+    reduce_cell,
+    reduce_function,
+    reduce_lru,
+    reduce_partial,
+    reduce_proxy,
+)
 from .payload import LARGE_BYTES
 from .refs import RefBase, resolve
 from .refusals import Refused, refusal
@@ -55,6 +63,8 @@ def _rule(kind: type) -> Reducer:
         rule = reduce_lru
     elif kind is functools.partial:
         rule = reduce_partial
+    elif kind is functools.cached_property:
+        rule = reduce_cached_property
     elif kind is CellType:
         rule = reduce_cell
     elif kind is MappingProxyType:

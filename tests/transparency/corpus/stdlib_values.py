@@ -98,7 +98,7 @@ SCENARIOS: list[Scenario] = [
         "files in memory of csv, json and zip",
         "import csv, io, json, zipfile\nout = io.StringIO(); raw = io.BytesIO()",
         "csv.writer(out, lineterminator='\\n').writerows([['a', 'b'], [1, 'x,y']])",
-        "with zipfile.ZipFile(raw, 'w') as z: z.writestr('a.json', json.dumps({'k': [1]}))",
+        "with zipfile.ZipFile(raw, 'w') as z: z.writestr(zipfile.ZipInfo('a.json'), json.dumps({'k': [1]}))",
         """
         with zipfile.ZipFile(raw) as z: back = json.loads(z.read('a.json'))
         out.getvalue(), back, list(csv.reader(io.StringIO(out.getvalue())))

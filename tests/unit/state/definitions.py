@@ -19,6 +19,16 @@ CASES = {
     "loop": "def f(x):\n    s = 0\n    for i in range(x): s += i\n    return s",
     "closure": "def mk(k):\n    def f(x): return x + k\n    return f\nf = mk(10)",
     "nonlocal": "def mk():\n    n = 0\n    def f(x):\n        nonlocal n\n        n += x\n        return n\n    return f\nf = mk()",
+    "cached_property": (
+        "import functools\nclass C:\n    n = 0\n    @functools.cached_property\n    def big(self):\n        'Large.'\n        C.n += 1\n"
+        "        return [C.n]\nc = C(); c.big\n"
+        "def f(x):\n    d = C()\n    return c.big, d.big is d.big, C.n, C.big.__doc__, C.big.attrname, list(vars(C))[1:3]"
+    ),
+    "TypedDict": (
+        "from typing import TypedDict\nclass Base(TypedDict):\n    name: str\nclass Movie(Base, total=False):\n    year: int\n"
+        "def f(x):\n    keys = Movie.__required_keys__, Movie.__optional_keys__, Movie.__total__, Base.__total__\n"
+        "    return [sorted(each) if isinstance(each, frozenset) else each for each in keys], Movie.__annotations__, Movie(name='M')"
+    ),
     "recursive closure": "def mk():\n    def f(x): return 1 if x < 2 else x * f(x - 1)\n    return f\nf = mk()",
     "lambda": "f = lambda x: x * 2",
     "lambdas on a line": "f = [lambda x: x + 1, lambda x: x + 100][1]",
