@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from farcell_host.ambient import Ambient
+from farcell_host.ambient import Ambient, providers
 from farcell_host.protocol.messages import Buffer
 from farcell_host.state import CannotRestore, RefInfo, Replica
 from farcell_host.state import CannotTravel as CannotTravelHere
@@ -54,11 +54,17 @@ class Exchange:
     """`outgoing` and `incoming` over a Replica; one thread at a time."""
 
     def __init__(
-        self, namespace: dict[str, Any], epoch: int, hashes: Sequence[str], make_ref: Callable[[str, RefInfo], Any]
+        self,
+        namespace: dict[str, Any],
+        epoch: int,
+        hashes: Sequence[str],
+        make_ref: Callable[[str, RefInfo], Any],
+        started_in: str | None = None,
     ) -> None:
+        """`started_in`: the notebook's working folder when the target was started."""
         self.namespace = namespace
         self.epoch = epoch
-        ambient = Ambient(is_notebook=True)
+        ambient = Ambient(is_notebook=True, of=providers(started_in))
         self._replica = Replica(namespace, side="local", hashes=list(hashes), make_ref=make_ref, ambient=ambient)
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -112,6 +113,7 @@ class RemoteSession:
         self._allocation: Allocation | None = None
         self._connection: Connection | None = None
         self._exchange: Exchange | None = None
+        self._started_in: str | None = None
         self._kernel: _Kernel | None = None
         self._kernel_news = threading.Condition()
         self._dead: KernelEnded | None = None
@@ -262,7 +264,7 @@ class RemoteSession:
 
     def _new_exchange(self, epoch: int, hashes: Sequence[str]) -> Exchange:
         BOOK.cells = self.notebook.cells
-        return Exchange(self.notebook.namespace, epoch, hashes, lambda name, info: Ref(self, epoch, info))
+        return Exchange(self.notebook.namespace, epoch, hashes, lambda name, info: Ref(self, epoch, info), self._started_in)
 
     def restart(self) -> None:
         """A new remote kernel; what the old one alone held is lost."""
@@ -350,6 +352,8 @@ class RemoteSession:
             self._backend = backend_named(self.options.backend)
         self._kernel = self._exchange = self._dead = None
         self._restarted_epoch = 0
+        with contextlib.suppress(FileNotFoundError):  # deleted under our feet
+            self._started_in = os.getcwd()
         began = time.monotonic()
         opening = loop_thread().submit(self._open(self._backend))
         try:

@@ -28,11 +28,11 @@ from .provider import NOTHING, Provider
 log = logging.getLogger("farcell")
 
 
-def providers() -> list[Provider]:
-    """One of each kind; they remember what they found at first."""
+def providers(started_in: str | None = None) -> list[Provider]:
+    """One of each kind; they remember what they found at first. `started_in`: see Folder."""
     return [
         environment.Environment(),
-        folder.Folder(),
+        folder.Folder(started_in),
         search_path.SearchPath(),
         interpreter.Interpreter(),
         warning_filters.WarningFilters(),
@@ -51,7 +51,7 @@ class Ambient:
     """`is_notebook`: this side tells all at first; the other one only what changes from then on."""
 
     def __init__(self, is_notebook: bool, of: Sequence[Provider] | None = None) -> None:
-        self._providers = {each.name: each for each in (providers() if of is None else of)}
+        self._providers = {each.name: each for each in (of or providers())}
         self._imports = ImportWatch()
         self._waiting: dict[str, Any] = {}
         self._agreed = {} if is_notebook else {name: each.stamp() for name, each in self._providers.items() if each.is_here}
@@ -67,7 +67,7 @@ class Ambient:
                 continue
             stamps[name] = stamp
             content = provider.take() if before is NOTHING else provider.take_since(before)
-            if before is not NOTHING or content != provider.pristine:
+            if before is not NOTHING or not provider.is_pristine(content):
                 contents[name] = content
         return contents, stamps
 

@@ -11,6 +11,13 @@ from .provider import Provider
 class Folder(Provider):
     name = "working folder"
 
+    def __init__(self, started_in: str | None = None) -> None:
+        """`started_in`: where the notebook was when the target was started, which had a folder of its own choice from then on."""
+        self._started_in = started_in
+
+    def is_pristine(self, content: Any) -> bool:
+        return bool(content == self._started_in)
+
     def take(self) -> Any:
         try:
             return os.getcwd()

@@ -31,14 +31,22 @@ class NumpyRandom(Provider):
         memory = _memory(sys.modules[self.module])
         if memory is None or memory != self._seen or self._stamp[0]:
             state = self.take()
-            self._seen, self._stamp = memory, (state["has_gauss"], state["gauss"], state["bit_generator"], _plain(state["state"]))
+            self._seen, self._stamp = memory, (state["has_gauss"], state)
         return self._stamp
 
     def take(self) -> Any:
-        return sys.modules[self.module].get_state(legacy=False)
+        """Without numpy's own types: the target is not to import numpy for their sake."""
+        state = sys.modules[self.module].get_state(legacy=False)
+        return {**state, "state": {name: _plain(value) for name, value in state["state"].items()}}
 
     def put(self, content: Any) -> None:
-        sys.modules[self.module].set_state(content)
+        np: Any = sys.modules["numpy"]
+        state = {name: np.frombuffer(value, np.uint32) if name == "key" else value for name, value in content["state"].items()}
+        sys.modules[self.module].set_state({**content, "state": state})
+
+
+def _plain(value: Any) -> Any:
+    return value.tobytes() if hasattr(value, "tobytes") else value
 
 
 def _memory(module: Any) -> bytes | None:
@@ -46,8 +54,3 @@ def _memory(module: Any) -> bytes | None:
     if type(generator) is not module.MT19937:
         return None
     return ctypes.string_at(generator.ctypes.state_address, _MT19937_BYTES)
-
-
-def _plain(state: dict[str, Any]) -> Any:
-    key = state.get("key")
-    return key.tobytes() if key is not None else tuple(sorted(state.items()))

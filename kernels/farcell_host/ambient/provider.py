@@ -32,6 +32,10 @@ class Provider:
         """All of it."""
         raise NotImplementedError
 
+    def is_pristine(self, content: Any) -> bool:
+        """Whether the other side has this from the start."""
+        return bool(content == self.pristine)
+
     def take_since(self, stamp: Any) -> Any:
         """What the other side must be told, which had what `stamp` stands for."""
         return self.take()
