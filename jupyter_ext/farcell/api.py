@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .conflicts import Conflict
     from .exchange import PlanRow
     from .session import Moved, RemoteSession, RunSummary, SessionStatus
     from .targets import Target, Targets
@@ -77,6 +78,20 @@ class Workspace:
 
         options = target.launch_options(Notebook(self.namespace, self.shell).name)
         return RemoteSession(options, self.namespace, self.shell, confirm_bytes=target.confirm_bytes)
+
+    def resolve(self, run: str | None, take: bool) -> Conflict:
+        """Settles a conflict, named by the beginning of its run's id, or the only one there is: with `take` the target's values
+        are merged into this notebook, else they are let go of. UsageError says which there are."""
+        found = [(session, each) for session in self.sessions.values() for each in session.conflicts.values()]
+        fitting = [pair for pair in found if run is None or pair[1].run.startswith(run[: len(pair[1].run)])]
+        if len(fitting) != 1:
+            from .errors import UsageError
+
+            known = ", ".join(f"{each.run} ({', '.join(each.names)})" for _, each in found) or "none"
+            raise UsageError(f"Say which conflict by its run. There are: {known}.")
+        session, conflict = fitting[0]
+        session.resolve(conflict, take)
+        return conflict
 
     def remember(self, code: str, summary: RunSummary) -> None:
         count = int(self.shell.execution_count) if self.shell is not None else len(self.runs) + 1

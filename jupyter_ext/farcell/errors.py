@@ -6,6 +6,7 @@
     |-- Refused               the caller or the target: the run was turned down before it began
     |-- NotHere               the caller: a ref was used as if it were its value
     |-- LostValue             the caller: a ref whose session has ended
+    |-- Conflict              both: a run and the notebook have changed the same; the person decides
     |-- Busy                  another notebook drives this session
     |-- RunTimeout            the caller's own `timeout` was reached
     |-- TargetUnavailable     the place: the kernel host could not be started or reached
@@ -28,6 +29,7 @@ from IPython.core.error import UsageError as IPythonUsageError
 __all__ = [
     "Busy",
     "CannotTravel",
+    "Conflict",
     "FarcellError",
     "HostDied",
     "KernelDied",
@@ -78,6 +80,14 @@ class NotHere(FarcellError):
 
 class LostValue(FarcellError):
     """A ref stands for a value that ended with its session."""
+
+
+class Conflict(FarcellError):
+    """A run changed what this notebook changed meanwhile; nothing of that was merged, and `%remote resolve` decides."""
+
+    def __init__(self, text: str, run: str, names: Sequence[str]) -> None:
+        super().__init__(text)
+        self.run, self.names = run, tuple(names)
 
 
 class Busy(FarcellError):

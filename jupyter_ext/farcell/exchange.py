@@ -12,9 +12,10 @@ from typing import Any
 
 from farcell_host.ambient import Ambient, providers
 from farcell_host.protocol.messages import Buffer
-from farcell_host.state import CannotRestore, RefInfo, Replica
+from farcell_host.state import CannotRestore, Delta, RefInfo, Replica
 from farcell_host.state import CannotTravel as CannotTravelHere
 from farcell_host.state.payload import ERROR, RESULT, Capture, NameReport, Payload
+from farcell_host.state.watch import Watch
 
 from .errors import CannotTravel, FarcellError
 from .refs import name_ref
@@ -48,6 +49,8 @@ class Returned:
     names: tuple[str, ...] = ()
     refs: tuple[str, ...] = ()
     nbytes: int = 0
+    aside: Delta | None = None
+    """What was not merged, since this notebook has changed it too."""
 
 
 class Exchange:
@@ -91,8 +94,10 @@ class Exchange:
     def sent(self, payload: Payload) -> None:
         self._replica.sent(payload)
 
-    def merge(self, header: Mapping[str, Any] | None, buffers: Sequence[Buffer], bulk: Sequence[Buffer]) -> Returned:
-        """Decodes and validates everything, then applies it: all of it or nothing."""
+    def merge(
+        self, header: Mapping[str, Any] | None, buffers: Sequence[Buffer], bulk: Sequence[Buffer], watch: Watch | None = None
+    ) -> Returned:
+        """Decodes and validates everything, then applies it: all of it or nothing, but for what changed here since `watch`."""
         if not header:
             return Returned()
         payload = Payload(dict(header), list(buffers), list(bulk))
@@ -100,6 +105,7 @@ class Exchange:
             delta = self._replica.unpack(payload)
         except CannotRestore as error:
             raise FarcellError(f"{error}. Nothing of this run was merged; the values are still on the target.") from error
+        aside = self._replica.set_aside(delta, watch) if watch is not None else None
         touched = self._replica.apply(delta)
         for name in delta.refs:
             name_ref(delta.values.get(name, self.namespace.get(name)), name)
@@ -109,7 +115,15 @@ class Exchange:
             (*touched, *delta.deleted),
             tuple(name for name in delta.refs if name not in (RESULT, ERROR)),
             payload.total_bytes,
+            aside,
         )
+
+    def settle(self, aside: Delta, take: bool) -> list[str]:
+        """Merges what was set aside, or lets go of it; the names that changed."""
+        try:
+            return self._replica.settle(aside, take)
+        except CannotRestore as error:
+            raise FarcellError(f"{error}. Nothing was merged.") from error
 
 
 def plan_rows(capture: Capture, why: Mapping[str, str]) -> list[PlanRow]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 SHOW_BAR_AFTER_S = 1.0
 SUBCOMMANDS = (
-    "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "log", "on", "off",
+    "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "resolve", "log", "on", "off",
 )  # fmt: skip
 _STAYS = re.compile(r"%(?:remote|load_ext|reload_ext|unload_ext)\b")
 _REMOTE_CELL = re.compile(r"(?:\s*%%[^\n]*\n)*?\s*%%remote\b")
@@ -226,6 +226,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         vars [TARGET]               what the remote kernel holds
         pull NAMES [--target T]     bring values back, however large
         push NAMES [--target T]     send values now
+        resolve [RUN] --remote|--local   whose values hold, when both sides have changed the same
         log [TARGET] [--lines N]    the runs so far; with --lines the kernel's and the host's log
         on TARGET, off              send all following cells there
         """
@@ -285,6 +286,17 @@ class RemoteMagics(Magics):  # type: ignore[misc]
     def _do_push(self, words: list[str]) -> None:
         remote, names = self._names_and_remote("push", words)
         self._show_moved(f"Pushed to {remote.target!r}", remote.push(*names))
+
+    def _do_resolve(self, words: list[str]) -> None:
+        parser = _Parser(prog="%remote resolve", add_help=False)
+        parser.add_argument("run", nargs="?")
+        whose = parser.add_mutually_exclusive_group(required=True)
+        whose.add_argument("--remote", action="store_true")
+        whose.add_argument("--local", action="store_true")
+        options = parser.parse_args(words)
+        conflict = self.workspace.resolve(options.run, take=options.remote)
+        side = f"{conflict.target!r}'s" if options.remote else "this notebook's"
+        print(f"{', '.join(conflict.names) or 'The object'}: {side} values hold.")
 
     def _do_log(self, words: list[str]) -> None:
         options = _parse("log", words, target=True, lines=True)

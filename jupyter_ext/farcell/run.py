@@ -158,6 +158,11 @@ class Finish:
     killed: bool = False
 
     @property
+    def is_error(self) -> bool:
+        """Whether the cell itself failed."""
+        return self.reply is not None and self.reply.message.content.get("status") == "error"
+
+    @property
     def could_not_read(self) -> bool:
         """Nothing was run: the remote kernel may not read the notebook's memory, where the values were."""
         return self.reply is not None and bool(self.reply.message.content.get("unreadable"))

@@ -21,12 +21,15 @@ from typing import Any
 from farcell_host.protocol.messages import Buffer, Channel, Message
 from farcell_host.state import BOOK
 from farcell_host.state.payload import Capture, Payload
+from farcell_host.state.watch import Watch
 from IPython.core.interactiveshell import InteractiveShell
 
 from . import earlier, farewell
 from .backends.base import Allocation, Backend, LaunchOptions, backend_named
+from .conflicts import Conflict
 from .connection import Connection
 from .errors import Busy, FarcellError, HostDied, Refused, TargetUnavailable, UsageError, ending, without_frames
+from .errors import Conflict as ConflictError
 from .exchange import NOTHING, Exchange, PlanRow, Returned, plan_rows
 from .interrupts import Interrupts
 from .outcome import conclude, fail_if_ended
@@ -125,6 +128,8 @@ class RemoteSession:
         self._queued = 0
         self._pending: Pending | None = None
         self._unsent: Payload | None = None  # of the present request, as long as the peer may not have installed it
+        self._watch: Watch | None = None  # of the present run
+        self.conflicts: dict[str, Conflict] = {}
         self._runs = 0
         self._sent_bytes = 0
         self._received_bytes = 0
@@ -200,6 +205,12 @@ class RemoteSession:
             return value
         finally:
             namespace.pop(_FETCHED, None)
+
+    def resolve(self, conflict: Conflict, take: bool) -> None:
+        """Merges what the target had changed, or lets go of it."""
+        with self._turn():
+            conflict.settle(take)
+            del self.conflicts[conflict.run]
 
     def vars(self) -> list[dict[str, Any]]:
         """What the remote kernel holds: name, type, shape, bytes, repr."""
@@ -489,10 +500,12 @@ class RemoteSession:
         assert self._exchange is not None
         began = time.monotonic()
         exchange = self._exchange
+        watch = Watch(dict(self.notebook.namespace))
         with self._interrupts.raising():
             capture = exchange.capture((name for name in why if name in self.notebook.namespace), also)
             self._confirm(capture, yes)
             payload = exchange.pack(capture)
+        watch.names.update(capture.names)
         count = self.notebook.execution_count
         relay = RunRelay(self.notebook, count)
         content = {
@@ -511,14 +524,19 @@ class RemoteSession:
             "state": None if payload.is_empty else payload.header,
         }
         self._runs += 1
-        pending, finish, returned = self._converse(relay, "farcell_run_request", content, payload, timeout_s)
+        pending, finish, returned = self._converse(relay, "farcell_run_request", content, payload, timeout_s, watch)
         self._received_bytes += returned.nbytes
+        conflict = self._conflict(pending.id, returned)
+        if conflict is not None and finish.is_error:
+            self.notebook.say(str(conflict))
         with self._interrupts.raising():  # showing a result calls the notebook's own code
             conclude(finish, returned, relay, self.notebook, self.target, self._log_path(), timeout_s)
         if pending.failure is not None:
             raise pending.failure
         if finish.interrupted_too_late or pending.pressed_late():
             raise KeyboardInterrupt
+        if conflict is not None:
+            raise ConflictError(str(conflict), conflict.run, conflict.names)
         return RunSummary(
             pending.id,
             self.target,
@@ -529,6 +547,14 @@ class RemoteSession:
             returned.nbytes,
             returned.result is not NOTHING,
         )
+
+    def _conflict(self, run: str, returned: Returned) -> Conflict | None:
+        if returned.aside is None:
+            return None
+        assert self._exchange is not None
+        conflict = Conflict.of(run, self.target, self._exchange, returned.aside)
+        self.conflicts[conflict.run] = conflict
+        return conflict
 
     def _confirm(self, capture: Capture, yes: bool) -> None:
         """A very large upload is asked about; where nobody can be asked it is refused."""
@@ -550,7 +576,13 @@ class RemoteSession:
         return Pending(self.notebook, run, relay, self._connection, self._interrupts, self._answer_fetch)
 
     def _converse(
-        self, relay: RunRelay, msg_type: str, content: dict[str, Any], payload: Payload | None, timeout_s: float | None = None
+        self,
+        relay: RunRelay,
+        msg_type: str,
+        content: dict[str, Any],
+        payload: Payload | None,
+        timeout_s: float | None = None,
+        watch: Watch | None = None,
     ) -> tuple[Pending, Finish, Returned]:
         """Sends a request, waits for its end and merges what came back.
 
@@ -558,16 +590,16 @@ class RemoteSession:
         """
         assert self._connection is not None
         pending = self._new_pending(relay, timeout_s)
-        finish, returned = self._converse_once(pending, msg_type, content, payload)
+        finish, returned = self._converse_once(pending, msg_type, content, payload, watch)
         if finish.could_not_read:
             self._connection.reads_memory = False
             pending.check()
             pending = self._new_pending(relay, timeout_s)
-            finish, returned = self._converse_once(pending, msg_type, content, payload)
+            finish, returned = self._converse_once(pending, msg_type, content, payload, watch)
         return pending, finish, returned
 
     def _converse_once(
-        self, pending: Pending, msg_type: str, content: dict[str, Any], payload: Payload | None
+        self, pending: Pending, msg_type: str, content: dict[str, Any], payload: Payload | None, watch: Watch | None
     ) -> tuple[Finish, Returned]:
         assert self._connection is not None and self._exchange is not None and self._kernel is not None
         connection, exchange, direct = self._connection, self._exchange, self._kernel.direct
@@ -577,6 +609,7 @@ class RemoteSession:
         with self._interrupts.telling(pending.press):
             self._pending = pending
             self._unsent = payload
+            self._watch = watch
             try:
                 bulk = connection.prepare(payload.bulk, pending.check, may_stay=direct) if payload is not None else None
                 pending.relay.before()
@@ -588,7 +621,7 @@ class RemoteSession:
                 connection.uploaded()
                 return finish, self._merge(finish, exchange)
             finally:
-                self._pending = self._unsent = None
+                self._pending = self._unsent = self._watch = None
 
     def _tell_late_death(self, pending: Pending) -> None:
         """The kernel or the host may have died just before there was a run to be told."""
@@ -609,7 +642,7 @@ class RemoteSession:
         content = finish.reply.message.content
         if content.get("status") in ("ok", "error"):
             self._installed()
-        return exchange.merge(content.get("state"), finish.reply.message.buffers, finish.reply.bulk)
+        return exchange.merge(content.get("state"), finish.reply.message.buffers, finish.reply.bulk, self._watch)
 
     def _answer_fetch(self, request: Message) -> None:
         """The running cell read a name it was not sent: answered always, from the notebook as it is now, or it waits for ever."""
@@ -642,6 +675,8 @@ class RemoteSession:
         if payload is not None:
             self._sent_bytes += payload.total_bytes
             self._exchange.sent(payload)
+        if self._watch is not None:
+            self._watch.add(content["found"], self.notebook.namespace)
 
     # -- requests that are not runs
 

@@ -7,6 +7,7 @@ reaches the product's own files.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import sys
 from collections.abc import Callable
@@ -53,9 +54,9 @@ def around(module: Any, name: str, wrapper: Callable[..., Any]) -> None:
 
 
 def _merges() -> dict[str, Any]:
-    from farcell_host.state import kinds
+    from farcell_host.state import merges
 
-    return kinds._MERGES
+    return merges._MERGES
 
 
 def _change_merge(kind: str, change: Callable[[Any, Any], Any]) -> None:
@@ -67,7 +68,7 @@ def _change_merge(kind: str, change: Callable[[Any, Any], Any]) -> None:
 
 def _skip_merge(*kinds: str) -> None:
     for kind in kinds:
-        _merges()[kind] = lambda obj, new: lambda: None
+        _merges()[kind] = lambda obj, new: iter([lambda: None])
 
 
 # -- merging in place ------------------------------------------------------------------------------------------------
@@ -144,7 +145,10 @@ def _() -> None:
 def _() -> None:
     from farcell_host.state import replica
 
-    around(replica, "state_steps", lambda original, delta: original(delta)[:1])
+    def merge_steps(original: Any, delta: Any, namespace: Any, bindings: Any) -> Any:
+        return original(dataclasses.replace(delta, states=delta.states[:1]), namespace, bindings)
+
+    around(replica, "merge_steps", merge_steps)
 
 
 # -- names -----------------------------------------------------------------------------------------------------------
@@ -152,19 +156,19 @@ def _() -> None:
 
 @fault("a remote del is forgotten", "local")
 def _() -> None:
-    from farcell_host.state import replica
+    from farcell_host.state import delta
 
-    around(replica, "delete_step", lambda original, namespace, name: lambda: lambda: None)
+    around(delta, "delete_step", lambda original, namespace, name: iter([lambda: None]))
 
 
 @fault("a name bound anew keeps its old value", "local")
 def _() -> None:
-    from farcell_host.state import replica
+    from farcell_host.state import delta
 
     def bind(original: Any, namespace: Any, name: str, value: Any) -> Any:
-        return (lambda: lambda: None) if name in namespace else original(namespace, name, value)
+        return iter([lambda: None]) if name in namespace else original(namespace, name, value)
 
-    around(replica, "bind_step", bind)
+    around(delta, "bind_step", bind)
 
 
 @fault("a local change of a known name is not sent", "local")

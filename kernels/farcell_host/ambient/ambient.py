@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -75,9 +75,15 @@ class Ambient:
         """The peer has been told."""
         self._agreed.update(stamps)
 
-    def put(self, contents: dict[str, Any]) -> Callable[[], None]:
-        """Makes it so here; the answer takes it back. What belongs to a module that is not imported yet waits for that."""
+    def merge(self, contents: dict[str, Any]) -> Iterator[Callable[[], None]]:
+        """Yields what takes it back, then makes it so here. What belongs to a module that is not imported yet waits for that."""
         before = {name: self._providers[name].take_under(each) for name, each in contents.items() if self._is_here(name)}
+
+        def undo() -> None:
+            for name, content in before.items():
+                self._put(name, content)
+
+        yield undo
         for name, content in contents.items():
             if name in before:
                 self._put(name, content)
@@ -85,12 +91,6 @@ class Ambient:
                 if name not in self._waiting:
                     self._imports.after(self._providers[name].module, partial(self._imported, name))
                 self._waiting[name] = content
-
-        def undo() -> None:
-            for name, content in before.items():
-                self._put(name, content)
-
-        return undo
 
     def _is_here(self, name: str) -> bool:
         return name in self._providers and self._providers[name].is_here

@@ -113,8 +113,8 @@ def _travelling(wrapper: Wrapper, found: list[Entry]) -> list[Entry]:
     """Those that can be pickled; none when this wrapper is met again inside its own contents."""
     if not found or id(wrapper) in _tried:
         return []
-    _tried.add(id(wrapper))
     try:
+        _tried.add(id(wrapper))
         return found if can_travel(found) else [entry for entry in found if can_travel(entry)]
     finally:
         _tried.discard(id(wrapper))
@@ -178,8 +178,8 @@ def _handing_out(function: Any, results: _Results) -> Iterator[None]:
     code: CodeType = _template.__code__
     constants = tuple(results if each == "" else each for each in code.co_consts)
     before = function.__code__
-    function.__code__ = code.replace(co_consts=constants, co_freevars=before.co_freevars)
     try:
+        function.__code__ = code.replace(co_consts=constants, co_freevars=before.co_freevars)
         yield
     finally:
         function.__code__ = before

@@ -9,7 +9,7 @@ from array import array
 from typing import Any
 
 from .context import collector_paused
-from .delta import Delta
+from .delta import Component, Delta
 from .objects import Table
 from .payload import Payload
 from .refs import RefInfo
@@ -72,15 +72,16 @@ def _import(delta: Delta, name: str, module: str, number: int | None) -> None:
 def _decode_stream(payload: Payload, stream: dict[str, Any], table: Table, delta: Delta) -> None:
     buffers = [_writable(payload.find(place)) for place in stream["buffers"]]
     unpickler = _Unpickler(payload.find(stream["data"]), buffers, table)
-    for name in stream["names"]:
-        delta.values[name] = unpickler.load()
+    values = {name: unpickler.load() for name in stream["names"]}
+    component = Component(stream["names"], [], [])
     for _ in range(stream["states"]):
         number, kind, content = unpickler.load()
-        delta.states.append((unpickler.persistent_load(number), kind, content))
-    delta.taken_back |= unpickler.taken_back
+        component.states.append((unpickler.persistent_load(number), kind, content))
     if stream["objects"]:
         memo: dict[int, Any] = unpickler.memo.copy()
-        delta.objects.extend((number, memo[index]) for index, number in read_numbers(payload.find(stream["objects"])))
+        component.objects.extend((number, memo[index]) for index, number in read_numbers(payload.find(stream["objects"])))
+    delta.taken_back |= unpickler.taken_back
+    delta.add(component, values)
 
 
 def _writable(buffer: Any) -> memoryview:

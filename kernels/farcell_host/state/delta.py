@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -12,10 +13,22 @@ from typing import Any
 
 from .arrays import is_array, owner
 from .errors import CannotRestore
-from .kinds import Undo, fill_array, kind_of, merge
+from .kinds import kind_of
+from .merges import Merge, Undo, fill_array, merge
+from .payload import PSEUDO_NAMES
 from .refs import RefInfo
 
-Step = Callable[[], Undo]
+State = tuple[Any, str, Any]
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Component:
+    """What one stream brought: it is merged whole or not at all."""
+
+    names: list[str]
+    states: list[State]
+    objects: list[tuple[int, Any]]
 
 
 @dataclass
@@ -23,7 +36,7 @@ class Delta:
     """One payload, decoded."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    states: list[tuple[Any, str, Any]] = field(default_factory=list)
+    states: list[State] = field(default_factory=list)
     """(existing object, kind, new content)."""
     objects: list[tuple[int, Any]] = field(default_factory=list)
     """(number, new object)."""
@@ -37,6 +50,38 @@ class Delta:
 
     taken_back: set[int] = field(default_factory=set)
     """Numbers that this side was about to give up, and the peer still uses."""
+
+    components: list[Component] = field(default_factory=list)
+
+    def add(self, component: Component, values: dict[str, Any]) -> None:
+        self.components.append(component)
+        self.states += component.states
+        self.objects += component.objects
+        self.values.update(values)
+
+    @property
+    def names(self) -> set[str]:
+        """That are bound or deleted."""
+        return {*self.values, *self.refs, *self.bind, *self.deleted} - PSEUDO_NAMES
+
+    def set_aside(self, components: list[Component], names: set[str]) -> Delta:
+        """Take these components and names out, but for a result and an error; the answer holds them."""
+        aside = Delta()
+        taken = {id(component) for component in components}
+        kept = [component for component in self.components if id(component) not in taken]
+        self.components, self.states, self.objects = [], [], []
+        for component in kept:
+            self.add(component, {})
+        for component in components:
+            aside.add(component, {})
+        for name in {*names, *(name for component in components for name in component.names)} - PSEUDO_NAMES:
+            for room in ("values", "refs", "bind"):
+                if name in getattr(self, room):
+                    getattr(aside, room)[name] = getattr(self, room).pop(name)
+            if name in self.deleted:
+                self.deleted.remove(name)
+                aside.deleted.append(name)
+        return aside
 
     def validate(self) -> None:
         """Raise CannotRestore where a state does not fit the object it is meant for."""
@@ -54,8 +99,11 @@ def _fits(array: Any, content: Any) -> bool:
     return all(offset + memoryview(piece).nbytes <= size for offset, piece in content[1])
 
 
-def state_steps(delta: Delta) -> list[Step]:
-    return [_merge_step(obj, kind, content) for obj, kind, content in delta.states]
+def merge_steps(delta: Delta, namespace: dict[str, Any], bindings: dict[str, Any]) -> list[Merge]:
+    steps = [merge(kind, obj, content) for obj, kind, content in delta.states]
+    steps += [bind_step(namespace, name, value) for name, value in bindings.items()]
+    steps += [delete_step(namespace, name) for name in delta.deleted]
+    return steps
 
 
 def fill_steps(delta: Delta) -> list[Callable[[], None]]:
@@ -63,28 +111,19 @@ def fill_steps(delta: Delta) -> list[Callable[[], None]]:
     return [partial(fill_array, obj, content) for obj, kind, content in delta.states if kind == "array"]
 
 
-def _merge_step(obj: Any, kind: str, content: Any) -> Step:
-    return lambda: merge(kind, obj, content)
-
-
 _ABSENT = object()
 
 
-def bind_step(namespace: dict[str, Any], name: str, value: Any) -> Step:
-    def bind() -> Undo:
-        old = dict.get(namespace, name, _ABSENT)
-        namespace[name] = value
-        return lambda: _put_back(namespace, name, old)
-
-    return bind
+def bind_step(namespace: dict[str, Any], name: str, value: Any) -> Merge:
+    old = dict.get(namespace, name, _ABSENT)
+    yield lambda: _put_back(namespace, name, old)
+    namespace[name] = value
 
 
-def delete_step(namespace: dict[str, Any], name: str) -> Step:
-    def delete() -> Undo:
-        old = dict.pop(namespace, name, _ABSENT)
-        return lambda: _put_back(namespace, name, old)
-
-    return delete
+def delete_step(namespace: dict[str, Any], name: str) -> Merge:
+    old = dict.get(namespace, name, _ABSENT)
+    yield lambda: _put_back(namespace, name, old)
+    dict.pop(namespace, name, None)
 
 
 def _put_back(namespace: dict[str, Any], name: str, old: Any) -> None:
@@ -94,16 +133,20 @@ def _put_back(namespace: dict[str, Any], name: str, old: Any) -> None:
         namespace[name] = old
 
 
-def carry_out(steps: list[Step], last: Iterable[Callable[[], None]] = ()) -> None:
-    """Take all steps, SIGINT held back; when one fails, undo those before it and raise. `last` are steps that cannot fail."""
+def carry_out(steps: Iterable[Merge], last: Iterable[Callable[[], None]] = ()) -> None:
+    """Take all steps, SIGINT held back; when one fails, undo it and those before it and raise. `last` cannot fail."""
     undos: list[Undo] = []
     with interrupts_deferred():
         try:
             for step in steps:
-                undos.append(step())
+                undos.append(next(step))
+                next(step, None)
         except BaseException:
             for undo in reversed(undos):
-                undo()
+                try:
+                    undo()
+                except Exception:  # the notebook's own __setstate__; the others are to be undone all the same
+                    log.exception("a merge could not be undone")
             raise
         for fill in last:
             fill()

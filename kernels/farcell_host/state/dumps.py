@@ -114,6 +114,13 @@ class Memory:
             for each in (self.pieces, self.layouts, self.digests):
                 each.pop(number, None)
 
+    def distrust(self, number: int, is_reshaped: bool) -> None:
+        """The peer has changed its own object in a way that was not merged here: next time all of it is told."""
+        self.pieces.pop(number, None)
+        self.digests.pop(number, None)
+        if is_reshaped:
+            self.layouts.pop(number, None)
+
 
 def array_layout(array: Any) -> Any:
     """What of an array a merge cannot change."""

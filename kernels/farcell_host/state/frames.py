@@ -134,15 +134,14 @@ def is_shared(refs: Any) -> bool:
     return sum(user is not None and user is not _others() for user in users) > 1
 
 
-def mark_shared(refs: Any, shared: bool) -> bool:
-    """Whether it was shared on the other side, before."""
+def mark_shared(refs: Any, shared: bool) -> None:
+    """Whether it is shared on the other side."""
     users = refs.referenced_blocks
     marks = [reference for reference in users if reference() is _others()]
     for mark in marks:
         users.remove(mark)
     if shared:
         refs.add_reference(_others())
-    return bool(marks)
 
 
 # Indexes: only their names change
@@ -152,16 +151,13 @@ def index_content(index: Any) -> Any:
     return index.__reduce__()[:2]
 
 
-def merge_index(index: Any, new: Any) -> dict[str, Any]:
-    """The attributes that it had."""
+def merge_index(index: Any, new: Any) -> None:
     own = vars(index)
-    old = dict(own)
     if not _same(index_content(index), new):
         make, arguments = new
         kept = {name: own[name] for name in ("_id", "_references") if name in own}
         own.update(vars(make(*arguments)))
         own.update(kept)
-    return old
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -1,9 +1,6 @@
-"""How each kind of known object is described to the peer, and merged there into the object it already has.
+"""How each kind of known object is described to the peer, which merges it into the object it already has (`merges.py`).
 
-`content(obj)` is on the sender's side: a plain value to pickle. `merge(obj, content)` is on the receiver's: it
-changes the object in place,
-bypassing the notebook's own `__setattr__` and `__setitem__`, and returns how to undo that. An object of no kind here is opaque:
-when it changed, the peer gets a new one.
+An object of no kind here is opaque: when it changed, the peer gets a new one.
 """
 
 from __future__ import annotations
@@ -13,16 +10,13 @@ import collections
 import copyreg
 import functools
 import itertools
-from collections.abc import Callable
 from types import CellType, FunctionType
 from typing import Any
 
 from . import caches, exceptions, frames, weak
-from .arrays import contiguous, dtype_code, fill, is_array, objects_of, relayout, set_objects
+from .arrays import is_array, objects_of
 from .classes import class_state
-from .functions import cell_content, cells_of, function_state, is_by_value, set_cell, set_function_state
-
-Undo = Callable[[], None]
+from .functions import cell_content, cells_of, function_state, is_by_value
 
 
 def kind_of(obj: Any) -> str | None:
@@ -98,7 +92,7 @@ def content(kind: str, obj: Any) -> Any:
     if kind == "list":
         return list(list.__iter__(obj)), _attributes(obj)
     if kind == "dict":
-        return _items(obj), _attributes(obj), getattr(obj, "default_factory", None)
+        return items_of(obj), _attributes(obj), getattr(obj, "default_factory", None)
     if kind == "set":
         return in_order_of_adding(obj)
     if kind == "deque":
@@ -192,300 +186,6 @@ def _attributes(obj: Any) -> dict[str, Any] | None:
     return dict(vars(obj)) if type(obj).__dictoffset__ and vars(obj) else None
 
 
-def merge(kind: str, obj: Any, new: Any) -> Undo:
-    """Give `obj` the content `new`; the answer takes it back."""
-    return _MERGES[kind](obj, new)
-
-
-def _merge_list(obj: Any, new: Any) -> Undo:
-    old, undo_attributes = list(list.__iter__(obj)), _set_attributes(obj, new[1])
-    list.__setitem__(obj, slice(None), new[0])
-
-    def undo() -> None:
-        list.__setitem__(obj, slice(None), old)
-        undo_attributes()
-
-    return undo
-
-
-def _items(obj: Any) -> dict[Any, Any]:
+def items_of(obj: Any) -> dict[Any, Any]:
     ordered = isinstance(obj, collections.OrderedDict)  # its order is in its links, not in the dict below
     return dict(collections.OrderedDict.items(obj) if ordered else dict.items(obj))
-
-
-def _fill_dict(obj: Any, items: dict[Any, Any]) -> None:
-    if isinstance(obj, collections.OrderedDict):  # dict.update would pass its links by
-        collections.OrderedDict.clear(obj)
-        for key, value in items.items():
-            collections.OrderedDict.__setitem__(obj, key, value)
-    else:
-        dict.clear(obj)
-        dict.update(obj, items)
-
-
-def _merge_dict(obj: Any, new: Any) -> Undo:
-    items, attributes, factory = new
-    old, old_factory = _items(obj), getattr(obj, "default_factory", None)
-    undo_attributes = _set_attributes(obj, attributes)
-    _fill_dict(obj, items)
-    if isinstance(obj, collections.defaultdict):
-        obj.default_factory = factory
-
-    def undo() -> None:
-        _fill_dict(obj, old)
-        undo_attributes()
-        if isinstance(obj, collections.defaultdict):
-            obj.default_factory = old_factory
-
-    return undo
-
-
-def _set_attributes(obj: Any, attributes: dict[str, Any] | None) -> Undo:
-    if not type(obj).__dictoffset__:
-        return lambda: None
-    own: dict[str, Any] = object.__getattribute__(obj, "__dict__")
-    old = dict(own)
-
-    def put(values: dict[str, Any]) -> None:
-        own.clear()
-        own.update(values)
-
-    put(attributes or {})
-    return lambda: put(old)
-
-
-def _merge_refill(obj: Any, new: Any) -> Undo:
-    old, grow = list(obj), obj.update if isinstance(obj, set) else obj.extend
-
-    def fill(items: list[Any]) -> None:
-        obj.clear()
-        grow(items)
-
-    fill(new)
-    return lambda: fill(old)
-
-
-def _merge_bytearray(obj: bytearray, new: bytes) -> Undo:
-    old = bytes(obj)
-    obj[:] = new
-
-    def undo() -> None:
-        obj[:] = old
-
-    return undo
-
-
-def _merge_cell(obj: CellType, new: Any) -> Undo:
-    old = cell_content(obj)
-    set_cell(obj, new)
-    return lambda: set_cell(obj, old)
-
-
-def _merge_function(obj: FunctionType, new: Any) -> Undo:
-    old = function_state(obj)
-    set_function_state(obj, new[0])
-    return lambda: set_function_state(obj, old)
-
-
-def _merge_lru(obj: Any, new: Any) -> Undo:
-    attributes, _, hits, misses = caches.lru_state(obj)
-    found = list(caches.entries(obj))
-
-    def undo() -> None:
-        caches.set_lru_state(obj, (attributes, [], 0, 0))
-        caches.set_lru_state(obj, (attributes, found, hits, misses))
-
-    try:
-        caches.set_lru_state(obj, new)
-    except BaseException:
-        undo()
-        raise
-    return undo
-
-
-def _merge_weak(obj: Any, new: Any) -> Undo:
-    old = weak.weak_state(obj)
-    try:
-        weak.set_weak_state(obj, new)
-    except BaseException:
-        weak.set_weak_state(obj, old)
-        raise
-    return lambda: weak.set_weak_state(obj, old)
-
-
-def _merge_exception(obj: Any, new: Any) -> Undo:
-    old, traceback = exceptions.exception_state(obj), obj.__traceback__
-
-    def undo() -> None:
-        exceptions.set_exception_state(obj, old)
-        obj.__traceback__ = traceback
-
-    exceptions.set_exception_state(obj, new)
-    return undo
-
-
-def _merge_class(obj: type, new: dict[str, Any]) -> Undo:
-    now = content("class", obj)
-    changed = {name: value for name, value in new.items() if name not in now or now[name] is not value}
-    gone = [name for name in now if name not in new]
-
-    def put(values: dict[str, Any], without: Any) -> None:
-        for name, value in values.items():
-            type.__setattr__(obj, name, value)
-        for name in without:
-            if name in obj.__dict__:
-                type.__delattr__(obj, name)
-
-    put(changed, gone)
-    before = {name: now[name] for name in (*changed, *gone) if name in now}
-    return lambda: put(before, [name for name in changed if name not in now])
-
-
-def _merge_object(obj: Any, new: Any) -> Undo:
-    cls, attributes, slots, replaces = new
-    before = type(obj)
-    undo_slots = _set_slots(obj, slots, replaces)
-    own = object.__getattribute__(obj, "__dict__") if type(obj).__dictoffset__ else {}
-    undo_attributes = _set_attributes(obj, attributes if replaces else {**own, **attributes})
-    if cls is not before:
-        object.__setattr__(obj, "__class__", cls)
-
-    def undo() -> None:
-        if cls is not before:
-            object.__setattr__(obj, "__class__", before)
-        undo_attributes()
-        undo_slots()
-
-    return undo
-
-
-def slot_values(obj: Any) -> dict[str, Any]:
-    names = copyreg._slotnames(type(obj))  # type: ignore[attr-defined]
-    return {name: getattr(obj, name) for name in names if hasattr(obj, name)}
-
-
-def _set_slots(obj: Any, slots: dict[str, Any], replaces: bool) -> Undo:
-    old = slot_values(obj)
-
-    def put(values: dict[str, Any], without: Any) -> None:
-        for name in without:
-            object.__delattr__(obj, name)
-        for name, value in values.items():
-            object.__setattr__(obj, name, value)
-
-    put(slots, [name for name in old if name not in slots] if replaces else ())
-    return lambda: put(old, [name for name in slots if name not in old])
-
-
-def _merge_stateful(obj: Any, state: Any) -> Undo:
-    attributes = object.__getattribute__(obj, "__dict__") if type(obj).__dictoffset__ else {}
-    old, old_slots = dict(attributes), slot_values(obj)
-
-    def undo() -> None:
-        _set_attributes(obj, old)
-        _set_slots(obj, old_slots, True)
-
-    try:
-        obj.__setstate__(state)
-    except BaseException:
-        undo()
-        raise
-    return undo
-
-
-def _merge_restorable(obj: Any, state: Any) -> Undo:
-    old = content("restorable", obj)
-    obj.__setstate__(state)
-    return lambda: obj.__setstate__(old)
-
-
-def _merge_array(array: Any, new: Any) -> Undo:
-    """All but its memory, which is filled when every other step has been taken (`fill_array`): large arrays need no copy of what
-    they were."""
-    _, _, layout = new
-    was, old_layout = array.flags.writeable, (dtype_code(array.dtype), array.shape)
-
-    def undo() -> None:
-        if layout is not None:
-            relayout(array, *old_layout)
-        array.flags.writeable = was
-
-    try:
-        array.flags.writeable = True
-        if layout is not None:
-            relayout(array, *layout)
-    except BaseException:
-        undo()
-        raise
-    return undo
-
-
-def fill_array(array: Any, new: Any) -> None:
-    """What `merge` leaves out of an array. Cannot fail: sizes are validated, and `merge` has made it writeable."""
-    writeable, pieces, _ = new
-    whole = contiguous(array)
-    fill(whole, pieces)
-    if whole is not array:
-        array[...] = whole
-    array.flags.writeable = writeable
-
-
-def _merge_objects(array: Any, new: Any) -> Undo:
-    old = objects_of(array)
-    set_objects(array, new[1])
-    return lambda: set_objects(array, old)
-
-
-def _merge_frame(frame: Any, new: Any) -> Undo:
-    old = dict(vars(frame))
-
-    def undo() -> None:
-        _set_attributes(frame, old)
-
-    try:
-        frames.set_frame_state(frame, new)
-    except BaseException:
-        undo()
-        raise
-    return undo
-
-
-def _merge_index(index: Any, new: Any) -> Undo:
-    old = frames.merge_index(index, new)
-
-    def undo() -> None:
-        _set_attributes(index, old)
-
-    return undo
-
-
-def _merge_refs(refs: Any, shared: bool) -> Undo:
-    before = frames.mark_shared(refs, shared)
-
-    def undo() -> None:
-        frames.mark_shared(refs, before)
-
-    return undo
-
-
-_MERGES: dict[str, Callable[[Any, Any], Undo]] = {
-    "list": _merge_list,
-    "dict": _merge_dict,
-    "set": _merge_refill,
-    "deque": _merge_refill,
-    "bytearray": _merge_bytearray,
-    "cell": _merge_cell,
-    "function": _merge_function,
-    "lru": _merge_lru,
-    "weak": _merge_weak,
-    "exception": _merge_exception,
-    "class": _merge_class,
-    "object": _merge_object,
-    "stateful": _merge_stateful,
-    "array": _merge_array,
-    "restorable": _merge_restorable,
-    "objects": _merge_objects,
-    "frame": _merge_frame,
-    "index": _merge_index,
-    "refs": _merge_refs,
-}

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Literal
 
@@ -19,7 +18,7 @@ from . import context
 from .arrays import contiguous, is_array, owner, raw
 from .capture import Walk, dump_or_refuse
 from .decode import decode, write_numbers
-from .delta import Delta, bind_step, carry_out, delete_step, fill_steps, state_steps
+from .delta import Component, Delta, carry_out, fill_steps, merge_steps
 from .dumps import Memory, Part, Print, ShallowPickler, Stream, array_layout, dump_component
 from .errors import CannotRestore, CannotTravel
 from .fixed import is_fixed
@@ -31,6 +30,7 @@ from .payload import AMBIENT, ERROR, LARGE_BYTES, LOST, PSEUDO_NAMES, RESULT, Ca
 from .refs import Ref, RefBase, RefInfo, describe
 from .sources import BOOK
 from .uses import uses as default_uses
+from .watch import Watch
 
 Uses = Callable[[CodeType], Iterable[str]]
 _UNKNOWN = Print(b"", (), ())
@@ -44,6 +44,10 @@ class _Held:
     numbers: tuple[int, ...]
     kept: bool = False
     value: Any = None
+
+
+def _ref_numbers(delta: Delta) -> list[int]:
+    return [value.__farcell_number__ for value in delta.values.values() if isinstance(value, RefBase)]
 
 
 @dataclass
@@ -410,17 +414,61 @@ class Replica:
         self._dropped.update(number for place in places for _, number in read_numbers(payload.find(place)))
         self._forget.update(name for name in names if name not in PSEUDO_NAMES)
 
+    def set_aside(self, delta: Delta, watch: Watch) -> Delta | None:
+        """Take out of a delta what was changed here too since `watch`; None when nothing was.
+
+        The peer is told with the next payload that it was not merged, and this side's own version is sent when it is next read.
+        """
+        rebound = {name for name in delta.names if watch.is_rebound(name, self.namespace)}
+        components = [each for each in delta.components if not rebound.isdisjoint(each.names) or self._differs(each, watch)]
+        if not rebound and not components:
+            return None
+        aside = delta.set_aside(components, rebound)
+        aside.values.update({name: self.resolve(number) for name, number in aside.bind.items()})
+        for name, info in aside.refs.items():
+            aside.values[name] = ref = self._make_ref(name, info)
+            self._table.add(info.number, ref)
+        self._table.hold(_ref_numbers(aside))
+        self._forget.update(aside.names)
+        self._dropped.update(number for number, _ in aside.objects)
+        for name in (self._others(aside, {}) | aside.names) & self.held:
+            self._hold(name, replace(self._held[name], print=_UNKNOWN))
+        for obj, _, content in aside.states:
+            self._memory.distrust(self._table.numbers.get(id(obj), 0), is_reshaped=is_array(obj) and content[-1] is not None)
+        return aside
+
+    def _differs(self, component: Component, watch: Watch) -> bool:
+        """Whether this side has changed something of a component since `watch`."""
+        known = watch.names & self.held
+        merged = {id(obj) for obj, _, _ in component.states}
+        reach = {name for name in known if not merged.isdisjoint(self._held[name].print.ids)}
+        return any(map(self._has_changed_since, reach | (known & set(component.names))))
+
+    def settle(self, aside: Delta, take: bool) -> list[str]:
+        """Merge what was set aside, or let go of it; the answer are the names that changed.
+
+        Raises CannotRestore when it does not fit what the notebook has by now; nothing was touched then.
+        """
+        if take:
+            aside.validate()
+            with context.working(self):
+                carry_out(merge_steps(aside, self.namespace, aside.values), fill_steps(aside))
+                for name, value in aside.values.items():
+                    if isinstance(value, RefBase):
+                        self._remember(dump_or_refuse(name, value, "", self._table.kept))
+        self._table.release(_ref_numbers(aside))
+        self._drop_unheld()
+        return sorted(aside.names) if take else []
+
     def apply(self, delta: Delta) -> list[str]:
         """Merge everything or nothing; the answer are the names now bound anew or changed in place."""
         bindings = {name: value for name, value in delta.values.items() if name not in PSEUDO_NAMES}
         refs = {name: self._make_ref(name, info) for name, info in delta.refs.items()}
         bindings.update({name: ref for name, ref in refs.items() if name not in PSEUDO_NAMES})
         bindings.update({name: self.resolve(number) for name, number in delta.bind.items()})
-        steps = state_steps(delta)
-        steps += [bind_step(self.namespace, name, value) for name, value in bindings.items()]
-        steps += [delete_step(self.namespace, name) for name in delta.deleted]
+        steps = merge_steps(delta, self.namespace, bindings)
         if self._ambient is not None and AMBIENT in delta.values:
-            steps.append(partial(self._ambient.put, delta.values[AMBIENT]))
+            steps.append(self._ambient.merge(delta.values[AMBIENT]))
         others = self._others(delta, bindings)
         unsent = {name for name in others if self._has_changed_since(name)}
         with context.working(self):

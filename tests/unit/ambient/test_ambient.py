@@ -36,7 +36,7 @@ class Sides:
 
     def tell(self, sender, receiver):
         contents, stamps = sender.changes()
-        receiver.put(contents)
+        list(receiver.merge(contents))
         sender.agree(stamps)
         return contents
 
@@ -75,7 +75,9 @@ def test_what_was_not_sent_is_told_again(sides):
 
 def test_a_put_can_be_taken_back(sides):
     """A merge that fails leaves everything as it was, and what was taken back is told when it counts again."""
-    undo = sides.local.put({"setting": 7})
+    merge = sides.local.merge({"setting": 7})
+    undo = next(merge)
+    list(merge)
     assert sides.here.value == 7
     undo()
     assert sides.here.value == 0
@@ -95,8 +97,8 @@ def test_settings_of_a_module_wait_until_it_is_imported(tmp_path: Path, monkeypa
     there = Setting(module="ambient_tested")
     remote = Ambient(False, [there])
     finders = len(sys.meta_path)
-    remote.put({"setting": 1})
-    remote.put({"setting": 2})
+    list(remote.merge({"setting": 1}))
+    list(remote.merge({"setting": 2}))
     assert "ambient_tested" not in sys.modules and there.value == 0
     try:
         import ambient_tested

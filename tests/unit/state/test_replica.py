@@ -419,26 +419,3 @@ def test_a_dict_that_exec_ran_in_travels(pair):
         assert pair.last.is_empty
     finally:
         del builtins.farcell_tested
-
-
-@pytest.mark.parametrize("position", range(6))
-def test_a_failing_merge_changes_nothing(pair, position):
-    """If any step of a merge fails, everything is as before."""
-    from farcell_host.state import delta as deltas
-
-    pair.cell("class M: pass\nm = M(); m.v = [1]; d = {'k': 1}; s = {1}")
-    pair.ship("m", "d", "s")
-    pair.remote_exec("m.v.append(2); m.w = 3; d['n'] = m; s.add(2); new = 1")
-    payload = pair.remote.pack(pair.remote.collect(["m", "d", "s", "new"], limit_bytes=1000))
-    delta = pair.local.unpack(payload)
-    steps = [*deltas.state_steps(delta), deltas.bind_step(pair.here, "new", 1), deltas.delete_step(pair.here, "s")]
-
-    def broken():
-        raise OSError("injected")
-
-    with pytest.raises(OSError, match="injected"):
-        deltas.carry_out([*steps[:position], broken, *steps[position:]])
-    assert (pair.here["m"].__dict__, pair.here["d"], pair.here["s"]) == ({"v": [1]}, {"k": 1}, {1})
-    assert "new" not in pair.here
-    pair.local.apply(delta)
-    assert pair.here["d"]["n"] is pair.here["m"]

@@ -1,0 +1,288 @@
+"""How the content of each kind goes into the object that is here already, past the notebook's `__setattr__` and `__setitem__`.
+
+A merge is a generator: it yields how it is taken back, and only when asked again changes the object. So a failure anywhere,
+in the midst of a merge too, finds its way back; taking back what was not begun does nothing.
+"""
+
+from __future__ import annotations
+
+import collections
+import copyreg
+from collections.abc import Callable, Iterator
+from types import CellType, FunctionType
+from typing import Any
+
+from . import caches, exceptions, frames, weak
+from .arrays import contiguous, dtype_code, fill, relayout, set_objects
+from .arrays import objects_of as objects_of_array
+from .functions import cell_content, function_state, set_cell, set_function_state
+from .kinds import content, items_of
+
+Undo = Callable[[], None]
+Merge = Iterator[Undo]
+
+
+def merge(kind: str, obj: Any, new: Any) -> Merge:
+    """Give `obj` the content `new`."""
+    return _MERGES[kind](obj, new)
+
+
+def _merge_list(obj: Any, new: Any) -> Merge:
+    old, attributes = list(list.__iter__(obj)), _attributes(obj)
+
+    def undo() -> None:
+        list.__setitem__(obj, slice(None), old)
+        _set_attributes(obj, attributes)
+
+    yield undo
+    list.__setitem__(obj, slice(None), new[0])
+    _set_attributes(obj, new[1] or {})
+
+
+def _fill_dict(obj: Any, items: dict[Any, Any]) -> None:
+    if isinstance(obj, collections.OrderedDict):  # dict.update would pass its links by
+        collections.OrderedDict.clear(obj)
+        for key, value in items.items():
+            collections.OrderedDict.__setitem__(obj, key, value)
+    else:
+        dict.clear(obj)
+        dict.update(obj, items)
+
+
+def _merge_dict(obj: Any, new: Any) -> Merge:
+    old, attributes, factory = items_of(obj), _attributes(obj), getattr(obj, "default_factory", None)
+    has_factory = isinstance(obj, collections.defaultdict)
+
+    def undo() -> None:
+        _fill_dict(obj, old)
+        _set_attributes(obj, attributes)
+        if has_factory:
+            obj.default_factory = factory
+
+    yield undo
+    _fill_dict(obj, new[0])
+    _set_attributes(obj, new[1] or {})
+    if has_factory:
+        obj.default_factory = new[2]
+
+
+def _merge_refill(obj: Any, new: Any) -> Merge:
+    old, grow = list(obj), obj.update if isinstance(obj, set) else obj.extend
+
+    def fill_anew(items: list[Any]) -> None:
+        obj.clear()
+        grow(items)
+
+    yield lambda: fill_anew(old)
+    fill_anew(new)
+
+
+def _merge_bytearray(obj: bytearray, new: bytes) -> Merge:
+    old = bytes(obj)
+
+    def undo() -> None:
+        obj[:] = old
+
+    yield undo
+    obj[:] = new
+
+
+def _merge_cell(obj: CellType, new: Any) -> Merge:
+    old = cell_content(obj)
+    yield lambda: set_cell(obj, old)
+    set_cell(obj, new)
+
+
+def _merge_function(obj: FunctionType, new: Any) -> Merge:
+    old = function_state(obj)
+    yield lambda: set_function_state(obj, old)
+    set_function_state(obj, new[0])
+
+
+def _merge_lru(obj: Any, new: Any) -> Merge:
+    attributes, _, hits, misses = caches.lru_state(obj)
+    found = list(caches.entries(obj))
+
+    def undo() -> None:
+        caches.set_lru_state(obj, (attributes, [], 0, 0))
+        caches.set_lru_state(obj, (attributes, found, hits, misses))
+
+    yield undo
+    caches.set_lru_state(obj, new)
+
+
+def _merge_weak(obj: Any, new: Any) -> Merge:
+    old = weak.weak_state(obj)
+    yield lambda: weak.set_weak_state(obj, old)
+    weak.set_weak_state(obj, new)
+
+
+def _merge_exception(obj: Any, new: Any) -> Merge:
+    old, traceback = exceptions.exception_state(obj), obj.__traceback__
+
+    def undo() -> None:
+        exceptions.set_exception_state(obj, old)
+        obj.__traceback__ = traceback
+
+    yield undo
+    exceptions.set_exception_state(obj, new)
+
+
+def _merge_class(obj: type, new: dict[str, Any]) -> Merge:
+    now = content("class", obj)
+    order = [name for name in obj.__dict__ if name in now]
+
+    def undo() -> None:
+        _set_class_attributes(obj, now)
+        if [name for name in obj.__dict__ if name in now] != order:
+            for name in order:
+                if name != "__doc__":  # which no class lets go of
+                    type.__delattr__(obj, name)
+                    type.__setattr__(obj, name, now[name])
+
+    yield undo
+    _set_class_attributes(obj, new)
+
+
+def _set_class_attributes(obj: type, new: dict[str, Any]) -> None:
+    now = content("class", obj)
+    for name, value in new.items():
+        if name not in now or now[name] is not value:
+            type.__setattr__(obj, name, value)
+    for name in now.keys() - new.keys():
+        if name in obj.__dict__:
+            type.__delattr__(obj, name)
+
+
+def _merge_object(obj: Any, new: Any) -> Merge:
+    cls, attributes, slots, replaces = new
+    before, old, old_slots = type(obj), _attributes(obj), _slots(obj)
+
+    def undo() -> None:
+        if type(obj) is not before:
+            object.__setattr__(obj, "__class__", before)
+        _set_attributes(obj, old)
+        _set_slots(obj, old_slots, replaces=True)
+
+    yield undo
+    _set_slots(obj, slots, replaces)
+    _set_attributes(obj, attributes if replaces else {**old, **attributes})
+    if cls is not before:
+        object.__setattr__(obj, "__class__", cls)
+
+
+def _merge_stateful(obj: Any, state: Any) -> Merge:
+    old, old_slots = _attributes(obj), _slots(obj)
+
+    def undo() -> None:
+        _set_attributes(obj, old)
+        _set_slots(obj, old_slots, replaces=True)
+
+    yield undo
+    obj.__setstate__(state)
+
+
+def _merge_restorable(obj: Any, state: Any) -> Merge:
+    old = content("restorable", obj)
+    yield lambda: obj.__setstate__(old)
+    obj.__setstate__(state)
+
+
+def _merge_array(array: Any, new: Any) -> Merge:
+    """All but its memory, which is filled when every other step has been taken (`fill_array`): large arrays need no copy of what
+    they were."""
+    was, before, (_, _, layout) = array.flags.writeable, (dtype_code(array.dtype), array.shape), new
+
+    def undo() -> None:
+        if (dtype_code(array.dtype), array.shape) != before:
+            relayout(array, *before)
+        array.flags.writeable = was
+
+    yield undo
+    array.flags.writeable = True
+    if layout is not None:
+        relayout(array, *layout)
+
+
+def fill_array(array: Any, new: Any) -> None:
+    """What `merge` leaves out of an array. Cannot fail: sizes are validated, and `merge` has made it writeable."""
+    writeable, pieces, _ = new
+    whole = contiguous(array)
+    fill(whole, pieces)
+    if whole is not array:
+        array[...] = whole
+    array.flags.writeable = writeable
+
+
+def _merge_objects(array: Any, new: Any) -> Merge:
+    old = objects_of_array(array)
+    yield lambda: set_objects(array, old)
+    set_objects(array, new[1])
+
+
+def _merge_frame(frame: Any, new: Any) -> Merge:
+    old = _attributes(frame)
+    yield lambda: _set_attributes(frame, old)
+    frames.set_frame_state(frame, new)
+
+
+def _merge_index(index: Any, new: Any) -> Merge:
+    old = _attributes(index)
+    yield lambda: _set_attributes(index, old)
+    frames.merge_index(index, new)
+
+
+def _merge_refs(refs: Any, shared: bool) -> Merge:
+    before = frames.is_shared(refs)
+    yield lambda: frames.mark_shared(refs, before)
+    frames.mark_shared(refs, shared)
+
+
+# What objects have beside what their kind says
+
+
+def _attributes(obj: Any) -> dict[str, Any]:
+    return dict(object.__getattribute__(obj, "__dict__")) if type(obj).__dictoffset__ else {}
+
+
+def _set_attributes(obj: Any, attributes: dict[str, Any]) -> None:
+    if type(obj).__dictoffset__:
+        own: dict[str, Any] = object.__getattribute__(obj, "__dict__")
+        own.clear()
+        own.update(attributes)
+
+
+def _slots(obj: Any) -> dict[str, Any]:
+    names = copyreg._slotnames(type(obj))  # type: ignore[attr-defined]
+    return {name: getattr(obj, name) for name in names if hasattr(obj, name)}
+
+
+def _set_slots(obj: Any, slots: dict[str, Any], replaces: bool) -> None:
+    if replaces:
+        for name in _slots(obj).keys() - slots.keys():
+            object.__delattr__(obj, name)
+    for name, value in slots.items():
+        object.__setattr__(obj, name, value)
+
+
+_MERGES: dict[str, Callable[[Any, Any], Merge]] = {
+    "list": _merge_list,
+    "dict": _merge_dict,
+    "set": _merge_refill,
+    "deque": _merge_refill,
+    "bytearray": _merge_bytearray,
+    "cell": _merge_cell,
+    "function": _merge_function,
+    "lru": _merge_lru,
+    "weak": _merge_weak,
+    "exception": _merge_exception,
+    "class": _merge_class,
+    "object": _merge_object,
+    "stateful": _merge_stateful,
+    "array": _merge_array,
+    "restorable": _merge_restorable,
+    "objects": _merge_objects,
+    "frame": _merge_frame,
+    "index": _merge_index,
+    "refs": _merge_refs,
+}
