@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .capture.reads import Reads
     from .conflicts import Conflict
     from .exchange import PlanRow
     from .session import Moved, RemoteSession, RunSummary, SessionStatus
@@ -78,6 +79,15 @@ class Workspace:
 
         options = target.launch_options(Notebook(self.namespace, self.shell).name)
         return RemoteSession(options, self.namespace, self.shell, confirm_bytes=target.confirm_bytes)
+
+    def touched(self) -> list[RemoteSession]:
+        """Sessions whose own threads or tasks go on."""
+        return [session for session in self.sessions.values() if session.is_touched]
+
+    def refresh(self, sessions: Iterable[RemoteSession], found: Reads) -> None:
+        """What went on there comes here before code that reads it runs elsewhere; raises Conflict."""
+        for session in sessions:
+            session.refresh(name for name in found.names if name not in self.namespace)
 
     def resolve(self, run: str | None, take: bool) -> Conflict:
         """Settles a conflict, named by the beginning of its run's id, or the only one there is: with `take` the target's values
@@ -155,14 +165,17 @@ class Remote:
         `inputs` adds names to those the code is seen to read, `out` brings these back although large, `keep` leaves these new
         objects on the target, `timeout_s` (seconds of running) interrupts it, `yes` sends large values without asking.
         """
-        names, optional = self._names(code, inputs)
+        found = self._reads(code)
+        others = [session for session in self._workspace.touched() if session is not self.session]
+        self._workspace.refresh(others, found)
+        names, optional = self._names(found, inputs)
         summary = self.session.run(code, names, optional=optional, out=out, keep=keep, timeout_s=timeout_s, yes=yes)
         self._workspace.remember(code, summary)
         return summary
 
     def plan(self, code: str, *, inputs: Iterable[str] = ()) -> list[PlanRow]:
         """What `run` would send and why. Sends nothing and starts nothing."""
-        names, optional = self._names(code, inputs)
+        names, optional = self._names(self._reads(code), inputs)
         return self.session.plan(names, optional)
 
     def push(self, *names: str) -> list[Moved]:
@@ -197,14 +210,17 @@ class Remote:
         """The last lines of the kernel's and the host's log."""
         return self.session.log(lines)
 
-    def _names(self, code: str, inputs: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-        """What must travel and what goes along if it can, each with the reason."""
+    def _reads(self, code: str) -> Reads:
         from .capture import reads
 
+        shell = self._workspace.shell
+        return reads(code, shell.transform_cell if shell is not None else None)
+
+    def _names(self, found: Reads, inputs: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """What must travel and what goes along if it can, each with the reason."""
         asked = dict.fromkeys(inputs, "--in")
         self._check_defined(asked)
         shell = self._workspace.shell
-        found = reads(code, shell.transform_cell if shell is not None else None)
         needs = found.needs(self._workspace.namespace, shell.user_ns_hidden if shell is not None else None)
         return {**asked, **needs.required}, needs.optional
 

@@ -75,6 +75,10 @@ class Exchange:
         """Names that both sides have."""
         return self._replica.held
 
+    def shared(self, names: Iterable[str]) -> set[str]:
+        """Those that code on the target may change: it has them, or may have made them."""
+        return self._replica.shared(names)
+
     def capture(self, names: Iterable[str], optional: Iterable[str] = (), ambient: bool = True) -> Capture:
         """Walks the names and compares with what the peer has; CannotTravel with the path to the culprit.
 

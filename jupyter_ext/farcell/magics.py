@@ -49,7 +49,7 @@ def load(shell: InteractiveShell) -> None:
     magics = RemoteMagics(shell)
     shell.register_magics(magics)
     magics.switch.install()
-    shell.events.register("pre_run_cell", magics.fetch_refs)
+    shell.events.register("pre_run_cell", magics.bring_here)
     completion.install(shell, magics)
 
 
@@ -57,7 +57,7 @@ def unload(shell: InteractiveShell) -> None:
     magics = shell.magics_manager.registry.pop(RemoteMagics.__name__, None)
     if isinstance(magics, RemoteMagics):
         magics.switch.uninstall()
-        shell.events.unregister("pre_run_cell", magics.fetch_refs)
+        shell.events.unregister("pre_run_cell", magics.bring_here)
         shell.magics_manager.magics["cell"].pop("remote", None)
         shell.magics_manager.magics["line"].pop("remote", None)
 
@@ -334,14 +334,14 @@ class RemoteMagics(Magics):  # type: ignore[misc]
 
     # -- inside
 
-    def fetch_refs(self, info: ExecutionInfo) -> None:
-        """Called before each cell: a local cell that reads a name whose value stayed on a target has it fetched first."""
+    def bring_here(self, info: ExecutionInfo) -> None:
+        """Called before each cell: what a local cell reads is brought here first, if it stayed on a target or went on there."""
         raw = info.raw_cell or ""
         goes_away = self.switch.target is not None and not raw.lstrip().startswith("%%local")
         if goes_away or _REMOTE_CELL.match(raw):
             return
-        refs = self._refs()
-        if not refs:
+        touched, refs = self.workspace.touched(), self._refs()
+        if not refs and not touched:
             return
         from .capture import reads
         from .capture.functions import reached
@@ -350,8 +350,10 @@ class RemoteMagics(Magics):  # type: ignore[misc]
             found = reads(raw, self.shell.transform_cell)
         except SyntaxError:
             return
-        wanted = reached(found.names, self.shell.user_ns)
         try:
+            if found:
+                self.workspace.refresh(touched, found)
+            wanted = reached(found.names, self.shell.user_ns)
             _fetch([ref for name, ref in refs.items() if name in wanted and ref.info.travels])
         except FarcellError as error:  # the cell runs all the same, and may not need it
             print(error, file=sys.stderr)

@@ -130,6 +130,7 @@ class RemoteSession:
         self._unsent: Payload | None = None  # of the present request, as long as the peer may not have installed it
         self._watch: Watch | None = None  # of the present run
         self.conflicts: dict[str, Conflict] = {}
+        self._touched = False  # the target's own threads and tasks go on
         self._runs = 0
         self._sent_bytes = 0
         self._received_bytes = 0
@@ -206,6 +207,37 @@ class RemoteSession:
         finally:
             namespace.pop(_FETCHED, None)
 
+    @property
+    def is_touched(self) -> bool:
+        """Whether threads or tasks on the target may have changed what both sides have since the last exchange."""
+        return self._touched and self.epoch > 0
+
+    def refresh(self, undefined: Iterable[str] = ()) -> None:
+        """Brings here what threads and tasks of the target have changed of all that both sides have, and those of the undefined
+        names that they have made; raises Conflict where this notebook has changed the same."""
+        if not self.is_touched:
+            return
+        with self._turn():
+            if self.is_touched and self._exchange is not None:
+                self._refresh(self._exchange.held.union(undefined))
+
+    def _refresh(self, names: Iterable[str]) -> bool:
+        """Whether anything came."""
+        assert self._exchange is not None
+        wanted = sorted(self._exchange.shared(names))
+        if not wanted:
+            return False
+        content = {"names": wanted, "drop": [], "out": [], "limit_bytes": self._limit_bytes, "refresh": True}
+        reply, returned = self._state_request(None, content, Watch({}, since_last=True))
+        conflict = self._conflict(str(reply.get("run")), returned)
+        if conflict is not None:
+            raise ConflictError(str(conflict), conflict.run, conflict.names)
+        return bool(returned.names or returned.refs)
+
+    @property
+    def _limit_bytes(self) -> int:
+        return LIMIT_BYTES_LOCAL if self.options.backend.startswith("local") else LIMIT_BYTES
+
     def resolve(self, conflict: Conflict, take: bool) -> None:
         """Merges what the target had changed, or lets go of it."""
         with self._turn():
@@ -259,6 +291,7 @@ class RemoteSession:
         if kernel is not None and (self._exchange is None or self._exchange.epoch != kernel.epoch):
             assert self._connection is not None
             self._exchange = self._new_exchange(kernel.epoch, self._connection.welcome.get("hashes", ()))
+            self._touched = False
 
     def _start(self) -> None:
         if self._host_dead is not None:
@@ -502,7 +535,7 @@ class RemoteSession:
         exchange = self._exchange
         watch = Watch(dict(self.notebook.namespace))
         with self._interrupts.raising():
-            capture = exchange.capture((name for name in why if name in self.notebook.namespace), also)
+            capture = self._capture(exchange, why, also)
             self._confirm(capture, yes)
             payload = exchange.pack(capture)
         watch.names.update(capture.names)
@@ -520,7 +553,7 @@ class RemoteSession:
             "drop": list(capture.deleted),
             "out": list(out),
             "keep": list(keep),
-            "limit_bytes": LIMIT_BYTES_LOCAL if self.options.backend.startswith("local") else LIMIT_BYTES,
+            "limit_bytes": self._limit_bytes,
             "state": None if payload.is_empty else payload.header,
         }
         self._runs += 1
@@ -547,6 +580,14 @@ class RemoteSession:
             returned.nbytes,
             returned.result is not NOTHING,
         )
+
+    def _capture(self, exchange: Exchange, why: Iterable[str], also: Iterable[str]) -> Capture:
+        """What is sent must not overwrite what the target's own threads have changed: that comes here first."""
+        capture = exchange.capture((name for name in why if name in self.notebook.namespace), also)
+        is_changed = any(report.status == "changed" for report in capture)
+        if self._touched and is_changed and self._refresh(exchange.held):
+            capture = exchange.capture((name for name in why if name in self.notebook.namespace), also)
+        return capture
 
     def _conflict(self, run: str, returned: Returned) -> Conflict | None:
         if returned.aside is None:
@@ -642,6 +683,7 @@ class RemoteSession:
         content = finish.reply.message.content
         if content.get("status") in ("ok", "error"):
             self._installed()
+        self._touched = bool(content.get("background", self._touched))
         return exchange.merge(content.get("state"), finish.reply.message.buffers, finish.reply.bulk, self._watch)
 
     def _answer_fetch(self, request: Message) -> None:
@@ -680,17 +722,21 @@ class RemoteSession:
 
     # -- requests that are not runs
 
-    def _state_request(self, capture: Capture | None, content: dict[str, Any]) -> tuple[dict[str, Any], Returned]:
+    def _state_request(
+        self, capture: Capture | None, content: dict[str, Any], watch: Watch | None = None
+    ) -> tuple[dict[str, Any], Returned]:
         assert self._exchange is not None
         payload = self._exchange.pack(capture) if capture is not None else None
         install = payload.header if payload is not None and not payload.is_empty else None
-        reply, returned = self._ask("farcell_state_request", {**content, "install": install}, payload)
+        reply, returned = self._ask("farcell_state_request", {**content, "install": install}, payload, watch)
         self._received_bytes += returned.nbytes
         return reply, returned
 
-    def _ask(self, msg_type: str, content: dict[str, Any], payload: Payload | None = None) -> tuple[dict[str, Any], Returned]:
+    def _ask(
+        self, msg_type: str, content: dict[str, Any], payload: Payload | None = None, watch: Watch | None = None
+    ) -> tuple[dict[str, Any], Returned]:
         relay = RunRelay(self.notebook, self.notebook.execution_count)
-        pending, finish, returned = self._converse(relay, msg_type, content, payload)
+        pending, finish, returned = self._converse(relay, msg_type, content, payload, watch=watch)
         fail_if_ended(finish, self.target, self._log_path())
         assert finish.reply is not None
         reply = finish.reply.message.content
@@ -698,7 +744,7 @@ class RemoteSession:
             raise Refused(f"{self.target!r}: {reply.get('message') or reply.get('status')}")
         if finish.interrupted or pending.pressed_late():
             raise KeyboardInterrupt
-        return reply, returned
+        return {**reply, "run": pending.id}, returned
 
 
 def _replace_values(outputs: Any, old: object, new: object) -> None:

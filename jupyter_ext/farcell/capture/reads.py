@@ -71,6 +71,9 @@ class Reads:
     def __or__(self, other: Reads) -> Reads:
         return Reads(self.names | other.names, self.mentions | other.mentions, self.everything or other.everything)
 
+    def __bool__(self) -> bool:
+        return bool(self.names or self.mentions or self.everything)
+
     def needs(self, namespace: Mapping[str, Any], hidden: Mapping[str, Any] | None = None) -> Needs:
         """Meets the namespace. `hidden` are the names every kernel has by itself (IPython's `user_ns_hidden`): left
         out while unchanged, but for the results of cells."""

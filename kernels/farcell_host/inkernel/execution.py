@@ -26,6 +26,7 @@ from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, Intera
 
 from ..peermemory import Unreadable
 from ..state import Payload
+from .background import Background
 from .exchange import Channel, Exchange, Refused, Reply, Request
 from .interrupts import InterruptGuard
 from .namespace import Namespace
@@ -56,6 +57,7 @@ class Runner:
         self.namespace: Namespace = kernel.shell.user_ns
         self.exchange = exchange
         self.guard = guard
+        self.background = Background()
         self._run: _Run | None = None
         self._streams = (sys.stdout, sys.stderr)  # the kernel's own, whatever a cell puts in their place
         self._fetch_lock = threading.RLock()
@@ -90,6 +92,7 @@ class Runner:
             result = await self._execute(content)
             self._settle_fetches()
             answer = self._answer(content, result)
+            answer["background"] = self.background.goes_on
             changes = namespace.changes_since(before)
             names = verified | run.fetched | changes.new | changes.rebound | changes.deleted
             payload = self._collect(names, content, result, answer)
@@ -149,7 +152,7 @@ class Runner:
         result: ExecutionResult | None = None
         shell.begin_run(content["execution_count"], code, content.get("filename"))
         try:
-            with self.guard.released():
+            with self.guard.released(), self.background.cell():
                 self.kernel._forward_input(bool(content.get("allow_stdin")))
                 try:
                     result = await self._run_cell(code, store, silent)
@@ -297,7 +300,9 @@ class Runner:
                 self.exchange.install(content.get("install"), request.buffers, request.take_bulk())
                 self.exchange.drop(content.get("drop") or ())
                 answer["missing"] = [name for name in names if name not in self.namespace]
-                payload = self.exchange.collect([name for name in names if name in self.namespace], content)
+                answer["background"] = self.background.goes_on
+                known = names if content.get("refresh") else [name for name in names if name in self.namespace]
+                payload = self.exchange.collect(known, content)
             except Refused as refusal:
                 return Reply("farcell_state_reply", {**answer, "status": "refused", "message": str(refusal)})
             except Unreadable as error:

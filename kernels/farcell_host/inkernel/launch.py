@@ -78,6 +78,7 @@ def _end_with(pid: int) -> None:
 
 async def _serve(kernel: RemoteKernel, runner: Runner, server: DirectServer | None) -> None:
     """Runs on the kernel's loop before any request."""
+    runner.background.watch(asyncio.get_running_loop())
     if server is None:
         return
     reason = selftest.reason_against(kernel) or await selftest.reason_against_running(runner)

@@ -109,6 +109,11 @@ class Replica:
         """Names that both sides have, as of the last exchange."""
         return frozenset(self._held)
 
+    def shared(self, names: Iterable[str]) -> set[str]:
+        """Those that the peer may have changed: it has them, or has bound them on its own."""
+        told = {*self._forget, *(name for name in self._held if name not in self.namespace)}
+        return {name for name in names if name not in told and (name in self._held or name not in self.namespace)}
+
     def forget(self, names: Iterable[str]) -> None:
         """The peer no longer has these names: they count as never sent."""
         for name in names:
@@ -419,7 +424,7 @@ class Replica:
 
         The peer is told with the next payload that it was not merged, and this side's own version is sent when it is next read.
         """
-        rebound = {name for name in delta.names if watch.is_rebound(name, self.namespace)}
+        rebound = {name for name in delta.names if self._is_rebound(name, watch)}
         components = [each for each in delta.components if not rebound.isdisjoint(each.names) or self._differs(each, watch)]
         if not rebound and not components:
             return None
@@ -432,14 +437,19 @@ class Replica:
         self._forget.update(aside.names)
         self._dropped.update(number for number, _ in aside.objects)
         for name in (self._others(aside, {}) | aside.names) & self.held:
-            self._hold(name, replace(self._held[name], print=_UNKNOWN))
+            self._distrust(name)
         for obj, _, content in aside.states:
             self._memory.distrust(self._table.numbers.get(id(obj), 0), is_reshaped=is_array(obj) and content[-1] is not None)
         return aside
 
+    def _is_rebound(self, name: str, watch: Watch) -> bool:
+        if not watch.since_last:
+            return watch.is_rebound(name, self.namespace)
+        return self._has_changed_since(name) if name in self._held else name in self.namespace
+
     def _differs(self, component: Component, watch: Watch) -> bool:
         """Whether this side has changed something of a component since `watch`."""
-        known = watch.names & self.held
+        known = self.held if watch.since_last else watch.names & self.held
         merged = {id(obj) for obj, _, _ in component.states}
         reach = {name for name in known if not merged.isdisjoint(self._held[name].print.ids)}
         return any(map(self._has_changed_since, reach | (known & set(component.names))))
@@ -481,7 +491,7 @@ class Replica:
         self._forget_pieces(delta)
         self._reprint(touched - unsent, delta, refs)
         for name in touched & unsent & self.held:
-            self._hold(name, replace(self._held[name], print=_UNKNOWN))
+            self._distrust(name)
         self._drop_unheld()
         return sorted(touched)
 
@@ -567,6 +577,11 @@ class Replica:
             self._memory.digests[number] = ShallowPickler(self._table, obj).digest()
             if is_restorable(obj):
                 self._memory.layouts[number] = ShallowPickler(self._table, made_of(obj)).digest()
+
+    def _distrust(self, name: str) -> None:
+        """The peer has something else: what is here counts as changed."""
+        held = self._held[name]
+        self._hold(name, replace(held, print=replace(held.print, digest=b"")))
 
     def _hold(self, name: str, held: _Held) -> None:
         before = self._held.get(name)

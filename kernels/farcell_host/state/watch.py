@@ -15,6 +15,8 @@ class Watch:
 
     bindings: dict[str, Any]
     names: set[str] = field(default_factory=set)
+    since_last: bool = False
+    """Compare with the last exchange instead, whenever that was."""
 
     def add(self, names: Iterable[str], namespace: dict[str, Any]) -> None:
         """The peer has just been given these as they are here."""
