@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .capture.reads import Reads
     from .conflicts import Conflict
     from .exchange import PlanRow
+    from .refs import Ref
     from .session import Moved, RemoteSession, RunSummary, SessionStatus
     from .targets import Target, Targets
 
@@ -88,6 +89,27 @@ class Workspace:
         """What went on there comes here before code that reads it runs elsewhere; raises Conflict."""
         for session in sessions:
             session.refresh(name for name in found.names if name not in self.namespace)
+
+    def elsewhere(self, name: str, session: RemoteSession) -> Ref | None:
+        """The ref that a name is bound to, when another target than the session's holds its value; LostValue when none does."""
+        from .refs import Ref
+
+        ref = self.namespace.get(name)
+        if type(ref) is not Ref or ref._is_of(session) or not ref.info.travels:
+            return None
+        ref._alive()
+        return ref
+
+    def refs_of(self, session: RemoteSession) -> dict[str, Ref]:
+        """Names and results (`Out[n]`) whose values only this session's kernel holds, and which could be fetched."""
+        from .refs import Ref
+
+        found = {name: value for name, value in self.namespace.items() if name[0] != "_" and type(value) is Ref}
+        named = set(map(id, found.values()))
+        for count, value in (self.namespace.get("_oh") or {}).items():
+            if type(value) is Ref and id(value) not in named:
+                found[f"Out[{count}]"] = value
+        return {name: ref for name, ref in found.items() if ref._is_of(session) and ref.info.travels}
 
     def resolve(self, run: str | None, take: bool) -> Conflict:
         """Settles a conflict, named by the beginning of its run's id, or the only one there is: with `take` the target's values
@@ -165,18 +187,46 @@ class Remote:
         `inputs` adds names to those the code is seen to read, `out` brings these back although large, `keep` leaves these new
         objects on the target, `timeout_s` (seconds of running) interrupts it, `yes` sends large values without asking.
         """
+        from .errors import CannotTravel
+        from .refs import human_bytes
+
         found = self._reads(code)
         others = [session for session in self._workspace.touched() if session is not self.session]
         self._workspace.refresh(others, found)
         names, optional = self._names(found, inputs)
-        summary = self.session.run(code, names, optional=optional, out=out, keep=keep, timeout_s=timeout_s, yes=yes)
+        while True:
+            try:
+                summary = self.session.run(code, names, optional=optional, out=out, keep=keep, timeout_s=timeout_s, yes=yes)
+                break
+            except CannotTravel as error:
+                ref = self._workspace.elsewhere(error.name, self.session)
+                if ref is None:
+                    raise
+                size, goes = (
+                    human_bytes(ref.info.size_bytes),
+                    f"goes from {ref._target!r} to {self.target!r} through this notebook",
+                )
+                self.session.notebook.say(f"{error.name} ({size}) {goes}.")
+                ref.fetch()
         self._workspace.remember(code, summary)
         return summary
 
     def plan(self, code: str, *, inputs: Iterable[str] = ()) -> list[PlanRow]:
         """What `run` would send and why. Sends nothing and starts nothing."""
+        from .errors import CannotTravel
+        from .exchange import PlanRow
+
         names, optional = self._names(self._reads(code), inputs)
-        return self.session.plan(names, optional)
+        moved: list[PlanRow] = []
+        while True:
+            try:
+                return [*moved, *self.session.plan(names, optional)]
+            except CannotTravel as error:
+                ref = self._workspace.elsewhere(error.name, self.session)
+                if ref is None:
+                    raise
+                why = f"{names.pop(error.name, 'used by what the cell reads')}; it is on {ref._target!r}"
+                moved.append(PlanRow(error.name, why, ref.info.type, ref.info.size_bytes, False, ref.info.size_bytes))
 
     def push(self, *names: str) -> list[Moved]:
         """Sends these names now."""

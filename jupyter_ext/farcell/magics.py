@@ -222,7 +222,8 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         status                      sessions of this notebook
         plan                        what the last %%remote cell would send now
         targets                     targets that are defined
-        interrupt|restart|stop [TARGET]
+        interrupt [TARGET]
+        restart|stop [TARGET] [--fetch|--no-fetch]   asks about values that only the target has
         vars [TARGET]               what the remote kernel holds
         pull NAMES [--target T]     bring values back, however large
         push NAMES [--target T]     send values now
@@ -265,14 +266,31 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         self._one_remote("interrupt", words).interrupt()
 
     def _do_restart(self, words: list[str]) -> None:
-        remote = self._one_remote("restart", words)
+        remote = self._ending("restart", words)
         remote.restart()
         self._do_status([])
 
     def _do_stop(self, words: list[str]) -> None:
-        remote = self._one_remote("stop", words)
+        remote = self._ending("stop", words)
         remote.stop()
         self._do_status([])
+
+    def _ending(self, command: str, words: list[str]) -> Remote:
+        """What only the session holds is fetched first, if the person wants it."""
+        options = _parse(command, words, target=True, fetch=True)
+        remote = self._remote(options.target)
+        refs = self.workspace.refs_of(remote.session) if remote.session.is_started and not remote.session.is_running else {}
+        if not refs:
+            return remote
+        what = ", ".join(f"{name} ({_bytes(ref.info.size_bytes)})" for name, ref in refs.items())
+        fetch = options.fetch
+        if fetch is None:
+            fetch = remote.session.notebook.confirm(f"Only {remote.target!r} has {what}. Fetch before it ends?")
+        if fetch is None:
+            print(f"farcell: lost with the session on {remote.target!r}: {what}. Next time --fetch keeps them.", file=sys.stderr)
+        if fetch:
+            _fetch(list(refs.values()))
+        return remote
 
     def _do_vars(self, words: list[str]) -> None:
         remote = self._one_remote("vars", words)
@@ -397,7 +415,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parse(
-    command: str, words: list[str], *, target: bool = False, names: bool = False, lines: bool = False
+    command: str, words: list[str], *, target: bool = False, names: bool = False, lines: bool = False, fetch: bool = False
 ) -> argparse.Namespace:
     parser = _Parser(prog=f"%remote {command}", add_help=False)
     if target:
@@ -407,6 +425,8 @@ def _parse(
         parser.add_argument("--target")
     if lines:
         parser.add_argument("--lines", type=int)
+    if fetch:
+        parser.add_argument("--fetch", action=argparse.BooleanOptionalAction)
     return parser.parse_args(words)
 
 

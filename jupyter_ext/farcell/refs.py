@@ -8,6 +8,7 @@ Another remote cell on the same target uses the value itself: the ref travels ba
 from __future__ import annotations
 
 import html
+import time
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -35,6 +36,7 @@ class Ref(RefBase):
         set_own(self, "_epoch", epoch)
         set_own(self, "_target", session.target)
         set_own(self, "_name", "a result")
+        set_own(self, "_made", time.strftime("%H:%M"))
         set_own(self, "info", info)
         set_own(self, "__farcell_number__", info.number)
 
@@ -49,17 +51,32 @@ class Ref(RefBase):
         session: RemoteSession | None = self._session()
         if session is None or session.epoch != self._epoch:
             raise LostValue(
-                f"{self._name} was on {self._target!r} only, and the remote kernel that held it has ended. "
-                "Run the cell that made it again."
+                f"{self._name} ({self._facts()}), made at {self._made}, was on {self._target!r} only, and the remote kernel "
+                "that held it has ended. Run the cell that made it again."
             )
         return session
 
-    def __repr__(self) -> str:
+    def _is_of(self, session: RemoteSession) -> bool:
+        """Whether that session's present kernel holds the value."""
+        return self._session() is session and session.epoch == self._epoch
+
+    def _farcell_elsewhere(self) -> tuple[str, str]:
+        try:
+            self._alive()
+        except LostValue:
+            return f"a ref to a value that was on {self._target!r}, whose kernel has ended", "Run the cell that made it again"
+        if not self.info.travels:
+            return f"a ref to a value that stays on {self._target!r} ({self.info.reason})", "Use it there"
+        return f"a ref to a value on {self._target!r}", "Its .fetch() brings it here"
+
+    def _facts(self) -> str:
         info = self.info
-        facts = [fact for fact in (_shape(info), info.dtype, info.device, human_bytes(info.size_bytes)) if fact]
-        what = f"{_kind(info)}, {', '.join(facts)}"
-        way = ".fetch() brings it here" if info.travels else f"stays there ({info.reason})"
-        return f"<ref to {self._name} on {self._target!r}: {what}; {way}>"
+        facts = (_kind(info), _shape(info), info.dtype, info.device, human_bytes(info.size_bytes))
+        return ", ".join(fact for fact in facts if fact)
+
+    def __repr__(self) -> str:
+        way = ".fetch() brings it here" if self.info.travels else f"stays there ({self.info.reason})"
+        return f"<ref to {self._name} on {self._target!r}: {self._facts()}; {way}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         info = self.info

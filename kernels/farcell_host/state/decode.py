@@ -44,6 +44,7 @@ def decode(payload: Payload, table: Table) -> Delta:
         deleted=list(header.get("deleted", ())),
         dropped=list(header.get("dropped", ())),
         forget=list(header.get("forget", ())),
+        pins=header.get("pins"),
         refs={name: RefInfo(**info) for name, info in header.get("refs", {}).items()},
     )
     for name, (module, number) in header.get("modules", {}).items():

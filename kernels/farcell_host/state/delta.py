@@ -48,6 +48,9 @@ class Delta:
     unneeded: list[int] = field(default_factory=list)
     """Numbers of modules that could be imported here."""
 
+    pins: list[int] | None = None
+    """Numbers of kept objects that live as long as the peer's refs do; None when they are those told before."""
+
     taken_back: set[int] = field(default_factory=set)
     """Numbers that this side was about to give up, and the peer still uses."""
 

@@ -45,6 +45,7 @@ _VALUES = (
     Globals, ModuleGlobals, RefBase, pickle.PickleBuffer, type(None), types.GenericAlias,
 )  # fmt: skip
 _NO, _YES, _BY_VALUE = range(3)
+_REFS_OF_A_TABLE = 2  # its entry, and the argument of getrefcount
 
 
 @functools.lru_cache(4096)
@@ -140,6 +141,9 @@ class Table:
         self.numbers: dict[int, int] = {id(vars(builtins)): BUILTINS}
         self.kept: dict[int, int] = {}
         """id -> number of objects that the peer knows as refs only."""
+        self.pins: frozenset[int] = frozenset()
+        """Numbers of kept objects whose refs the peer still holds, by a name or not."""
+        self._refs: set[int] = set()
         self._holders: Counter[int] = Counter()
         self._released: set[int] = set()
         self._leaving: set[int] = set()
@@ -152,6 +156,8 @@ class Table:
         """Number an object; a number it had before stays valid for reading only."""
         self.objects[number] = obj
         self.numbers[id(obj)] = number
+        if isinstance(obj, RefBase):
+            self._refs.add(number)
 
     def remove(self, numbers: Iterable[int]) -> None:
         for number in numbers:
@@ -167,15 +173,35 @@ class Table:
         self._holders.subtract(numbers)
         self._released.update(numbers)
 
+    def watch(self, number: int) -> None:
+        """No name reaches it, but maybe something else does: it is looked at whenever names are released."""
+        self._released.add(number)
+
     def take_unheld(self) -> list[int]:
         """Forget what was released and nothing holds any more; the peer may use the numbers until it is told them."""
         known = (self._released - self._leaving) & self.objects.keys()
-        free = [number for number in known if self._holders[number] <= 0]
-        self._released.clear()
+        unheld = [number for number in known if self._holders[number] <= 0]
+        free = [number for number in unheld if not self._is_in_use(number)]
+        self._released = set(unheld).difference(free)
         for number in free:
             self._forget(number, self.objects[number])
         self._leaving.update(free)
         return free
+
+    def _is_in_use(self, number: int) -> bool:
+        return number in self.pins or (isinstance(self.objects[number], RefBase) and self._other_holders(number) > 0)
+
+    def _other_holders(self, number: int) -> int:
+        """How many there are of an object, beside this table."""
+        return sys.getrefcount(self.objects[number]) - _REFS_OF_A_TABLE
+
+    def refs_in_use(self, namespace: Mapping[str, Any]) -> list[int]:
+        """Numbers of refs that something else than a name holds: a list, `Out`. Their values must live as long as they do."""
+        if not self._refs:
+            return []
+        self._refs &= self.objects.keys()
+        names = Counter(id(value) for value in list(namespace.values()) if isinstance(value, RefBase))
+        return [number for number in sorted(self._refs) if self._other_holders(number) > names[id(self.objects[number])]]
 
     def objects_of(self, numbers: Iterable[int]) -> list[Any]:
         """Those of them that are known."""
@@ -184,7 +210,7 @@ class Table:
     def unheld_without(self, released: Mapping[int, int]) -> set[int]:
         """What nothing would hold any more after so many releases of these numbers."""
         known = (released.keys() - self._leaving) & self.objects.keys()
-        return {number for number in known if self._holders[number] <= released[number]}
+        return {number for number in known if self._holders[number] <= released[number] and not self._is_in_use(number)}
 
     def take_back(self, number: int) -> None:
         """The peer names an object that was about to leave."""

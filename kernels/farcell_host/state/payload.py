@@ -34,7 +34,7 @@ class Payload:
     @property
     def is_empty(self) -> bool:
         """Nothing for the peer to do."""
-        return not any(self.header.get(key) for key in HEADER_PARTS)
+        return "pins" not in self.header and not any(self.header.get(key) for key in HEADER_PARTS)
 
     @property
     def total_bytes(self) -> int:

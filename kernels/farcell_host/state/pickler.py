@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from farcell_host._vendor.cloudpickle import cloudpickle
 
-from . import frames
+from . import context, frames
 from .arrays import is_array, reduce_array
 from .classes import is_builtin_type, reduce_class
 from .exceptions import is_plain, reduce_exception
@@ -44,6 +44,8 @@ def _refuse(obj: Any) -> Any:
 
 
 def _reduce_ref(ref: Any) -> Any:
+    if context.current().number_of(ref) is None:
+        raise Refused(ref, *ref._farcell_elsewhere())
     return resolve, (ref.__farcell_number__,)
 
 

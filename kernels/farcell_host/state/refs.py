@@ -14,6 +14,10 @@ class RefBase:
 
     __farcell_number__: int
 
+    def _farcell_elsewhere(self) -> tuple[str, str]:
+        """Why it cannot go to a target that does not hold its value, and what to do."""
+        return "a ref to a value that is not on this target", "Its .fetch() brings it here"
+
 
 @dataclass(frozen=True)
 class RefInfo:

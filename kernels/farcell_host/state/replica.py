@@ -60,6 +60,7 @@ class _Receipt:
     forget: set[str]
     deleted: list[str]
     stamps: dict[str, Any]
+    pins: list[int] | None = None
 
 
 class Replica:
@@ -85,6 +86,7 @@ class Replica:
         self._known_sources: set[str] = set()
         self._dropped: set[int] = set()
         self._forget: set[str] = set()
+        self._pins: list[int] = []
         self._private_globals: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
 
     # -- context.Environment: what reducers and rebuilders ask for ----------------------------------------------------
@@ -314,6 +316,9 @@ class Replica:
         receipt.dropped |= self._unheld_after(receipt)
         header["deleted"], header["dropped"] = capture.deleted, sorted(receipt.dropped)
         header["forget"] = sorted(self._forget)
+        pins = self._table.refs_in_use(self.namespace)
+        if pins != self._pins:
+            header["pins"] = receipt.pins = pins
         payload.receipt = receipt
         return payload
 
@@ -376,6 +381,7 @@ class Replica:
         receipt: _Receipt = payload.receipt
         self._known_sources |= receipt.sources
         self._forget -= receipt.forget
+        self._pins = receipt.pins if receipt.pins is not None else self._pins
         if self._ambient is not None:
             self._ambient.agree(receipt.stamps)
         for number, obj in receipt.objects:
@@ -496,6 +502,8 @@ class Replica:
         return sorted(touched)
 
     def _note(self, delta: Delta, refs: dict[str, Any]) -> None:
+        if delta.pins is not None:
+            self._table.pins = frozenset(delta.pins)
         self._dropped.update(delta.unneeded)
         self._dropped -= delta.taken_back
         for number in delta.taken_back:
@@ -504,6 +512,7 @@ class Replica:
             self._table.add(number, obj)
         for name, ref in refs.items():
             self._table.add(delta.refs[name].number, ref)
+            self._table.watch(delta.refs[name].number)
         for name in (*delta.deleted, *delta.forget):
             self._release(self._held.pop(name, None))
         self._table.remove(delta.dropped)
@@ -556,7 +565,8 @@ class Replica:
         numbers = tuple(self._table.numbers[key] for key in part.print.ids if key in self._table.numbers)
         if isinstance(part.value, RefBase):
             numbers = (part.value.__farcell_number__,)
-        self._hold(part.name, _Held(part.print, numbers, value=part.value if numbers else None))
+        is_held = numbers and not isinstance(part.value, RefBase)
+        self._hold(part.name, _Held(part.print, numbers, value=part.value if is_held else None))
         with context.working(self):
             special = {
                 kind for kind in {type(obj) for _, obj in part.objects} if not is_merged_whole(kind) and not is_fixed(kind)

@@ -1,0 +1,66 @@
+"""Values that stay on a target: used there, moved to another target, fetched before their session ends."""
+
+from __future__ import annotations
+
+from notebooks import Notebook
+
+MAKE = "%%remote --keep big,pair\nbig = list(range(1000))\npair = [big]"
+
+
+def test_a_value_moves_to_another_target_through_the_notebook(notebook: Notebook) -> None:
+    """A cell of another target that reads it says so, and has the value, also through a function that uses the name."""
+    notebook.run("def total(): return sum(big)").check()
+    notebook.run("%%remote --keep big,other\nbig = list(range(1000)); other = [1, 2]").check()
+    table = notebook.run("%%remote local-attach --plan\nother").check().displays[0]["text/plain"]
+    assert "it is on 'local'" in table
+    cell = notebook.run("%%remote local-attach\ntotal(), other").check()
+    assert cell.result == "(499500, [1, 2])"
+    assert "big (" in cell.stderr and "goes from 'local' to 'local-attach' through this notebook" in cell.stderr
+    assert notebook.value("len(big)") == 1000
+
+
+def test_a_ref_inside_a_value_is_refused_elsewhere(notebook: Notebook) -> None:
+    """It cannot be replaced by its value there; the message says how."""
+    notebook.run("%%remote --keep big\nbig = list(range(1000))").check()
+    notebook.run("box = {'it': globals()['big']}").check()
+    cell = notebook.run("%%remote local-attach\nbox")
+    assert cell.error is not None
+    assert "box['it']: a ref to a value on 'local'. The cell was not run. Its .fetch() brings it here" in cell.error.value
+
+
+def test_a_ref_keeps_its_value_alive_wherever_it_lies(notebook: Notebook) -> None:
+    """The name may go: as long as a list holds the ref, the target holds the value."""
+    notebook.run(
+        "%%remote --keep big\nclass Big(list): pass\nbig = Big(range(1000))\nimport weakref\ndied = []\n"
+        "weakref.finalize(big, died.append, 1); None"
+    ).check()
+    notebook.run("box = [globals()['big']]; del globals()['big']").check()
+    notebook.run("%%remote\nx = 1").check()
+    notebook.run("%%remote\nx = 2").check()
+    assert notebook.run("%%remote\ndied").check().result == "[]"
+    assert notebook.run("value = box.pop().fetch(); len(value)").check().result == "1000"
+    notebook.run("del value").check()
+    notebook.run("%%remote\nx = 3").check()
+    assert notebook.run("%%remote\nlist(died)").check().result == "[1]"
+
+
+def test_a_session_asks_about_what_only_it_has(notebook: Notebook) -> None:
+    """Yes fetches it, under every name, and then the session ends."""
+    notebook.run(MAKE).check()
+    cell = notebook.run("%remote stop", answers=["y"]).check()
+    assert notebook.value("len(big)") == 1000
+    assert notebook.value("pair[0] is big")
+    assert "not started" in cell.displays[-1]["text/plain"] or "ended" in cell.displays[-1]["text/plain"]
+
+
+def test_a_session_that_nobody_can_be_asked_about_says_what_is_lost(notebook: Notebook) -> None:
+    """`--fetch` is the way in a notebook that runs by itself; a lost ref tells what it was, where and when."""
+    notebook.run(MAKE).check()
+    cell = notebook.run("%remote restart", allow_stdin=False).check()
+    assert "lost with the session on 'local': big (" in cell.stderr
+    error = notebook.run("globals()['big'].fetch()").error
+    assert error is not None and error.name == "LostValue"
+    assert "big (list" in error.value and "made at " in error.value and "on 'local'" in error.value
+    notebook.run(MAKE).check()
+    notebook.run("%remote stop --fetch", allow_stdin=False).check()
+    assert notebook.value("len(big)") == 1000
