@@ -196,7 +196,9 @@ class Remote:
         names, optional = self._names(found, inputs)
         while True:
             try:
-                summary = self.session.run(code, names, optional=optional, out=out, keep=keep, timeout_s=timeout_s, yes=yes)
+                summary = self.session.run(
+                    code, names, optional=optional, imports=found.imports, out=out, keep=keep, timeout_s=timeout_s, yes=yes
+                )
                 break
             except CannotTravel as error:
                 ref = self._workspace.elsewhere(error.name, self.session)

@@ -14,6 +14,7 @@ from farcell_host.ambient import Ambient, providers
 from farcell_host.protocol.messages import Buffer
 from farcell_host.state import CannotRestore, Delta, RefInfo, Replica
 from farcell_host.state import CannotTravel as CannotTravelHere
+from farcell_host.state.modules import Seen
 from farcell_host.state.payload import ERROR, RESULT, Capture, NameReport, Payload
 from farcell_host.state.watch import Watch
 
@@ -51,6 +52,8 @@ class Returned:
     nbytes: int = 0
     aside: Delta | None = None
     """What was not merged, since this notebook has changed it too."""
+    imported: tuple[str, ...] = ()
+    """Modules of the notebook's own that the run was the first to import."""
 
 
 class Exchange:
@@ -78,6 +81,21 @@ class Exchange:
     def shared(self, names: Iterable[str]) -> set[str]:
         """Those that code on the target may change: it has them, or may have made them."""
         return self._replica.shared(names)
+
+    def unknown_modules(self, names: Iterable[str]) -> set[str]:
+        """Those of these modules that are loaded here, are the notebook's own, and unknown to the target."""
+        return self._replica.introductions.wanted(names)
+
+    def known_modules(self) -> list[Seen]:
+        """Of the notebook's own, which the target has as they are here."""
+        return self._replica.introductions.known()
+
+    def introduce(self, names: Iterable[str]) -> list[dict[str, Any]]:
+        """What the target needs to load these modules of the notebook's own."""
+        return self._replica.introduce(names)
+
+    def introduced(self, offers: list[dict[str, Any]], answer: dict[str, Any]) -> None:
+        self._replica.introduced(offers, answer)
 
     def capture(self, names: Iterable[str], optional: Iterable[str] = (), ambient: bool = True) -> Capture:
         """Walks the names and compares with what the peer has; CannotTravel with the path to the culprit.

@@ -50,6 +50,7 @@ def load(shell: InteractiveShell) -> None:
     shell.register_magics(magics)
     magics.switch.install()
     shell.events.register("pre_run_cell", magics.bring_here)
+    shell.events.register("post_run_cell", magics.see_modules)
     completion.install(shell, magics)
 
 
@@ -58,6 +59,7 @@ def unload(shell: InteractiveShell) -> None:
     if isinstance(magics, RemoteMagics):
         magics.switch.uninstall()
         shell.events.unregister("pre_run_cell", magics.bring_here)
+        shell.events.unregister("post_run_cell", magics.see_modules)
         shell.magics_manager.magics["cell"].pop("remote", None)
         shell.magics_manager.magics["line"].pop("remote", None)
 
@@ -375,6 +377,13 @@ class RemoteMagics(Magics):  # type: ignore[misc]
             _fetch([ref for name, ref in refs.items() if name in wanted and ref.info.travels])
         except FarcellError as error:  # the cell runs all the same, and may not need it
             print(error, file=sys.stderr)
+
+    def see_modules(self, result: Any) -> None:
+        """Called after each cell: the source of a module is kept as it was loaded."""
+        if self.workspace.sessions:
+            from farcell_host.state.modules import MODULES
+
+            MODULES.see_new()
 
     def _refs(self) -> dict[str, Ref]:
         if not self.workspace.sessions:

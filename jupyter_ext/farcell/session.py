@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import dataclasses
 import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from farcell_host.protocol.messages import Buffer, Channel, Message
 from farcell_host.state import BOOK
+from farcell_host.state.modules import MODULES, find_source, import_quietly, local_module, pseudo_name, reload_quietly
 from farcell_host.state.payload import Capture, Payload
 from farcell_host.state.watch import Watch
 from IPython.core.interactiveshell import InteractiveShell
@@ -144,6 +146,7 @@ class RemoteSession:
         names: Mapping[str, str] | Iterable[str] = (),
         *,
         optional: Mapping[str, str] | Iterable[str] = (),
+        imports: Iterable[str] = (),
         out: Iterable[str] = (),
         keep: Iterable[str] = (),
         timeout_s: float | None = None,
@@ -151,11 +154,11 @@ class RemoteSession:
     ) -> RunSummary:
         """Runs a cell to its end, merges what it changed, sets `_` and `Out[N]`; raises what the cell raised.
 
-        `names` must travel, `optional` ones go along if they can.
+        `names` must travel, `optional` ones go along if they can; `imports` are modules that the cell imports.
         """
         with self._turn():
             self.start()
-            return self._run(code, _reasons(names), _reasons(optional), tuple(out), tuple(keep), timeout_s, yes)
+            return self._run(code, _reasons(names), _reasons(optional), tuple(imports), tuple(out), tuple(keep), timeout_s, yes)
 
     def plan(self, names: Mapping[str, str] | Iterable[str], optional: Mapping[str, str] | Iterable[str] = ()) -> list[PlanRow]:
         """What a run that reads `names` would send. Sends nothing, starts nothing."""
@@ -525,6 +528,7 @@ class RemoteSession:
         code: str,
         why: dict[str, str],
         also: dict[str, str],
+        imports: tuple[str, ...],
         out: tuple[str, ...],
         keep: tuple[str, ...],
         timeout_s: float | None,
@@ -535,10 +539,14 @@ class RemoteSession:
         exchange = self._exchange
         watch = Watch(dict(self.notebook.namespace))
         with self._interrupts.raising():
-            capture = self._capture(exchange, why, also)
+            capture = self._capture(exchange, why, also, imports)
             self._confirm(capture, yes)
             payload = exchange.pack(capture)
-        watch.names.update(capture.names)
+        watch.names.update(capture.parts)
+        for filename in MODULES.changed_files(seen.source.name for seen in exchange.known_modules()):
+            self.notebook.say(
+                f"{filename} has changed since it was loaded. The loaded version runs, as here; reload it for the new one."
+            )
         count = self.notebook.execution_count
         relay = RunRelay(self.notebook, count)
         content = {
@@ -559,6 +567,7 @@ class RemoteSession:
         self._runs += 1
         pending, finish, returned = self._converse(relay, "farcell_run_request", content, payload, timeout_s, watch)
         self._received_bytes += returned.nbytes
+        self._take_imported(exchange, returned.imported)
         conflict = self._conflict(pending.id, returned)
         if conflict is not None and finish.is_error:
             self.notebook.say(str(conflict))
@@ -581,13 +590,41 @@ class RemoteSession:
             returned.result is not NOTHING,
         )
 
-    def _capture(self, exchange: Exchange, why: Iterable[str], also: Iterable[str]) -> Capture:
-        """What is sent must not overwrite what the target's own threads have changed: that comes here first."""
+    def _capture(self, exchange: Exchange, why: Iterable[str], also: Iterable[str], imports: Iterable[str]) -> Capture:
+        """Modules that the target has to load go before what refers to them. What is sent must not overwrite what the target's
+        own threads have changed: that comes here first."""
         capture = exchange.capture((name for name in why if name in self.notebook.namespace), also)
+        wanted = capture.modules | exchange.unknown_modules(imports)
+        if wanted:
+            self._introduce(exchange, wanted, needed=capture.modules)
+            capture = exchange.capture((name for name in why if name in self.notebook.namespace), also)
         is_changed = any(report.status == "changed" for report in capture)
         if self._touched and is_changed and self._refresh(exchange.held):
             capture = exchange.capture((name for name in why if name in self.notebook.namespace), also)
         return capture
+
+    def _introduce(self, exchange: Exchange, names: Iterable[str], needed: Iterable[str] = ()) -> dict[str, Any]:
+        """Has the target load modules of the notebook's own; raises Refused when one that is needed cannot be loaded there."""
+        offers = exchange.introduce(names)
+        answer, _ = self._ask("farcell_modules_request", {"modules": offers})
+        exchange.introduced(offers, answer)
+        for name in needed:
+            if name in answer["failed"]:
+                raise Refused(
+                    f"{name}, a module of this notebook's own, cannot be loaded on {self.target!r}: {answer['failed'][name]}."
+                )
+        return answer
+
+    def _take_imported(self, exchange: Exchange, names: Iterable[str]) -> None:
+        """Modules of the notebook's own that the run was the first to import: here too, and in the state it left them in."""
+        loaded = [name for name in names if local_module(name) is not None]
+        if not loaded:
+            return
+        answer = self._introduce(exchange, loaded)
+        changed = [pseudo_name(name) for name in answer["unequal"]]
+        if changed:
+            content = {"names": changed, "drop": [], "out": [], "limit_bytes": self._limit_bytes, "refresh": True}
+            self._state_request(None, content)
 
     def _conflict(self, run: str, returned: Returned) -> Conflict | None:
         if returned.aside is None:
@@ -684,7 +721,26 @@ class RemoteSession:
         if content.get("status") in ("ok", "error"):
             self._installed()
         self._touched = bool(content.get("background", self._touched))
-        return exchange.merge(content.get("state"), finish.reply.message.buffers, finish.reply.bulk, self._watch)
+        imported = self._import_too(content.get("imported") or {})
+        returned = exchange.merge(content.get("state"), finish.reply.message.buffers, finish.reply.bulk, self._watch)
+        return replace(returned, imported=imported)
+
+    def _import_too(self, versions: Mapping[str, str]) -> tuple[str, ...]:
+        """What the run has imported or reloaded is so here before its values come, which may refer to it; without its prints."""
+        done = []
+        for name, version in versions.items():
+            try:
+                module = local_module(name)
+                if module is None:
+                    import_quietly(name)
+                elif MODULES.see(module).source.version != version:
+                    reload_quietly(module)
+                done.append(name)
+            except Exception as error:
+                self.notebook.say(
+                    f"{name}, imported on {self.target!r}, cannot be imported here: {type(error).__name__}: {error}"
+                )
+        return tuple(done)
 
     def _answer_fetch(self, request: Message) -> None:
         """The running cell read a name it was not sent: answered always, from the notebook as it is now, or it waits for ever."""
@@ -701,6 +757,9 @@ class RemoteSession:
         }
         payload, bulk = None, None
         try:
+            module = request.content.get("module")
+            source = find_source(module, request.content.get("anew", False)) if module else None
+            content["source"] = dataclasses.asdict(source) if source is not None else None
             if found:
                 payload = self._exchange.pack(self._exchange.capture(found, ambient=False))  # the cell has its own by now
                 bulk = self._connection.prepare(payload.bulk)

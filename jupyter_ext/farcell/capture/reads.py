@@ -67,9 +67,16 @@ class Reads:
     names: frozenset[str] = frozenset()
     mentions: frozenset[str] = frozenset()
     everything: bool = False
+    imports: frozenset[str] = frozenset()
+    """Modules that its import statements name."""
 
     def __or__(self, other: Reads) -> Reads:
-        return Reads(self.names | other.names, self.mentions | other.mentions, self.everything or other.everything)
+        return Reads(
+            self.names | other.names,
+            self.mentions | other.mentions,
+            self.everything or other.everything,
+            self.imports | other.imports,
+        )
 
     def __bool__(self) -> bool:
         return bool(self.names or self.mentions or self.everything)
@@ -133,6 +140,7 @@ def _python_reads(source: str, transform: Transform | None) -> Reads:
         frozenset(top.eager | late),
         frozenset(walked.mentions),
         walked.everything or not SEES_EVERYTHING.isdisjoint(top.eager | late),
+        frozenset(walked.imports),
     )
     for name, line in walked.line_magics:
         found |= _line_magic_reads(name, line, transform)
@@ -160,6 +168,7 @@ class _Walked:
         self.mentions: set[str] = set()
         self.touched: set[str] = set()
         self.everything = False
+        self.imports: set[str] = set()
         self.line_magics: list[tuple[str, str]] = []
         self.cell_magics: list[tuple[str, str, str]] = []
         pending: list[ast.AST] = [tree]
@@ -180,6 +189,9 @@ class _Walked:
             self.everything |= node.attr in NAMESPACE_ATTRIBUTES
         elif isinstance(node, ast.Import):
             self.everything |= any(alias.name == "__main__" for alias in node.names)
+            self.imports.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            self.imports.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
         elif isinstance(node, ast.Call):
             self._look_at_call(node)
 

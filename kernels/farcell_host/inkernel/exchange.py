@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..state import CannotRestore, CannotTravel, Payload, Replica
+from ..state.modules import MODULES
 from .namespace import Namespace
 
 LIMIT_BYTES = 1 << 20  # what comes back unasked, when the request does not say
@@ -72,6 +74,18 @@ class Exchange:
             except Exception as error:
                 raise Refused(explain_failure(error)) from error
             self.replica.apply(delta)
+
+    def meet(self, offers: list[dict[str, Any]]) -> dict[str, Any]:
+        """Loads modules of the notebook's own, and says how they differ from the notebook's."""
+        with self.lock:
+            return self.replica.meet(offers)
+
+    def imported(self) -> dict[str, str]:
+        """Modules of the notebook's own that were imported or reloaded here, and that the notebook was not told of: versions."""
+        introductions = self.replica.introductions
+        known = {seen.source.name for seen in introductions.known()}
+        names = [name for name in MODULES.see_new() if name not in known] + introductions.reloaded()
+        return {name: MODULES.see(sys.modules[name]).source.version for name in names}
 
     def drop(self, names: Iterable[str]) -> None:
         """Forgets names that the notebook has deleted or bound to something else; they are not reported as deleted here."""

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ipykernel.jsonutil import json_clean
@@ -26,6 +26,7 @@ from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, Intera
 
 from ..peermemory import Unreadable
 from ..state import Payload
+from ..state.modules import MODULES, Source
 from .background import Background
 from .exchange import Channel, Exchange, Refused, Reply, Request
 from .interrupts import InterruptGuard
@@ -46,6 +47,7 @@ class _Run:
     parent: dict[str, Any]
     missing: set[str]
     fetched: set[str]
+    missing_modules: set[str] = field(default_factory=set)
 
 
 class Runner:
@@ -93,6 +95,7 @@ class Runner:
             self._settle_fetches()
             answer = self._answer(content, result)
             answer["background"] = self.background.goes_on
+            answer["imported"] = self.exchange.imported()
             changes = namespace.changes_since(before)
             names = verified | run.fetched | changes.new | changes.rebound | changes.deleted
             payload = self._collect(names, content, result, answer)
@@ -258,6 +261,25 @@ class Runner:
                 return False
             return True
 
+    def find_module(self, name: str, anew: bool) -> bool:
+        """Called by an import that found nothing here: whether the notebook has such a module; it can be loaded then.
+
+        With `anew` as its file is now, not as the notebook has loaded it.
+        """
+        with self._fetch_lock:
+            run = self._run
+            if run is None or name in run.missing_modules:
+                return False
+            with self.guard:
+                asked: dict[str, Any] = {"run": run.request.content.get("run"), "names": [], "module": name, "anew": anew}
+                run.channel.send_fetch(asked, run.parent)
+                self._unanswered += 1
+            MODULES.sources.pop(name, None)
+            self._settle_fetches(None)
+            if name not in MODULES.sources:
+                run.missing_modules.add(name)
+            return name in MODULES.sources
+
     def _settle_fetches(self, timeout_s: float | None = LATE_REPLY_S) -> str | None:
         """Waits for every fetch reply that is due and installs them in order; the last one's error."""
         error = None
@@ -279,6 +301,9 @@ class Runner:
         Late replies are installed too: the notebook counts on it that we hold what it sent.
         """
         found = reply.content.get("found") or ()
+        source = reply.content.get("source")
+        if source:
+            MODULES.sources[source["name"]] = Source(**source)
         self.namespace.reveal(found)
         try:
             self.exchange.install(reply.content.get("state"), reply.buffers, reply.take_bulk())
@@ -313,6 +338,16 @@ class Runner:
         if payload.is_empty:
             return Reply("farcell_state_reply", answer)
         return Reply("farcell_state_reply", {**answer, "state": payload.header}, payload.buffers, payload.bulk)
+
+    def meet_modules(self, request: Request) -> Reply:
+        """farcell_modules_request -> farcell_modules_reply: modules of the notebook's own."""
+        answer: dict[str, Any] = {"status": "ok", "message": "", "unequal": {}, "failed": {}}
+        with self.guard.serving():
+            try:
+                answer.update(self.exchange.meet(request.content.get("modules") or []))
+            except Exception as error:
+                answer.update(status="error", message=f"{type(error).__name__}: {error}")
+        return Reply("farcell_modules_reply", answer)
 
     def describe_names(self) -> Reply:
         """farcell_vars_request -> farcell_vars_reply."""

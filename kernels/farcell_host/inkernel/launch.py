@@ -26,7 +26,7 @@ from traitlets import Type, default
 from .. import bulk, capabilities
 from ..ambient import Ambient
 from ..state import BOOK, Replica
-from . import handlers, selftest
+from . import handlers, imports, selftest
 from .direct import DirectServer
 from .exchange import Exchange
 from .execution import CELL_CODE, Runner
@@ -112,6 +112,7 @@ def main(argv: list[str] | None = None) -> None:
     BOOK.cells = kernel.shell.compile._filename_map
     runner = Runner(kernel, Exchange(namespace, replica), guard)
     handlers.register(kernel, runner)
+    imports.install(runner.find_module)
     server = DirectServer(kernel, runner, guard, path) if path is not None else None
     IOLoop.current().add_callback(_serve, kernel, runner, server)
     app.start()

@@ -9,6 +9,8 @@ from typing import Any
 
 from .dumps import Part, Print, dump_name
 from .errors import CannotTravel
+from .handmade import is_handmade
+from .modules import Seen, local_module, pseudo_name
 from .refusals import Refused, narrow, path_to, reason_of
 from .uses import EVERYTHING
 
@@ -23,8 +25,11 @@ def is_of_ipython(name: str) -> bool:
 
 def dump_or_refuse(name: str, value: Any, reason: str, kept: dict[int, int]) -> Part:
     """Pass 1; what cannot be dumped becomes CannotTravel with the path that leads to it."""
-    if isinstance(value, ModuleType):
-        return Part(name, value, reason, Print(f"module {value.__name__}".encode(), (), ()))
+    if isinstance(value, ModuleType) and not is_handmade(value):
+        is_own = local_module(value.__name__) is not None
+        return Part(
+            name, value, reason, Print(f"module {value.__name__}".encode(), (), ()), modules={value.__name__} if is_own else set()
+        )
     try:
         return dump_name(name, value, reason, kept)
     except Refused as refused:
@@ -43,6 +48,18 @@ def _failure(value: Any, kept: dict[int, int]) -> BaseException | None:
     return None
 
 
+def dump_module(seen: Seen, kept: dict[int, int]) -> Part:
+    """Its state, without what cannot travel: the peer has its own of that."""
+    name = pseudo_name(seen.module.__name__)
+    try:
+        return dump_name(name, seen.state, "", kept)
+    except Exception:
+        for attribute, value in seen.data().items():
+            if _failure(value, kept) is not None:
+                seen.stuck[attribute] = id(value)
+        return dump_name(name, seen.state, "", kept)
+
+
 class Walk:
     """A worklist of names."""
 
@@ -51,7 +68,13 @@ class Walk:
         self._reasons: dict[str, str] = {}
         self._optional: set[str] = set()
         self._waiting: list[str] = []
+        self._modules: list[Seen] = []
         self.missing: list[str] = []
+        self.modules: set[str] = set()
+        """Modules of the notebook's own that were met."""
+
+    def add_module(self, seen: Seen) -> None:
+        self._modules.append(seen)
 
     def add(self, name: str, reason: str, optional: bool = False) -> None:
         """An optional name that cannot travel is left out; it is asked for again when it was needed after all."""
@@ -66,6 +89,10 @@ class Walk:
             self.missing.append(name)
 
     def parts(self) -> Iterator[tuple[str, Part]]:
+        for seen in self._modules:
+            part = dump_module(seen, self._kept)
+            yield part.name, part
+            self._meet(part)
         while self._waiting:
             name = self._waiting.pop(0)
             try:
@@ -75,8 +102,12 @@ class Walk:
                     continue
                 raise
             yield name, part
-            for code in part.codes:
-                self._follow(code)
+            self._meet(part)
+
+    def _meet(self, part: Part) -> None:
+        self.modules |= part.modules
+        for code in part.codes:
+            self._follow(code)
 
     def _follow(self, code: CodeType) -> None:
         used = _uses_of(code, self._uses)

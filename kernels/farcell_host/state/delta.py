@@ -15,6 +15,7 @@ from .arrays import is_array, owner
 from .errors import CannotRestore
 from .kinds import kind_of
 from .merges import Merge, Undo, fill_array, merge
+from .modules import ModuleContent
 from .payload import PSEUDO_NAMES
 from .refs import RefInfo
 
@@ -104,7 +105,8 @@ def _fits(array: Any, content: Any) -> bool:
 
 def merge_steps(delta: Delta, namespace: dict[str, Any], bindings: dict[str, Any]) -> list[Merge]:
     steps = [merge(kind, obj, content) for obj, kind, content in delta.states]
-    steps += [bind_step(namespace, name, value) for name, value in bindings.items()]
+    for name, value in bindings.items():
+        steps.append(value.merge() if isinstance(value, ModuleContent) else bind_step(namespace, name, value))
     steps += [delete_step(namespace, name) for name in delta.deleted]
     return steps
 

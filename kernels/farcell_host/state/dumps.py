@@ -50,6 +50,8 @@ class Part:
     arrays: dict[int, Pieces] = field(default_factory=dict)
     codes: list[CodeType] = field(default_factory=list)
     sources: set[str] = field(default_factory=set)
+    modules: set[str] = field(default_factory=set)
+    """The notebook's own modules that functions, classes and modules in it are of."""
 
     @property
     def size_bytes(self) -> int:
@@ -97,7 +99,7 @@ def _dump_name(kind: Any, name: str, value: Any, reason: str, kept: dict[int, in
     ids = tuple(id(obj) for _, obj in objects)
     return Part(
         name, value, reason, Print(digest(data), ids, tuple(pieces)), data, pickler.buffers, objects, arrays,
-        pickler.codes, pickler.sources(),
+        pickler.codes, pickler.sources(), pickler.modules,
     )  # fmt: skip
 
 

@@ -10,13 +10,14 @@ import collections
 import copyreg
 import functools
 import itertools
-from types import CellType, FunctionType
+from types import CellType, FunctionType, ModuleType
 from typing import Any
 
 from . import caches, exceptions, frames, weak
 from .arrays import is_array, objects_of
 from .classes import class_state
 from .functions import cell_content, cells_of, function_state, is_by_value
+from .handmade import handmade_state, is_handmade
 
 
 def kind_of(obj: Any) -> str | None:
@@ -27,6 +28,8 @@ def kind_of(obj: Any) -> str | None:
         return "class"
     if type(obj) is caches.WRAPPER:
         return "lru" if is_by_value(obj) else None
+    if isinstance(obj, ModuleType):
+        return "module" if is_handmade(obj) else None
     kind: Any = type(obj)
     return _kind_of_type(kind)
 
@@ -109,6 +112,8 @@ def content(kind: str, obj: Any) -> Any:
         return weak.weak_state(obj)
     if kind == "lru":
         return caches.lru_state(obj)
+    if kind == "module":
+        return handmade_state(obj)
     if kind == "class":
         return {name: value for name, value in class_state(obj).items() if not name.startswith("<")}
     if kind == "frame":

@@ -9,13 +9,14 @@ from __future__ import annotations
 import collections
 import copyreg
 from collections.abc import Callable, Iterator
-from types import CellType, FunctionType
+from types import CellType, FunctionType, ModuleType
 from typing import Any
 
 from . import caches, exceptions, frames, weak
 from .arrays import contiguous, dtype_code, fill, relayout, set_objects
 from .arrays import objects_of as objects_of_array
 from .functions import cell_content, function_state, set_cell, set_function_state
+from .handmade import handmade_state, set_handmade_state
 from .kinds import content, items_of
 
 Undo = Callable[[], None]
@@ -154,6 +155,12 @@ def _set_class_attributes(obj: type, new: dict[str, Any]) -> None:
             type.__delattr__(obj, name)
 
 
+def _merge_module(obj: ModuleType, new: Any) -> Merge:
+    old = handmade_state(obj)
+    yield lambda: set_handmade_state(obj, old)
+    set_handmade_state(obj, new)
+
+
 def _merge_object(obj: Any, new: Any) -> Merge:
     cls, attributes, slots, replaces = new
     before, old, old_slots = type(obj), _attributes(obj), _slots(obj)
@@ -277,6 +284,7 @@ _MERGES: dict[str, Callable[[Any, Any], Merge]] = {
     "weak": _merge_weak,
     "exception": _merge_exception,
     "class": _merge_class,
+    "module": _merge_module,
     "object": _merge_object,
     "stateful": _merge_stateful,
     "array": _merge_array,

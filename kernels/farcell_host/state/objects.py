@@ -35,14 +35,15 @@ from .arrays import numpy
 from .fixed import is_fixed
 from .frames import is_structure
 from .functions import Globals, ModuleGlobals
+from .modules import ModuleState
 from .refs import RefBase
 
 _VALUES = (
-    str, bytes, int, float, complex, range, slice, types.CodeType, types.ModuleType, types.MethodType,
+    str, bytes, int, float, complex, range, slice, types.CodeType, types.MethodType,
     types.BuiltinFunctionType, types.MappingProxyType, property, classmethod, staticmethod, enum.Enum, datetime.date,
     datetime.time, datetime.timedelta, datetime.tzinfo, decimal.Decimal, fractions.Fraction, pathlib.PurePath,
     re.Pattern, uuid.UUID,
-    Globals, ModuleGlobals, RefBase, pickle.PickleBuffer, type(None), types.GenericAlias,
+    Globals, ModuleGlobals, ModuleState, RefBase, pickle.PickleBuffer, type(None), types.GenericAlias,
 )  # fmt: skip
 _NO, _YES, _BY_VALUE = range(3)
 _REFS_OF_A_TABLE = 2  # its entry, and the argument of getrefcount
@@ -52,7 +53,7 @@ _REFS_OF_A_TABLE = 2  # its entry, and the argument of getrefcount
 def _relevance(kind: type) -> int:
     if is_fixed(kind):
         return _YES
-    if issubclass(kind, (type, types.FunctionType)):
+    if issubclass(kind, (type, types.FunctionType, types.ModuleType)):
         return _BY_VALUE
     np = numpy()
     if np is not None and issubclass(kind, (np.generic, np.dtype)):

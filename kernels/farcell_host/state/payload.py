@@ -82,6 +82,9 @@ class Capture:
     stamps: dict[str, Any] = field(default_factory=dict)
     """Of the ambient state that goes along."""
 
+    modules: set[str] = field(default_factory=set)
+    """Modules of the notebook's own that the peer has not been introduced to, or has in another version."""
+
     @property
     def total_bytes(self) -> int:
         """Bytes that this exchange would send, before chunk deduplication."""

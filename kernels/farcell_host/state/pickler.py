@@ -11,7 +11,7 @@ import functools
 import io
 import pickle
 from collections.abc import Callable, Mapping
-from types import CellType, CodeType, FunctionType, MappingProxyType
+from types import CellType, CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -30,6 +30,8 @@ from .functions import (
     reduce_partial,
     reduce_proxy,
 )
+from .handmade import handmade_state, is_handmade, make_handmade, set_handmade_state
+from .modules import local_module
 from .payload import LARGE_BYTES
 from .refs import RefBase, resolve
 from .refusals import Refused, refusal
@@ -90,6 +92,7 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unu
         self.codes: list[CodeType] = []
         self.cells: set[str] = set()
         self.by_value: set[int] = set()
+        self.modules: set[str] = set()
         self._kept = kept
         buffers = self.buffers
 
@@ -110,6 +113,7 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unu
             return resolve, (self._kept[id(obj)],)
         if kind is FunctionType:
             if not is_by_value(obj):
+                self._note_module(obj.__module__)
                 return NotImplemented
             self.codes.append(obj.__code__)
             self.by_value.add(id(obj))
@@ -123,10 +127,26 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unu
             return reduce_array(obj, self._note_array)
         if issubclass(kind, type):
             reduced = reduce_class(obj)
-            if reduced is not NotImplemented and not is_builtin_type(obj):
+            if reduced is NotImplemented:
+                self._note_module(obj.__module__)
+            elif not is_builtin_type(obj):
                 self.by_value.add(id(obj))
             return reduced
+        if kind is ModuleType:
+            return self._reduce_module(obj)
         return (_RULES.get(kind) or _rule(kind))(obj)
+
+    def _note_module(self, name: object) -> None:
+        module = local_module(name)
+        if module is not None:
+            self.modules.add(module.__name__)
+
+    def _reduce_module(self, module: ModuleType) -> Any:
+        if not is_handmade(module):
+            self._note_module(module.__name__)
+            return NotImplemented
+        self.by_value.add(id(module))
+        return make_handmade, (module.__name__,), handmade_state(module), None, None, set_handmade_state
 
     def sources(self) -> set[str]:
         """Hashes of the texts that the codes met so far stand in."""

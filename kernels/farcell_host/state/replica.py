@@ -7,6 +7,7 @@ sent. `capture` and `collect` look, `pack` writes, `sent` remembers; `unpack` de
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -16,15 +17,18 @@ from typing import Any, Literal
 from ..ambient import Ambient
 from . import context
 from .arrays import contiguous, is_array, owner, raw
-from .capture import Walk, dump_or_refuse
+from .capture import Walk, dump_module, dump_or_refuse
 from .decode import decode, write_numbers
 from .delta import Component, Delta, carry_out, fill_steps, merge_steps
 from .dumps import Memory, Part, Print, ShallowPickler, Stream, array_layout, dump_component
 from .errors import CannotRestore, CannotTravel
 from .fixed import is_fixed
 from .groups import changeable_ids, components
+from .handmade import is_handmade
 from .hashing import piece_digests
+from .introductions import Introductions
 from .kinds import is_merged_whole, is_restorable, kind_of, made_of
+from .modules import MODULES, is_module_state, local_module, module_of
 from .objects import Table
 from .payload import AMBIENT, ERROR, LARGE_BYTES, LOST, PSEUDO_NAMES, RESULT, Capture, NameReport, Payload
 from .refs import Ref, RefBase, RefInfo, describe
@@ -87,6 +91,7 @@ class Replica:
         self._dropped: set[int] = set()
         self._forget: set[str] = set()
         self._pins: list[int] = []
+        self.introductions = Introductions(self._table)
         self._private_globals: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
 
     # -- context.Environment: what reducers and rebuilders ask for ----------------------------------------------------
@@ -109,7 +114,7 @@ class Replica:
     @property
     def held(self) -> frozenset[str]:
         """Names that both sides have, as of the last exchange."""
-        return frozenset(self._held)
+        return frozenset(name for name in self._held if not is_module_state(name))
 
     def shared(self, names: Iterable[str]) -> set[str]:
         """Those that the peer may have changed: it has them, or has bound them on its own."""
@@ -127,14 +132,18 @@ class Replica:
         """Walk these names and all that their functions use; raises CannotTravel, but for an optional name, which is left out."""
         with context.working(self):
             walk = Walk(self.namespace, self._table.kept, uses)
+            for seen in self.introductions.known():
+                walk.add_module(seen)
             for name in names:
                 walk.add(name, "read by the cell")
             for name in optional:
                 walk.add(name, "mentioned by the cell", optional=True)
             capture = Capture({}, dict(walk.parts()), walk.missing)
         for part in capture.parts.values():
-            capture.names[part.name] = self._report(part)
-        capture.deleted = [name for name in self._held if name not in self.namespace]
+            if not is_module_state(part.name):
+                capture.names[part.name] = self._report(part)
+        capture.deleted = [name for name in self.held if name not in self.namespace]
+        capture.modules = self.introductions.wanted(walk.modules)
         if ambient:
             self._add_ambient(capture)
         return capture
@@ -168,6 +177,9 @@ class Replica:
         names, out, keep = list(names), set(out), set(keep)
         capture = Capture({})
         with context.working(self):
+            for seen in self.introductions.known():
+                part = dump_module(seen, self._table.kept)
+                capture.parts[part.name] = part
             for name, value in self._to_collect(names, result, error, has_result):
                 self._collect_name(capture, name, value, name in out)
             self._collect_lost(capture, names)
@@ -243,6 +255,8 @@ class Replica:
             size = sum(part.size_bytes for part in group)
             shared = any(self._is_shared(key) for part in group for key in changeable_ids(part))
             names = {part.name for part in group}
+            if any(is_module_state(name) for name in names):
+                continue
             for part in group:
                 is_new = part.name not in self._held or self._held[part.name].kept
                 asked = part.name in keep
@@ -292,6 +306,36 @@ class Replica:
             if held is None or held.print != part.print:
                 changed.append(part)
         return changed
+
+    # -- modules of the notebook's own --------------------------------------------------------------------------------
+
+    def introduce(self, names: Iterable[str]) -> list[dict[str, Any]]:
+        """What the peer needs to load these modules, and to find out which objects in them are the same there."""
+        with context.working(self):
+            return self.introductions.offer(names)
+
+    def meet(self, offers: list[dict[str, Any]]) -> dict[str, Any]:
+        """At the peer: load what is not here as it is there, and say what turned out differently and what could not be loaded."""
+        with context.working(self):
+            answer = self.introductions.compare(offers)
+            self._hold_modules(offers, answer)
+        return answer
+
+    def introduced(self, offers: list[dict[str, Any]], answer: dict[str, Any]) -> None:
+        """The peer's answer: the same numbers now mean the same objects."""
+        with context.working(self):
+            self.introductions.agree(offers, answer)
+            self._hold_modules(offers, answer)
+
+    def _hold_modules(self, offers: list[dict[str, Any]], answer: dict[str, Any]) -> None:
+        for offer in offers:
+            name = offer["name"]
+            if name in answer["failed"]:
+                continue
+            part = dump_module(MODULES.see(sys.modules[name]), self._table.kept)
+            self._remember(part)
+            if name in answer["unequal"]:
+                self._distrust(part.name)
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -344,7 +388,7 @@ class Replica:
         return {id(self._table.objects[number]) for number in numbers if number in self._table.objects}
 
     def _place_by_name(self, part: Part, header: dict[str, Any], receipt: _Receipt) -> bool:
-        if isinstance(part.value, ModuleType):
+        if isinstance(part.value, ModuleType) and not is_handmade(part.value):
             header["modules"][part.name] = [part.value.__name__, self._number_module(part.value, receipt)]
         elif isinstance(part.value, RefBase):
             header["bind"][part.name] = part.value.__farcell_number__
@@ -455,7 +499,7 @@ class Replica:
 
     def _differs(self, component: Component, watch: Watch) -> bool:
         """Whether this side has changed something of a component since `watch`."""
-        known = self.held if watch.since_last else watch.names & self.held
+        known = self._held.keys() if watch.since_last else watch.names & self._held.keys()
         merged = {id(obj) for obj, _, _ in component.states}
         reach = {name for name in known if not merged.isdisjoint(self._held[name].print.ids)}
         return any(map(self._has_changed_since, reach | (known & set(component.names))))
@@ -493,13 +537,13 @@ class Replica:
             if name in PSEUDO_NAMES:
                 delta.values[name] = ref
         self._note(delta, refs)
-        touched = (others | bindings.keys()) & self.namespace.keys()
+        touched = {name for name in others | bindings.keys() if self._exists(name)}
         self._forget_pieces(delta)
         self._reprint(touched - unsent, delta, refs)
         for name in touched & unsent & self.held:
             self._distrust(name)
         self._drop_unheld()
-        return sorted(touched)
+        return sorted(name for name in touched if not is_module_state(name))
 
     def _note(self, delta: Delta, refs: dict[str, Any]) -> None:
         if delta.pins is not None:
@@ -526,14 +570,23 @@ class Replica:
 
     def _has_changed_since(self, name: str) -> bool:
         """Whether this side has something of its own to tell about a name: it must not pass for what the peer has."""
-        if name not in self.namespace or self._held[name].kept:
+        if not self._exists(name) or self._held[name].kept:
             return False
         with context.working(self):
             try:
-                part = dump_or_refuse(name, dict.__getitem__(self.namespace, name), "", self._table.kept)
+                part = self._dump(name)
             except CannotTravel:
                 return True
         return part.print != self._held[name].print
+
+    def _exists(self, name: str) -> bool:
+        return local_module(module_of(name)) is not None if is_module_state(name) else name in self.namespace
+
+    def _dump(self, name: str) -> Part:
+        """A name or a module's state as it is now."""
+        if is_module_state(name):
+            return dump_module(MODULES.see(sys.modules[module_of(name)]), self._table.kept)
+        return dump_or_refuse(name, dict.__getitem__(self.namespace, name), "", self._table.kept)
 
     def _forget_pieces(self, delta: Delta) -> None:
         for obj, kind, _ in delta.states:
@@ -544,6 +597,9 @@ class Replica:
         """Fingerprint anew what came in: each side compares with its own history, hashed after decoding."""
         with context.working(self):
             for name in names:
+                if is_module_state(name):
+                    self._remember(self._dump(name))
+                    continue
                 value = dict.__getitem__(self.namespace, name)
                 if name in refs:
                     part = dump_or_refuse(name, value, "", self._table.kept)

@@ -110,8 +110,10 @@ def test_code_without_source_goes_within_one_version_only(pair):
 def test_a_missing_module_is_named(pair):
     """What the target lacks is said, and nothing is changed there."""
     import types
+    from importlib.machinery import ModuleSpec
 
-    pair.here["m"] = types.ModuleType("no_such_module_here")
+    pair.here["m"] = module = types.ModuleType("no_such_module_here")
+    module.__spec__ = ModuleSpec("no_such_module_here", None)
     with pytest.raises(CannotRestore, match="No module named 'no_such_module_here'"):
         pair.ship("m")
     assert "m" not in pair.there
