@@ -21,6 +21,8 @@ from . import context, frames
 from .arrays import is_array, reduce_array
 from .classes import is_builtin_type, reduce_class
 from .exceptions import is_plain, reduce_exception
+from .finalizers import HINT as FINALIZER_HINT
+from .finalizers import finalizer_of
 from .functions import (
     is_by_value,
     reduce_cached_property,
@@ -55,6 +57,14 @@ def _plain(obj: Any) -> Any:
     return NotImplemented
 
 
+def _reduce_instance(obj: Any) -> Any:
+    """Of a class of the notebook's own."""
+    reason = finalizer_of(obj)
+    if reason is not None:
+        raise Refused(obj, reason, FINALIZER_HINT)
+    return NotImplemented
+
+
 _RULES: WeakKeyDictionary[type, Reducer] = WeakKeyDictionary()
 
 
@@ -78,7 +88,7 @@ def _rule(kind: type) -> Reducer:
     elif is_plain(kind):
         rule = reduce_exception
     else:
-        rule = frames.reducer(kind) or _plain
+        rule = frames.reducer(kind) or (_reduce_instance if is_by_value(kind) else _plain)
     _RULES[kind] = rule
     return rule
 

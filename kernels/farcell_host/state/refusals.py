@@ -40,6 +40,7 @@ _REFUSED: dict[tuple[str, str], tuple[str, str]] = {
     ("subprocess", "Popen"): ("a running process", "Start it inside the remote cell"),
     ("tqdm.std", "tqdm"): ("a progress bar", "Make it inside the remote cell"),
     ("ipywidgets.widgets.widget", "Widget"): ("a widget", "Pass its value instead"),
+    ("weakref", "finalize"): ("a finalizer", "Make it inside the remote cell"),
     ("weakref", "ReferenceType"): ("a weak reference", ""),
     ("builtins", "weakref"): ("a weak reference", ""),
     ("_contextvars", "ContextVar"): ("a context variable", ""),

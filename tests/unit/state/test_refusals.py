@@ -27,6 +27,18 @@ CASES = {
     "memoryview": ("m = memoryview(b'a')", "m", "m: a memoryview"),
     "progress bar": ("import tqdm\nb = tqdm.tqdm(disable=True)", "b", "b: a progress bar"),
     "coroutine": ("async def a(): pass\nc = a()", "c", "c: a coroutine"),
+    "finalizer": ("import weakref\nclass A: pass\na = A(); f = weakref.finalize(a, print)", "f", "f: a finalizer"),
+    "finalized": (
+        "import weakref\nclass A: pass\na = A(); f = weakref.finalize(a, list); box = [a]",
+        "box",
+        "box[0]: an object with a weakref.finalize, which would run on both sides. Make it inside the remote cell, or let",
+    ),
+    "del": (
+        "class A:\n    def __del__(self): pass\nclass B(A): pass\nx = {'k': B()}",
+        "x",
+        "x['k']: an object with __del__, which would run on both sides. Make it inside the remote cell, or let it go by value: "
+        "set __farcell_by_value__ = True on its class",
+    ),
     "own reduce": (
         "class A:\n    def __reduce__(self): raise ValueError('not me')\nx = {'k': [A()]}",
         "x",
@@ -57,6 +69,29 @@ def test_the_hint_says_what_to_do(pair):
     with pytest.raises(CannotTravel) as caught:
         pair.ship("g")
     assert str(caught.value) == "g: a generator. Turn it into a list first, or make it inside the remote cell"
+
+
+def test_a_class_may_declare_that_it_is_finalised_twice(pair):
+    """The declaration counts whenever it is made; classes of libraries need none."""
+    pair.cell("class A:\n    def __del__(self): ended.append(1)\nended = []; a = A()")
+    with pytest.raises(CannotTravel):
+        pair.ship("a")
+    pair.cell("A.__farcell_by_value__ = True")
+    pair.ship("a")
+    assert type(pair.there["a"]).__name__ == "A"
+    pair.cell("import tempfile\nfolder = tempfile.TemporaryDirectory()")
+    try:
+        with pytest.raises(CannotTravel, match="_finalizer: a finalizer"):  # which it holds, and which cannot be had twice
+            pair.ship("folder")
+    finally:
+        pair.here["folder"].cleanup()
+
+
+def test_what_is_finalised_there_stays_there(pair):
+    """Made by a remote cell it is a ref."""
+    pair.remote_exec("class A:\n    def __del__(self): pass\na = A()")
+    pair.collect("a", "A")
+    assert "an object with __del__" in pair.here["a"].info.reason
 
 
 def test_string_buffers_are_data(pair):
