@@ -34,6 +34,7 @@ NAMESPACE_ATTRIBUTES = frozenset({"user_ns", "user_global_ns"})
 NAMESPACE_MAGICS = frozenset({"who", "who_ls", "whos", "reset", "reset_selective", "xdel", "psearch", "store", "macro", "debug"})
 PYTHON_MAGICS = frozenset({"time", "timeit", "capture", "prun", "memit", "mprun", "lprun", "remote", "local"})
 READ = "read by the cell"
+DELETED = "deleted by the cell"
 MENTIONED = "named in a string"
 SEEN = "the cell can see every name"
 
@@ -67,6 +68,8 @@ class Reads:
     names: frozenset[str] = frozenset()
     mentions: frozenset[str] = frozenset()
     everything: bool = False
+    unbound: frozenset[str] = frozenset()
+    """Names that it may delete without having read them."""
     imports: frozenset[str] = frozenset()
     """Modules that its import statements name."""
 
@@ -75,6 +78,7 @@ class Reads:
             self.names | other.names,
             self.mentions | other.mentions,
             self.everything or other.everything,
+            self.unbound | other.unbound,
             self.imports | other.imports,
         )
 
@@ -96,9 +100,8 @@ class Reads:
             for name in [*namespace]:
                 if isinstance(name, str) and name not in required and is_own(name) and not _HISTORY.match(name):
                     optional[name] = SEEN
-        for name in sorted(self.mentions):
-            if name in namespace and name not in required and is_own(name):
-                optional[name] = MENTIONED
+        for names, why in ((self.mentions, MENTIONED), (self.unbound, DELETED)):
+            optional.update((name, why) for name in sorted(names) if name in namespace and name not in required and is_own(name))
         return Needs(required, optional)
 
 
@@ -140,6 +143,7 @@ def _python_reads(source: str, transform: Transform | None) -> Reads:
         frozenset(top.eager | late),
         frozenset(walked.mentions),
         walked.everything or not SEES_EVERYTHING.isdisjoint(top.eager | late),
+        frozenset(top.unbound - top.eager - late),
         frozenset(walked.imports),
     )
     for name, line in walked.line_magics:

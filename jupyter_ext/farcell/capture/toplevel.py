@@ -20,6 +20,8 @@ class TopLevel(ast.NodeVisitor):
     def __init__(self, tree: ast.Module) -> None:
         self.eager: set[str] = set()
         self.bound: set[str] = set()
+        self.unbound: set[str] = set()
+        """Names that it may bind first and then delete: nothing of them is read, and yet they may be gone afterwards."""
         self._all(tree.body)
 
     # -- names
@@ -32,6 +34,7 @@ class TopLevel(ast.NodeVisitor):
             self.eager.add(node.id)
         if isinstance(node.ctx, ast.Del):
             self.bound.discard(node.id)
+            self.unbound.add(node.id)
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
         self.visit(node.value)
@@ -116,6 +119,7 @@ class TopLevel(ast.NodeVisitor):
             before = set(self.bound)
             if handler.name is not None:
                 self.bound.add(handler.name)
+                self.unbound.add(handler.name)
             after = self._branch(handler.body) - ({handler.name} - before if handler.name else set())
             self.bound = before
             if not _leaves(handler.body):

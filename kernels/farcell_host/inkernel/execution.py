@@ -101,7 +101,7 @@ class Runner:
             payload = self._collect(names, content, result, answer)
         finally:
             self._run = None
-            self.shell.prune(content["execution_count"])
+            self.shell.prune(content["execution_count"], self.exchange.replica.held)
             namespace.end_run()
             self.flush()
         if self.guard.take_pending() and answer["status"] == "ok":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Container
 from typing import Any
 
 from ipykernel.compiler import XCachingCompiler
@@ -148,22 +149,27 @@ class RemoteShell(ZMQInteractiveShell):
         result = self.displayhook.exec_result
         return result is None or error is result.error_in_exec or error is result.error_before_exec
 
-    def prune(self, execution_count: int) -> None:
+    def prune(self, execution_count: int, sent: Container[str] = ()) -> None:
         """Forgets what the run displayed: `_`, `Out` and the like are the notebook's, which sends them when they are read.
 
-        A `_` that the user has assigned is an ordinary name and stays.
+        A `_` that the notebook has sent, or the user has assigned, is an ordinary name and stays.
         """
         names = ("_", "__", "___", "_oh", "Out", *(f"_{number}" for number in self.history_manager.output_hist))
         for name in names:
             hidden = self.user_ns_hidden.pop(name, self)
-            if hidden is not self and self.user_ns.get(name, self) is hidden:
+            if hidden is not self and name not in sent and self.user_ns.get(name, self) is hidden:
                 del self.user_ns[name]
         self.history_manager.output_hist.clear()
         for records in ("outputs", "output_hist_reprs", "exceptions"):
             getattr(self.history_manager, records, {}).pop(execution_count, None)
-        self.displayhook._ = self.displayhook.__ = self.displayhook.___ = ""
+        # IPython binds a result to `_` when that is what it was bound to before: never what the notebook has sent, equal or not
+        self.displayhook._, self.displayhook.__, self.displayhook.___ = _Blank(), _Blank(), _Blank()
         self.displayhook.exec_result = None
         self.last_execution_result = None
+
+
+class _Blank(str):
+    """Equal to what `_` is before the first result, and no other object."""
 
 
 def _already_remote(line: str, cell: str | None = None) -> None:

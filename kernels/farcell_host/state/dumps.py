@@ -166,8 +166,8 @@ class NumberingPickler(StatePickler):
             if not is_restorable(obj) or not self._is_unchanged_in(number, made_of(obj), self._memory.layouts):
                 return False
             kind = "restorable"
-        if kind == "array" and owner(obj) is not obj:
-            return self.persistent_id(owner(obj)) is not None
+        if kind == "array" and owner(obj) is not obj and self.persistent_id(owner(obj)) is None:
+            return False
         self.waiting.append((number, kind, obj))
         return True
 
@@ -205,6 +205,8 @@ class NumberingPickler(StatePickler):
         return number, kind, (obj.flags.writeable, list(self._changed_pieces(number, obj)), layout)
 
     def _changed_pieces(self, number: int, array: Any) -> Iterable[tuple[int, Any]]:
+        if owner(array) is not array:  # its memory is told with its owner's
+            return
         whole = contiguous(array)
         memory = raw(whole)
         if memory.nbytes < LARGE_BYTES:

@@ -198,27 +198,37 @@ def _merge_restorable(obj: Any, state: Any) -> Merge:
 def _merge_array(array: Any, new: Any) -> Merge:
     """All but its memory, which is filled when every other step has been taken (`fill_array`): large arrays need no copy of what
     they were."""
-    was, before, (_, _, layout) = array.flags.writeable, (dtype_code(array.dtype), array.shape), new
+    (writeable, pieces, layout), was = new, array.flags.writeable
+    before = dtype_code(array.dtype), array.shape
 
     def undo() -> None:
         if (dtype_code(array.dtype), array.shape) != before:
             relayout(array, *before)
-        array.flags.writeable = was
+        _set_writeable(array, was)
 
     yield undo
-    array.flags.writeable = True
+    if pieces or layout is not None:
+        _set_writeable(array, True)
     if layout is not None:
         relayout(array, *layout)
+    if not pieces:
+        _set_writeable(array, writeable)
+
+
+def _set_writeable(array: Any, writeable: bool) -> None:
+    if array.flags.writeable != writeable:  # numpy refuses some views even what they are
+        array.flags.writeable = writeable
 
 
 def fill_array(array: Any, new: Any) -> None:
     """What `merge` leaves out of an array. Cannot fail: sizes are validated, and `merge` has made it writeable."""
     writeable, pieces, _ = new
-    whole = contiguous(array)
-    fill(whole, pieces)
-    if whole is not array:
-        array[...] = whole
-    array.flags.writeable = writeable
+    if pieces:
+        whole = contiguous(array)
+        fill(whole, pieces)
+        if whole is not array:
+            array[...] = whole
+        _set_writeable(array, writeable)
 
 
 def _merge_objects(array: Any, new: Any) -> Merge:

@@ -343,4 +343,13 @@ SCENARIOS: list[Scenario] = [
         "same.sum(), same is big, np.shares_memory(window, big)",
         needs=NUMPY,
     ),
+    scenario(
+        "a view without a name for its base is made read-only",
+        "import numpy as np\nv = np.zeros((2, 3))[1]",
+        "v.flags.writeable = False",
+        "v += 1",
+        "v.flags.writeable = True",
+        "v += 1; v",
+        needs=NUMPY,
+    ),
 ]

@@ -176,4 +176,14 @@ SCENARIOS: list[Scenario] = [
         "log.warning('w %s', 1)\nlog.info('unseen')",
         "log.name",
     ),
+    scenario(
+        "the last result stays through cells that fail",
+        "_",
+        "missing_name\n_",
+        "_",
+        "5",
+        "print(_)\nmissing_name",
+        "_ + 1",
+        "_, __, ___",
+    ),
 ]

@@ -279,4 +279,16 @@ SCENARIOS: list[Scenario] = [
     ),
     scenario("a from-import of a name from __main__", "x = [1]", "from __main__ import x as again", "again is x"),
     scenario("an empty cell and a cell of comments", "x = 1", "", "# nothing here", "x"),
+    scenario(
+        "a name is bound and deleted in one cell",
+        "f = [1]",
+        "def f(): return 2\ndel f",
+        "'f' in globals()",
+    ),
+    scenario(
+        "the name of a caught exception is gone afterwards",
+        "e = [1]",
+        "try: 1 / 0\nexcept ZeroDivisionError as e: print(e)",
+        "'e' in globals()",
+    ),
 ]

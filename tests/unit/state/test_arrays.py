@@ -114,6 +114,22 @@ def test_a_new_shape_is_the_same_array(pair, change, size):
     assert pair.last.is_empty
 
 
+def test_a_view_is_made_read_only_in_place(pair):
+    """And writeable again, while its base stays as it is."""
+    pair.cell("import numpy as np\nbase = np.zeros((2, 3)); v = base[1]; v.flags.writeable = False")
+    pair.ship("v")
+    assert not pair.there["v"].flags.writeable
+    view = pair.here["v"]
+    pair.run("v.flags.writeable = True; v += 1", "v")
+    assert pair.here["v"] is view
+    assert view.flags.writeable and pair.here["base"].tolist() == [[0] * 3, [1] * 3]
+    pair.cell("v.flags.writeable = False")
+    there = pair.there["v"]
+    pair.ship("v")
+    assert pair.there["v"] is there
+    assert not there.flags.writeable
+
+
 def test_what_strides_look_at_stays(pair):
     """`as_strided`: still a window on the array, that both sides write through."""
     pair.cell("import numpy as np\na = np.arange(12); d = np.lib.stride_tricks.as_strided(a, (3,), (a.strides[0] * 4,))")
