@@ -15,6 +15,7 @@ import functools
 import importlib
 import sys
 from typing import Any
+from weakref import WeakSet
 
 _STRUCTURE = ("Block", "BlockManager", "BlockPlacement", "BaseBlockManager")
 _PLAIN = (str, int, float, bool, type(None))
@@ -109,7 +110,18 @@ def _reduce_block(block: Any) -> Any:
 
 def make_block(values: Any, columns: Any, ndim: int, refs: Any) -> Any:
     placement = importlib.import_module("pandas._libs.internals").BlockPlacement(columns)
-    return importlib.import_module("pandas.core.internals.blocks").new_block(values, placement, ndim=ndim, refs=refs)
+    block = importlib.import_module("pandas.core.internals.blocks").new_block(values, placement, ndim=ndim, refs=refs)
+    _decoded.add(block)
+    return block
+
+
+_decoded: WeakSet[Any] = WeakSet()
+"""Blocks that came from the peer and are no part of a frame yet: until they are, nothing here is shared with them."""
+
+
+def settle() -> None:
+    """What was decoded has become part of frames, or never will."""
+    _decoded.clear()
 
 
 @functools.lru_cache(1)
@@ -131,7 +143,7 @@ def make_refs(shared: bool) -> Any:
 def is_shared(refs: Any) -> bool:
     """Whether more than one block or index on this side uses the memory."""
     users = [reference() for reference in refs.referenced_blocks]
-    return sum(user is not None and user is not _others() for user in users) > 1
+    return sum(user is not None and user is not _others() and user not in _decoded for user in users) > 1
 
 
 def mark_shared(refs: Any, shared: bool) -> None:

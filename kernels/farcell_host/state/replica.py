@@ -15,7 +15,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Literal
 
 from ..ambient import Ambient
-from . import context
+from . import context, frames
 from .arrays import contiguous, is_array, owner, raw
 from .capture import Walk, dump_module, dump_or_refuse
 from .decode import decode, write_numbers
@@ -448,6 +448,7 @@ class Replica:
     def unpack(self, payload: Payload) -> Delta:
         """Decode and validate; raises CannotRestore, and nothing was touched."""
         names = [name for stream in payload.header.get("streams", ()) for name in stream["names"]]
+        frames.settle()
         try:
             with context.working(self):
                 delta = decode(payload, self._table)
@@ -468,6 +469,9 @@ class Replica:
         places = [stream["objects"] for stream in payload.header.get("streams", ()) if stream["objects"]]
         self._dropped.update(number for place in places for _, number in read_numbers(payload.find(place)))
         self._forget.update(name for name in names if name not in PSEUDO_NAMES)
+
+    def _watched(self, watch: Watch) -> set[str]:
+        return set(self._held) if watch.since_last else watch.names & self._held.keys()
 
     def set_aside(self, delta: Delta, watch: Watch) -> Delta | None:
         """Take out of a delta what was changed here too since `watch`; None when nothing was.
@@ -495,14 +499,16 @@ class Replica:
     def _is_rebound(self, name: str, watch: Watch) -> bool:
         if not watch.since_last:
             return watch.is_rebound(name, self.namespace)
-        return self._has_changed_since(name) if name in self._held else name in self.namespace
+        if name in self._held:
+            return self._has_changed_since(name)
+        return name in self.namespace
 
     def _differs(self, component: Component, watch: Watch) -> bool:
         """Whether this side has changed something of a component since `watch`."""
-        known = self._held.keys() if watch.since_last else watch.names & self._held.keys()
         merged = {id(obj) for obj, _, _ in component.states}
-        reach = {name for name in known if not merged.isdisjoint(self._held[name].print.ids)}
-        return any(map(self._has_changed_since, reach | (known & set(component.names))))
+        watched = self._watched(watch)
+        names = {name for name in watched if name in component.names or not merged.isdisjoint(self._held[name].print.ids)}
+        return any(map(self._has_changed_since, names))
 
     def settle(self, aside: Delta, take: bool) -> list[str]:
         """Merge what was set aside, or let go of it; the answer are the names that changed.
@@ -533,6 +539,7 @@ class Replica:
         unsent = {name for name in others if self._has_changed_since(name)}
         with context.working(self):
             carry_out(steps, fill_steps(delta))
+        frames.settle()
         for name, ref in refs.items():
             if name in PSEUDO_NAMES:
                 delta.values[name] = ref
