@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .capture.reads import Reads
     from .conflicts import Conflict
+    from .environment import Comparison
     from .exchange import PlanRow
     from .refs import Ref
     from .session import Moved, RemoteSession, RunSummary, SessionStatus
@@ -238,6 +239,31 @@ class Remote:
     def pull(self, *names: str) -> list[Moved]:
         """Brings these names back now, however large."""
         return self.session.pull(names)
+
+    def env_diff(self) -> Comparison:
+        """Where the target's versions of the packages that this notebook has imported differ, or are missing."""
+        from . import environment
+
+        return self.session.compare_packages(environment.imported(self._workspace.namespace))
+
+    def env_sync(self, *packages: str, yes: bool = False) -> Comparison:
+        """Installs this notebook's versions into the target's environment: of these distributions, or of all that differ.
+
+        Asks first, unless `yes`; raises Refused when the target's packages are the notebook's own, or nobody can be asked. The
+        answer is what differs afterwards.
+        """
+        from . import environment
+
+        names = environment.installed(packages) if packages else environment.imported(self._workspace.namespace)
+        found = self.session.compare_packages(names)
+        wanted = environment.requirements(found, self.target)
+        if not wanted:
+            return found
+        environment.confirm(self.session.notebook, self.target, wanted, yes)
+        self.session.install(wanted)
+        say = self.session.notebook.say
+        say(f"What {self.target!r} had imported before stays as it was until %remote restart {self.target}.")
+        return self.session.compare_packages(names)
 
     def vars(self) -> list[dict[str, Any]]:
         """What the remote kernel holds: name, type, shape, bytes, repr."""

@@ -27,13 +27,14 @@ from .tables import Table
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
 
+    from .environment import Comparison
     from .exchange import PlanRow
     from .refs import Ref
     from .targets import Target
 
 SHOW_BAR_AFTER_S = 1.0
 SUBCOMMANDS = (
-    "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "resolve", "log", "on", "off",
+    "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "resolve", "env", "log", "on", "off",
 )  # fmt: skip
 _STAYS = re.compile(r"%(?:remote|load_ext|reload_ext|unload_ext)\b")
 _REMOTE_CELL = re.compile(r"(?:\s*%%[^\n]*\n)*?\s*%%remote\b")
@@ -230,6 +231,8 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         pull NAMES [--target T]     bring values back, however large
         push NAMES [--target T]     send values now
         resolve [RUN] --remote|--local   whose values hold, when both sides have changed the same
+        env diff [TARGET]           packages whose versions on the target differ from this notebook's
+        env sync [TARGET [PACKAGES]] [--yes]   installs this notebook's versions there
         log [TARGET] [--lines N]    the runs so far; with --lines the kernel's and the host's log
         on TARGET, off              send all following cells there
         """
@@ -317,6 +320,22 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         conflict = self.workspace.resolve(options.run, take=options.remote)
         side = f"{conflict.target!r}'s" if options.remote else "this notebook's"
         print(f"{', '.join(conflict.names) or 'The object'}: {side} values hold.")
+
+    def _do_env(self, words: list[str]) -> None:
+        parser = _Parser(prog="%remote env", add_help=False)
+        parser.add_argument("action", choices=["diff", "sync"])
+        parser.add_argument("target", nargs="?")
+        parser.add_argument("packages", nargs="*")
+        parser.add_argument("--yes", action="store_true")
+        options = parser.parse_intermixed_args(words)
+        remote = self._remote(options.target)
+        if options.action == "diff":
+            if options.packages or options.yes:
+                raise UsageError("%remote env diff takes one target.")
+            found = remote.env_diff()
+        else:
+            found = remote.env_sync(*options.packages, yes=options.yes)
+        self._show(packages_table(remote.target, found))
 
     def _do_log(self, words: list[str]) -> None:
         options = _parse("log", words, target=True, lines=True)
@@ -446,6 +465,13 @@ def split_names(values: Sequence[str]) -> list[str]:
         if not name.isidentifier():
             raise UsageError(f"{name!r} is not a variable name. Give names separated by commas, without spaces.")
     return names
+
+
+def packages_table(target: str, found: Comparison) -> Table:
+    rows = [[each.name, each.here, each.there or "not installed"] for each in found.differences]
+    title = f"Packages on {target!r} (Python {found.python} in {found.prefix})"
+    empty = "this notebook's own" if found.is_own else f"no difference in {found.compared}"
+    return Table(title, ["package", "here", "there"], rows, empty)
 
 
 def plan_table(target: str, rows: Sequence[PlanRow]) -> Table:

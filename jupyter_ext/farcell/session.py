@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from farcell_host.protocol.messages import Buffer, Channel, Message
@@ -26,7 +27,7 @@ from farcell_host.state.payload import Capture, Payload
 from farcell_host.state.watch import Watch
 from IPython.core.interactiveshell import InteractiveShell
 
-from . import earlier, farewell
+from . import earlier, environment, farewell
 from .backends.base import Allocation, Backend, LaunchOptions, backend_named
 from .conflicts import Conflict
 from .connection import Connection
@@ -133,6 +134,8 @@ class RemoteSession:
         self._watch: Watch | None = None  # of the present run
         self.conflicts: dict[str, Conflict] = {}
         self._touched = False  # the target's own threads and tasks go on
+        self._compared: set[str] = set()  # modules whose packages were looked at in this session
+        self._compared_roots: set[str] = set()
         self._runs = 0
         self._sent_bytes = 0
         self._received_bytes = 0
@@ -246,6 +249,20 @@ class RemoteSession:
         with self._turn():
             conflict.settle(take)
             del self.conflicts[conflict.run]
+
+    def compare_packages(self, names: Iterable[str]) -> environment.Comparison:
+        """The versions of these distributions, which are installed here, against the target's."""
+        with self._turn():
+            self.start()
+            return self._compare_packages(names)
+
+    def install(self, requirements: Sequence[str]) -> None:
+        """Installs into the target's environment, showing what the installer prints; raises FarcellError when it fails."""
+        where = "__import__('farcell_host.inkernel.environment', fromlist=['install'])"
+        try:
+            self.run(f"{where}.install({list(requirements)!r})")
+        except RuntimeError as error:
+            raise FarcellError(f"{self.target!r}: {error}") from None
 
     def vars(self) -> list[dict[str, Any]]:
         """What the remote kernel holds: name, type, shape, bytes, repr."""
@@ -398,6 +415,7 @@ class RemoteSession:
         if self._backend is None:
             self._backend = backend_named(self.options.backend)
         self._kernel = self._exchange = self._dead = None
+        self._compared, self._compared_roots = set(), set()
         self._restarted_epoch = 0
         with contextlib.suppress(FileNotFoundError):  # deleted under our feet
             self._started_in = os.getcwd()
@@ -540,6 +558,7 @@ class RemoteSession:
         watch = Watch(dict(self.notebook.namespace))
         with self._interrupts.raising():
             capture = self._capture(exchange, why, also, imports)
+            self._tell_of_packages(capture, imports)
             self._confirm(capture, yes)
             payload = exchange.pack(capture)
         watch.names.update(capture.parts)
@@ -625,6 +644,29 @@ class RemoteSession:
         if changed:
             content = {"names": changed, "drop": [], "out": [], "limit_bytes": self._limit_bytes, "refresh": True}
             self._state_request(None, content)
+
+    def _tell_of_packages(self, capture: Capture, imports: Iterable[str]) -> None:
+        """Once a session and package: where the target has another version of what the cell imports, or none."""
+        if environment.is_own_by(self.options):
+            return
+        read = {part.value.__name__ for part in capture.parts.values() if isinstance(part.value, ModuleType)}
+        new = {name for name in {*read, *imports} if name not in self._compared}
+        if not new:
+            return
+        self._compared |= new
+        roots = environment.roots_of(new) - self._compared_roots
+        self._compared_roots |= roots
+        names = environment.distributions(roots)
+        found = self._compare_packages(names) if names else None
+        if found is None or found.is_own or not found.differences:
+            return
+        what = ", ".join(each.as_text for each in found.differences)
+        command = f"%remote env sync {self.target} {' '.join(each.name for each in found.differences)}"
+        self.notebook.say(f"{self.target!r} has other packages than this notebook: {what}. The same ones: {command}")
+
+    def _compare_packages(self, names: Iterable[str]) -> environment.Comparison:
+        answer, _ = self._ask("farcell_environment_request", {"distributions": list(names)})
+        return environment.compare(self.options, answer)
 
     def _conflict(self, run: str, returned: Returned) -> Conflict | None:
         if returned.aside is None:

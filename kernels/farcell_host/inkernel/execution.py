@@ -27,6 +27,7 @@ from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, Intera
 from ..peermemory import Unreadable
 from ..state import Payload
 from ..state.modules import MODULES, Source
+from . import environment
 from .background import Background
 from .exchange import Channel, Exchange, Refused, Reply, Request
 from .interrupts import InterruptGuard
@@ -348,6 +349,12 @@ class Runner:
             except Exception as error:
                 answer.update(status="error", message=f"{type(error).__name__}: {error}")
         return Reply("farcell_modules_reply", answer)
+
+    def describe_environment(self, request: Request) -> Reply:
+        """farcell_environment_request -> farcell_environment_reply: versions of installed packages."""
+        with self.guard.serving():
+            found = environment.describe(request.content.get("distributions") or ())
+        return Reply("farcell_environment_reply", {"status": "ok", **found})
 
     def describe_names(self) -> Reply:
         """farcell_vars_request -> farcell_vars_reply."""
