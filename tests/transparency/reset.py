@@ -93,7 +93,10 @@ def ambient() -> None:
     shell = _shell()
     for lines in (shell.history_manager.input_hist_parsed, shell.history_manager.input_hist_raw):
         lines[:] = [""]
-    shell.displayhook._ = shell.displayhook.__ = shell.displayhook.___ = ""
+    if hasattr(shell, "prune"):  # the remote kernel's, which has its own idea of no result
+        shell.prune(0)
+    else:
+        shell.displayhook._ = shell.displayhook.__ = shell.displayhook.___ = ""
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):
         vars(sys).pop(name, None)
     names = getattr(shell.compile, "_filename_map", {})
