@@ -20,6 +20,7 @@ from . import (
     pandas_options,
     randoms,
     search_path,
+    torch_settings,
     warning_filters,
 )
 from .imports import ImportWatch
@@ -44,6 +45,7 @@ def providers(started_in: str | None = None) -> list[Provider]:
         numpy_settings.NumpySettings(),
         pandas_options.PandasOptions(),
         matplotlib_parameters.MatplotlibParameters(),
+        torch_settings.TorchSettings(),
     ]
 
 

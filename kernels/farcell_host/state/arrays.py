@@ -36,6 +36,10 @@ def owner(array: Any) -> Any:
     base, last = array.base, array
     while type(base) is type(array) or _is_stride_trick(base):
         base, last = base.base, last if _is_stride_trick(base) else base
+    if base is not None and type(base).__module__ == "torch":  # `tensor.numpy()`
+        from .tensors import bytes_under
+
+        return bytes_under(base, last)
     return last
 
 

@@ -13,7 +13,7 @@ import itertools
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from . import caches, exceptions, frames, weak
+from . import caches, exceptions, frames, tensors, weak
 from .arrays import is_array, objects_of
 from .classes import class_state
 from .functions import cell_content, cells_of, function_state, is_by_value
@@ -31,7 +31,8 @@ def kind_of(obj: Any) -> str | None:
     if isinstance(obj, ModuleType):
         return "module" if is_handmade(obj) else None
     kind: Any = type(obj)
-    return _kind_of_type(kind)
+    found = _kind_of_type(kind)
+    return found if found != "tensor" or tensors.is_merged(obj) else None
 
 
 @functools.lru_cache(4096)
@@ -46,6 +47,9 @@ def _kind_of_type(kind: type) -> str | None:
     of_pandas = frames.kind_of_type(kind)
     if of_pandas is not None:
         return of_pandas
+    of_torch = tensors.kind_of_type(kind)
+    if of_torch is not None:
+        return of_torch
     if weak.is_weak(kind):
         return "weak"
     if exceptions.is_plain(kind):
@@ -122,6 +126,10 @@ def content(kind: str, obj: Any) -> Any:
         return frames.index_content(obj)
     if kind == "refs":
         return frames.is_shared(obj)
+    if kind == "tensor":
+        return tensors.tensor_state(obj)
+    if kind == "generator":
+        return tensors.generator_state(obj)
     if kind == "objects":
         return obj.shape, objects_of(obj)
     state = obj.__reduce_ex__(4)[2]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from . import caches, exceptions, frames, weak
+from . import caches, exceptions, frames, tensors, weak
 from .arrays import contiguous, dtype_code, fill, relayout, set_objects
 from .arrays import objects_of as objects_of_array
 from .functions import cell_content, function_state, set_cell, set_function_state
@@ -249,6 +249,18 @@ def _merge_index(index: Any, new: Any) -> Merge:
     frames.merge_index(index, new)
 
 
+def _merge_tensor(tensor: Any, new: Any) -> Merge:
+    old = tensors.tensor_state(tensor)
+    yield lambda: tensors.set_tensor_state(tensor, old)
+    tensors.set_tensor_state(tensor, new)
+
+
+def _merge_generator(generator: Any, new: bytes) -> Merge:
+    old = tensors.generator_state(generator)
+    yield lambda: tensors.set_generator_state(generator, old)
+    tensors.set_generator_state(generator, new)
+
+
 def _merge_refs(refs: Any, shared: bool) -> Merge:
     before = frames.is_shared(refs)
     yield lambda: frames.mark_shared(refs, before)
@@ -303,4 +315,6 @@ _MERGES: dict[str, Callable[[Any, Any], Merge]] = {
     "frame": _merge_frame,
     "index": _merge_index,
     "refs": _merge_refs,
+    "tensor": _merge_tensor,
+    "generator": _merge_generator,
 }

@@ -31,7 +31,8 @@ from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Any
 
-from .arrays import numpy
+from . import tensors
+from .arrays import is_array, numpy
 from .fixed import is_fixed
 from .frames import is_structure
 from .functions import Globals, ModuleGlobals
@@ -84,6 +85,8 @@ _HELD_BY_MEMO = _baseline()
 def relevant(entries: dict[int, tuple[int, Any]], by_value: set[int]) -> list[tuple[int, Any]]:
     """(memo index, object) of the objects in a memo's copy whose identity matters, in order of the index."""
     dropped = _temporaries(entries)
+    if tensors.torch() is not None:
+        dropped = {key for key in dropped if not (is_array(entries[key][1]) and tensors.shows_storage(entries[key][1]))}
     kinds: set[Any] = {type(entry[1]) for entry in entries.values()}
     relevance = {kind: _relevance(kind) for kind in kinds}
     found = [

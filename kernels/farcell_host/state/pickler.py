@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from farcell_host._vendor.cloudpickle import cloudpickle
 
-from . import context, frames
+from . import context, frames, tensors
 from .arrays import is_array, reduce_array
 from .classes import is_builtin_type, reduce_class
 from .exceptions import is_plain, reduce_exception
@@ -88,7 +88,7 @@ def _rule(kind: type) -> Reducer:
     elif is_plain(kind):
         rule = reduce_exception
     else:
-        rule = frames.reducer(kind) or (_reduce_instance if is_by_value(kind) else _plain)
+        rule = frames.reducer(kind) or tensors.reducer(kind) or (_reduce_instance if is_by_value(kind) else _plain)
     _RULES[kind] = rule
     return rule
 

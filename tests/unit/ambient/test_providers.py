@@ -31,6 +31,8 @@ CHANGES = {
     "numpy settings": (lambda: np().set_printoptions(precision=2), lambda: np().get_printoptions()["precision"]),
     "numpy settings, errors": (lambda: np().seterr(divide="raise"), lambda: np().geterr()),
     "pandas options": (lambda: pd().set_option("display.max_rows", 7), lambda: pd().get_option("display.max_rows")),
+    "torch": (lambda: torch().rand(2), lambda: torch().get_rng_state().tolist()),
+    "torch, settings": (lambda: torch().set_default_dtype(torch().float64), lambda: torch().get_default_dtype()),
     "matplotlib parameters": (lambda: mpl().rcParams.update({"lines.linewidth": 9}), lambda: mpl().rcParams["lines.linewidth"]),
 }
 
@@ -41,6 +43,10 @@ def np():
 
 def pd():
     return pytest.importorskip("pandas", reason="optional: pandas")
+
+
+def torch():
+    return pytest.importorskip("torch", reason="optional: torch")
 
 
 def mpl():
