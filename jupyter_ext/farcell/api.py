@@ -178,6 +178,7 @@ class Remote:
         code: str,
         *,
         inputs: Iterable[str] = (),
+        files: Iterable[str] = (),
         out: Iterable[str] = (),
         keep: Iterable[str] = (),
         timeout_s: float | None = None,
@@ -185,8 +186,9 @@ class Remote:
     ) -> RunSummary:
         """Runs code as one remote cell and merges what it changed; raises what it raised.
 
-        `inputs` adds names to those the code is seen to read, `out` brings these back although large, `keep` leaves these new
-        objects on the target, `timeout_s` (seconds of running) interrupts it, `yes` sends large values without asking.
+        `inputs` adds names to those the code is seen to read, `files` (names and globs, from the notebook's folder on) are sent
+        into the target's working folder before, `out` brings these back although large, `keep` leaves these new objects on the
+        target, `timeout_s` (seconds of running) interrupts it, `yes` sends large values without asking.
         """
         from .errors import CannotTravel
         from .refs import human_bytes
@@ -198,7 +200,15 @@ class Remote:
         while True:
             try:
                 summary = self.session.run(
-                    code, names, optional=optional, imports=found.imports, out=out, keep=keep, timeout_s=timeout_s, yes=yes
+                    code,
+                    names,
+                    optional=optional,
+                    imports=found.imports,
+                    send_files=files,
+                    out=out,
+                    keep=keep,
+                    timeout_s=timeout_s,
+                    yes=yes,
                 )
                 break
             except CannotTravel as error:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from .magics import RemoteMagics
 
-OPTIONS = ("--in", "--out", "--keep", "--timeout", "--plan", "--yes")
+OPTIONS = ("--in", "--out", "--keep", "--files", "--timeout", "--plan", "--yes")
 _TAKE_NAMES = frozenset({"--in", "--out", "--keep"})
 _TAKE_TARGET = frozenset({"interrupt", "restart", "stop", "vars", "log", "on"})
 

@@ -142,6 +142,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
     @argument("--in", dest="inputs", action="append", default=[], metavar="NAMES", help="Send these names too (comma-separated).")
     @argument("--out", action="append", default=[], metavar="NAMES", help="Bring these back at once although they are large.")
     @argument("--keep", action="append", default=[], metavar="NAMES", help="Leave these new objects on the target, as refs.")
+    @argument("--files", action="append", default=[], metavar="GLOB", help="Send these files into the target's working folder.")
     @argument("--timeout", type=float, metavar="S", help="Interrupt the cell after this many seconds of running.")
     @argument("--plan", action="store_true", help="Show what would be sent and why; do not run.")
     @argument("--yes", action="store_true", help="Send very large values without asking.")
@@ -164,11 +165,12 @@ class RemoteMagics(Magics):  # type: ignore[misc]
             self._show(plan_table(target.name, remote.plan(code, inputs=split_names(options.inputs))))
             return
         self._keep_input_as_typed()
-        if not (_code_lines(code.splitlines()) or options.inputs or options.out or options.keep):
+        if not (_code_lines(code.splitlines()) or options.inputs or options.files or options.out or options.keep):
             return
         remote.run(
             code,
             inputs=split_names(options.inputs),
+            files=options.files,
             out=split_names(options.out),
             keep=split_names(options.keep),
             timeout_s=options.timeout,

@@ -27,7 +27,7 @@ from farcell_host.state.payload import Capture, Payload
 from farcell_host.state.watch import Watch
 from IPython.core.interactiveshell import InteractiveShell
 
-from . import earlier, environment, farewell
+from . import earlier, environment, farewell, files
 from .backends.base import Allocation, Backend, LaunchOptions, backend_named
 from .conflicts import Conflict
 from .connection import Connection
@@ -136,6 +136,7 @@ class RemoteSession:
         self._touched = False  # the target's own threads and tasks go on
         self._compared: set[str] = set()  # modules whose packages were looked at in this session
         self._compared_roots: set[str] = set()
+        self._offered: set[str] = set()  # files that the person was told of
         self._runs = 0
         self._sent_bytes = 0
         self._received_bytes = 0
@@ -150,6 +151,7 @@ class RemoteSession:
         *,
         optional: Mapping[str, str] | Iterable[str] = (),
         imports: Iterable[str] = (),
+        send_files: Iterable[str] = (),
         out: Iterable[str] = (),
         keep: Iterable[str] = (),
         timeout_s: float | None = None,
@@ -157,10 +159,14 @@ class RemoteSession:
     ) -> RunSummary:
         """Runs a cell to its end, merges what it changed, sets `_` and `Out[N]`; raises what the cell raised.
 
-        `names` must travel, `optional` ones go along if they can; `imports` are modules that the cell imports.
+        `names` must travel, `optional` ones go along if they can; `imports` are modules that the cell imports;
+        `send_files` are names and globs of files that go into the target's working folder before.
         """
+        asked = files.matching(send_files)
         with self._turn():
             self.start()
+            self._send_files(asked, yes)
+            self._offer_files(code, asked)
             return self._run(code, _reasons(names), _reasons(optional), tuple(imports), tuple(out), tuple(keep), timeout_s, yes)
 
     def plan(self, names: Mapping[str, str] | Iterable[str], optional: Mapping[str, str] | Iterable[str] = ()) -> list[PlanRow]:
@@ -415,7 +421,7 @@ class RemoteSession:
         if self._backend is None:
             self._backend = backend_named(self.options.backend)
         self._kernel = self._exchange = self._dead = None
-        self._compared, self._compared_roots = set(), set()
+        self._compared, self._compared_roots, self._offered = set(), set(), set()
         self._restarted_epoch = 0
         with contextlib.suppress(FileNotFoundError):  # deleted under our feet
             self._started_in = os.getcwd()
@@ -664,6 +670,51 @@ class RemoteSession:
         command = f"%remote env sync {self.target} {' '.join(each.name for each in found.differences)}"
         self.notebook.say(f"{self.target!r} has other packages than this notebook: {what}. The same ones: {command}")
 
+    def _send_files(self, asked: Sequence[files.File], yes: bool) -> None:
+        """Into the target's working folder, those that it does not have as they are here."""
+        sent = self._differing(asked)
+        if not sent:
+            return
+        size, largest = sum(file.size for file in sent), max(sent, key=lambda file: file.size)
+        self._confirm_size(size, f"{largest.path}, {human_bytes(largest.size)}", yes)
+        for pieces, payload in files.requests(sent):
+            self._ask("farcell_files_request", {"write": pieces}, payload)
+        for file in sent:
+            self._offered.add(file.path)
+        which = ", ".join(f"{file.path} ({human_bytes(file.size)})" for file in sent[:3])
+        more = f" and {len(sent) - 3} more" if len(sent) > 3 else ""
+        self.notebook.say(f"Sent {which}{more} into the working folder of {self.target!r}.")
+
+    def _offer_files(self, code: str, sent: Sequence[files.File]) -> None:
+        """Once a session and file: how one that the cell names would go along."""
+        if files.shares_folder(self.options):
+            return
+        shell = self.notebook.shell
+        named = files.named_in(code, shell.transform_cell if shell is not None else None)
+        new = [file for file in named if file.path not in self._offered and file not in sent]
+        lacking = self._differing(new)
+        self._offered.update(file.path for file in new)
+        if lacking:
+            which = ", ".join(f"{file.path} ({human_bytes(file.size)})" for file in lacking)
+            options = " ".join(f"--files {file.path!r}" if " " in file.path else f"--files {file.path}" for file in lacking)
+            self.notebook.say(
+                f"This cell names {which}, which {self.target!r} has not as here. "
+                f"To send it along: %%remote {self.target} {options}"
+            )
+
+    def _differing(self, asked: Sequence[files.File]) -> list[files.File]:
+        """Those that the target's working folder does not have with the same content."""
+        if not asked:
+            return []
+        assert self._exchange is not None
+        with self._interrupts.raising():
+            compare = [file.as_json() for file in asked]
+        around = self._exchange.capture(())  # the working folder may be another one by now
+        if around.stamps:
+            self._state_request(around, {"names": [], "drop": list(around.deleted), "out": []})
+        answer, _ = self._ask("farcell_files_request", {"compare": compare})
+        return [file for file in asked if file.path in answer["differing"]]
+
     def _compare_packages(self, names: Iterable[str]) -> environment.Comparison:
         answer, _ = self._ask("farcell_environment_request", {"distributions": list(names)})
         return environment.compare(self.options, answer)
@@ -682,8 +733,12 @@ class RemoteSession:
         if yes or size <= self.confirm_bytes:
             return
         largest = max(capture, key=lambda report: report.bytes_to_send)
-        biggest = f"largest: {largest.name}, {human_bytes(largest.bytes_to_send)}"
-        what = f"{human_bytes(size)} would be sent to {self.target!r} ({biggest})"
+        self._confirm_size(size, f"{largest.name}, {human_bytes(largest.bytes_to_send)}", yes)
+
+    def _confirm_size(self, size: int, largest: str, yes: bool) -> None:
+        if yes or size <= self.confirm_bytes:
+            return
+        what = f"{human_bytes(size)} would be sent to {self.target!r} (largest: {largest})"
         answer = self.notebook.confirm(f"{what}. Send it?")
         if answer is None:
             raise Refused(f"{what}, and nobody can be asked whether to. Nothing was run. %%remote --yes sends it unasked.")
@@ -753,7 +808,7 @@ class RemoteSession:
     def _installed(self) -> None:
         """The peer has shown that it installed the request's state."""
         payload, self._unsent = self._unsent, None
-        if payload is not None and self._exchange is not None:
+        if payload is not None and payload.receipt is not None and self._exchange is not None:
             self._exchange.sent(payload)
 
     def _merge(self, finish: Finish, exchange: Exchange) -> Returned:

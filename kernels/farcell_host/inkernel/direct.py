@@ -137,6 +137,9 @@ class DirectServer:
         elif msg_type == "farcell_modules_request":
             async with self._kernel.cell_lock:
                 self._send_reply(link, self._runner.meet_modules(link.request_of(message)), message)
+        elif msg_type == "farcell_files_request":
+            async with self._kernel.cell_lock:
+                self._send_reply(link, self._runner.take_files(link.request_of(message)), message)
         elif msg_type == "farcell_environment_request":
             async with self._kernel.cell_lock:
                 self._send_reply(link, self._runner.describe_environment(link.request_of(message)), message)

@@ -27,7 +27,7 @@ from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, Intera
 from ..peermemory import Unreadable
 from ..state import Payload
 from ..state.modules import MODULES, Source
-from . import environment
+from . import environment, files
 from .background import Background
 from .exchange import Channel, Exchange, Refused, Reply, Request
 from .interrupts import InterruptGuard
@@ -349,6 +349,23 @@ class Runner:
             except Exception as error:
                 answer.update(status="error", message=f"{type(error).__name__}: {error}")
         return Reply("farcell_modules_reply", answer)
+
+    def take_files(self, request: Request) -> Reply:
+        """farcell_files_request -> farcell_files_reply: compares files with those of the working folder, or writes them."""
+        content = request.content
+        answer: dict[str, Any] = {"status": "ok", "message": "", "differing": []}
+        with self.guard.serving():
+            try:
+                rooms = {"buffers": request.buffers, "bulk": request.take_bulk()}
+                for piece in content.get("write") or ():
+                    room, index = piece["place"]
+                    files.write(piece, rooms[room][index])
+                answer["differing"] = files.differing(content.get("compare") or ())
+            except Unreadable as error:
+                answer.update(status="refused", message=str(error), unreadable=True)
+            except OSError as error:
+                answer.update(status="error", message=f"{type(error).__name__}: {error}")
+        return Reply("farcell_files_reply", answer)
 
     def describe_environment(self, request: Request) -> Reply:
         """farcell_environment_request -> farcell_environment_reply: versions of installed packages."""

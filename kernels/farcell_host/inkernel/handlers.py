@@ -82,7 +82,11 @@ def register(kernel: RemoteKernel, runner: Runner) -> None:
     async def describe_environment(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
         send(stream, ident, parent, runner.describe_environment(request_of(parent)))
 
+    async def take_files(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        send(stream, ident, parent, runner.take_files(request_of(parent)))
+
     kernel.shell_handlers["farcell_run_request"] = run
+    kernel.shell_handlers["farcell_files_request"] = take_files
     kernel.shell_handlers["farcell_environment_request"] = describe_environment
     kernel.shell_handlers["farcell_modules_request"] = meet_modules
     kernel.shell_handlers["farcell_state_request"] = exchange_state
