@@ -227,4 +227,23 @@ SCENARIOS: list[Scenario] = [
         "mpl.rcdefaults(); mpl.rcParams['lines.linewidth']",
         needs=("matplotlib",),
     ),
+    scenario(
+        "%precision and %xmode stay",
+        "%precision 3",
+        "3.14159265",
+        "%xmode Minimal",
+        "1 / 0",
+        "%precision 5",
+        "3.14159265",
+        "%xmode Context\n%precision",
+        "3.14159265",
+    ),
+    scenario(
+        "every expression of a cell is shown when that is asked for",
+        "%config InteractiveShell.ast_node_interactivity = 'all'",
+        "1\n2",
+        "%config InteractiveShell.ast_node_interactivity = 'last_expr'",
+        "1\n2",
+        own=("___",),
+    ),
 ]
