@@ -131,7 +131,7 @@ def distributions(roots: Iterable[str]) -> list[str]:
     known = _by_root(_state_of_path())
     found: dict[str, None] = {}
     for root in roots:
-        owners = sorted(set(known.get(root, ())))
+        owners = sorted({name for name in known.get(root, ()) if name})  # None: its metadata is broken
         found.update(dict.fromkeys(owners if len(owners) < 2 else _owners_of_loaded(root, owners)))
     return list(found)
 

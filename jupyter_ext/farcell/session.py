@@ -570,7 +570,7 @@ class RemoteSession:
         watch.names.update(capture.parts)
         for filename in MODULES.changed_files(seen.source.name for seen in exchange.known_modules()):
             self.notebook.say(
-                f"{filename} has changed since it was loaded. The loaded version runs, as here; reload it for the new one."
+                f"{filename} has changed since it was loaded. The loaded version runs, as here; importlib.reload loads the new."
             )
         count = self.notebook.execution_count
         relay = RunRelay(self.notebook, count)

@@ -82,6 +82,21 @@ def test_a_reload_counts_on_both_sides(nb: Notebook, sandbox: Sandbox) -> None:
     assert nb.run(code).check().result == "('old', 'new', 102, [1], True, False)"
 
 
+def test_a_file_that_has_changed_is_told_once(nb: Notebook, sandbox: Sandbox) -> None:
+    """What the notebook has loaded runs there as it runs here, until it is reloaded."""
+    nb.run("import importlib, helpers").check()
+    nb.run("%%remote\nhelpers.bump()").check()
+    (sandbox.folder / "helpers.py").write_text("def bump(by=1): return 'the file as it is now'\n")
+    cell = nb.run("%%remote\nhelpers.bump()").check()
+    assert (
+        cell.result == "2" and "helpers.py has changed since it was loaded" in cell.stderr and "importlib.reload" in cell.stderr
+    )
+    again = nb.run("%%remote\nhelpers.bump()").check()
+    assert (again.result, again.stderr) == ("3", "")
+    nb.run("importlib.reload(helpers);").check()
+    assert nb.run("%%remote\nhelpers.bump()").check().result == "'the file as it is now'"
+
+
 def test_a_remote_cell_may_reload(nb: Notebook, sandbox: Sandbox) -> None:
     """The file as it is now is loaded there, and here too when the cell is over."""
     nb.run("import helpers, importlib\nhelpers.bump(5)").check()

@@ -154,6 +154,80 @@ SCENARIOS: list[Scenario] = [
         "import shutil; shutil.rmtree(pkg)",
     ),
     scenario(
+        "an instance of a module's class is kept across a reload",
+        """
+        import sys, pathlib, importlib
+        src = pathlib.Path('fc_local_d.py'); _n = src.write_text('class Item:\\n    def say(self): return "old"\\n')
+        if '' not in sys.path: sys.path.insert(0, '')
+        """,
+        "importlib.invalidate_caches()\nimport fc_local_d\nkept = fc_local_d.Item(); kind = fc_local_d.Item",
+        "kept.say(), type(kept) is fc_local_d.Item",
+        "_n = src.write_text('class Item:\\n    def say(self): return \"a newer one\"\\n')\nagain = importlib.reload(fc_local_d)",
+        "again is fc_local_d, kept.say(), fc_local_d.Item().say(), type(kept) is kind, isinstance(kept, fc_local_d.Item)",
+        "src.unlink()",
+    ),
+    scenario(
+        "a function and a class imported from a module file",
+        """
+        import sys, pathlib, importlib
+        src = pathlib.Path('fc_local_e.py')
+        _n = src.write_text('seen = []\\ndef f(x):\\n    seen.append(x)\\n    return len(seen)\\nclass Box:\\n    made = 0\\n')
+        if '' not in sys.path: sys.path.insert(0, '')
+        """,
+        "importlib.invalidate_caches()\nfrom fc_local_e import f, Box",
+        "f('a')",
+        "Box.made += 1; b = Box(); f('b')",
+        "import fc_local_e as m\nm.seen, m.f is f, type(b) is m.Box, m.Box.made",
+        "src.unlink()",
+    ),
+    scenario(
+        "a module's settings are changed in place and bound anew",
+        """
+        import sys, pathlib, importlib
+        src = pathlib.Path('fc_local_h.py')
+        _n = src.write_text('DEBUG = False\\nlevels = {"a": [1]}\\ndef on(): return DEBUG, levels\\n')
+        if '' not in sys.path: sys.path.insert(0, '')
+        """,
+        "importlib.invalidate_caches()\nimport fc_local_h as config\nmine = config.levels['a']",
+        "config.DEBUG = True; mine.append(2)",
+        "config.on(), mine is config.levels['a']",
+        "config.levels = {'b': mine}; config.extra = mine",
+        "config.on(), config.extra is mine",
+        "del config.extra",
+        "hasattr(config, 'extra'), mine",
+        "src.unlink()",
+    ),
+    scenario(
+        "a submodule under an alias, and its package's relative imports",
+        """
+        import sys, pathlib, importlib
+        pkg = pathlib.Path('fc_pkg_i'); (pkg / 'deep').mkdir(parents=True)
+        _n = (pkg / '__init__.py').write_text('')
+        _n = (pkg / 'base.py').write_text('SCALE = 2\\n')
+        _n = (pkg / 'deep' / '__init__.py').write_text('from ..base import SCALE\\n')
+        leaf = 'from . import SCALE\\nfrom .. import base\\ndef up(x): return x * base.SCALE\\n'
+        _n = (pkg / 'deep' / 'leaf.py').write_text(leaf)
+        if '' not in sys.path: sys.path.insert(0, '')
+        """,
+        "importlib.invalidate_caches()\nimport fc_pkg_i.deep.leaf as leaf",
+        "leaf.up(3), leaf.SCALE, leaf.__name__, leaf.__package__",
+        "leaf.base.SCALE = 5",
+        "leaf.up(3), leaf.SCALE, 'fc_pkg_i' in globals()",
+        "import shutil; shutil.rmtree(pkg)",
+    ),
+    scenario(
+        "an error in a module file shows its own lines",
+        """
+        import sys, pathlib, importlib, inspect
+        src = pathlib.Path('fc_local_j.py'); _n = src.write_text('def fail(x):\\n    y = x + 1\\n    raise ValueError(y)\\n')
+        if '' not in sys.path: sys.path.insert(0, '')
+        """,
+        "importlib.invalidate_caches()\nimport fc_local_j",
+        "fc_local_j.fail(1)",
+        "inspect.getsource(fc_local_j.fail), pathlib.Path(fc_local_j.__file__).name",
+        "src.unlink()",
+    ),
+    scenario(
         "%run of a file binds its names",
         "import pathlib\n_n = pathlib.Path('fc_run.py').write_text('a = 1\\ndef f(): return a + 1\\n')",
         "%run fc_run.py",
