@@ -25,6 +25,7 @@ from farcell_host.state import BOOK
 from farcell_host.state.modules import MODULES, find_source, import_quietly, local_module, pseudo_name, reload_quietly
 from farcell_host.state.payload import Capture, Payload
 from farcell_host.state.watch import Watch
+from farcell_host.threads import users
 from IPython.core.interactiveshell import InteractiveShell
 
 from . import earlier, environment, farewell, files
@@ -561,7 +562,7 @@ class RemoteSession:
         assert self._exchange is not None
         began = time.monotonic()
         exchange = self._exchange
-        watch = Watch(dict(self.notebook.namespace))
+        watch = Watch(dict(self.notebook.namespace), in_place=bool(users(threading.enumerate())))
         with self._interrupts.raising():
             capture = self._capture(exchange, why, also, imports)
             self._tell_of_packages(capture, imports)
@@ -819,6 +820,8 @@ class RemoteSession:
             self._installed()
         self._touched = bool(content.get("background", self._touched))
         imported = self._import_too(content.get("imported") or {})
+        if self._watch is not None and not self._watch.since_last:
+            self._watch.in_place = self._watch.in_place or bool(users(threading.enumerate()))
         returned = exchange.merge(content.get("state"), finish.reply.message.buffers, finish.reply.bulk, self._watch)
         return replace(returned, imported=imported)
 

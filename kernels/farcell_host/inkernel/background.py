@@ -1,22 +1,18 @@
-"""The user's code that goes on when no cell runs: threads and asyncio tasks that a cell has started.
-
-A thread counts when its class is the notebook's own or the standard library's, an idle worker of a pool too: what it may do
-nobody can know. Threads of a package's own class (a progress bar's monitor) leave the notebook's values alone.
-"""
+"""The user's code that goes on when no cell runs: threads and asyncio tasks that a cell has started."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 from weakref import WeakSet
 
+from ..threads import users
+
 _IN_CELL: ContextVar[bool] = ContextVar("farcell_in_cell", default=False)
-_OURS = "farcell"
 
 
 class Background:
@@ -56,9 +52,4 @@ class Background:
             return False
         alive = set(threading.enumerate())
         self._threads &= alive
-        return any(_may_be_the_users(thread) for thread in alive - self._threads)
-
-
-def _may_be_the_users(thread: threading.Thread) -> bool:
-    package = type(thread).__module__.partition(".")[0]
-    return (package == "__main__" or package in sys.stdlib_module_names) and not thread.name.startswith(_OURS)
+        return bool(users(alive - self._threads))

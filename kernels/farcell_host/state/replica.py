@@ -505,6 +505,8 @@ class Replica:
 
     def _differs(self, component: Component, watch: Watch) -> bool:
         """Whether this side has changed something of a component since `watch`."""
+        if not watch.in_place:
+            return False
         merged = {id(obj) for obj, _, _ in component.states}
         watched = self._watched(watch)
         names = {name for name in watched if name in component.names or not merged.isdisjoint(self._held[name].print.ids)}

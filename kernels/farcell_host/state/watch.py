@@ -15,6 +15,8 @@ class Watch:
 
     bindings: dict[str, Any]
     names: set[str] = field(default_factory=set)
+    in_place: bool = True
+    """Whether something here may have changed the objects themselves: while a run is waited for, only other threads may."""
     since_last: bool = False
     """Compare with the last exchange instead, whenever that was."""
 
