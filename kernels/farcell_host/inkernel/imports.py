@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
-from ..state.modules import MODULES, PeersModules, spec_of
+from ..state.modules import MODULES, PeersModules, is_local_file, spec_of
 
 
 class NotebooksModules:
@@ -16,7 +17,17 @@ class NotebooksModules:
         self._ask = ask
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if not _is_asked_for_by_the_notebook():
+            return None
         return spec_of(MODULES.sources[name]) if self._ask(name, target is not None) else None
+
+
+def _is_asked_for_by_the_notebook() -> bool:
+    """Whether the import stands in a cell or in a module of the notebook's own: libraries try many that nobody has."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and str(frame.f_globals.get("__name__", "")).startswith(("importlib", "_frozen_importlib")):
+        frame = frame.f_back
+    return frame is not None and (frame.f_globals.get("__name__") == "__main__" or is_local_file(frame.f_code.co_filename))
 
 
 def install(ask: Callable[[str, bool], bool]) -> None:

@@ -60,7 +60,7 @@ def _library_folders() -> tuple[str, ...]:
 
 
 @functools.lru_cache(4096)
-def _is_local_file(filename: str) -> bool:
+def is_local_file(filename: str) -> bool:
     parts = Path(filename).parts
     if not filename.endswith(".py") or "site-packages" in parts or "dist-packages" in parts:
         return False
@@ -73,7 +73,7 @@ def is_local(module: ModuleType) -> bool:
     name, filename = own.get("__name__"), own.get("__file__")
     if not isinstance(name, str) or not isinstance(filename, str) or sys.modules.get(name) is not module:
         return False
-    return name.partition(".")[0] not in _OURS and _is_local_file(filename)
+    return name.partition(".")[0] not in _OURS and is_local_file(filename)
 
 
 def local_module(name: object) -> ModuleType | None:
@@ -354,7 +354,7 @@ def find_source(name: str, anew: bool = False) -> Source | None:
         if spec is None:
             return None
         path = spec.submodule_search_locations
-    if spec is None or not spec.has_location or spec.origin is None or not _is_local_file(spec.origin):
+    if spec is None or not spec.has_location or spec.origin is None or not is_local_file(spec.origin):
         return None
     try:
         text = importlib.util.decode_source(Path(spec.origin).read_bytes())
