@@ -159,8 +159,10 @@ def test_missing_module_is_named(notebook: Notebook) -> None:
     """State that needs a module which the target lacks is refused before anything runs, with the command that helps."""
     import sys
     import types
+    from importlib.machinery import ModuleSpec
 
     module = types.ModuleType("nowhere_installed")
+    module.__spec__ = ModuleSpec("nowhere_installed", None)
     sys.modules["nowhere_installed"] = module
     try:
         notebook.values["module"] = module
