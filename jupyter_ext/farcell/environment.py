@@ -23,6 +23,8 @@ from .backends.base import LaunchOptions
 from .errors import Refused, UsageError
 from .relay.notebook import Notebook
 
+_KERNELS = frozenset({"IPython", "ipykernel", "farcell", "farcell_host"})
+"""Packages that a target chooses for itself: another version of them is what lets it run."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -121,9 +123,10 @@ def installed(names: Iterable[str]) -> list[str]:
 
 
 def roots_of(modules: Iterable[str]) -> frozenset[str]:
-    """The packages that these modules are in, but for those of the standard library and the notebook's own."""
+    """The packages that these modules are in, but for those of the standard library, of the kernel and the notebook's own."""
     found = {name.partition(".")[0] for name in modules}
-    return frozenset(root for root in found if root not in sys.stdlib_module_names and local_module(root) is None)
+    others = found - sys.stdlib_module_names - _KERNELS
+    return frozenset(root for root in others if local_module(root) is None)
 
 
 def distributions(roots: Iterable[str]) -> list[str]:

@@ -33,8 +33,14 @@ def wheel(folder: Path, version: str) -> Path:
     return made
 
 
+@pytest.fixture(params=["1", "0"], ids=["direct", "zmq"])
+def direct(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the remote kernel is reached over its own socket."""
+    monkeypatch.setenv("FARCELL_DIRECT", request.param)
+
+
 @pytest.fixture
-def nb(sandbox: Sandbox, notebook: Notebook, tmp_path: Path) -> Notebook:
+def nb(direct: None, sandbox: Sandbox, notebook: Notebook, tmp_path: Path) -> Notebook:
     """The notebook has version 2.0, the target's own environment 1.0; an index of one folder has both."""
     packages = tmp_path / "site-packages"
     index = tmp_path / "index"

@@ -18,7 +18,13 @@ def away(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def nb(sandbox: Sandbox, notebook: Notebook, away: Path) -> Notebook:
+def direct(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the remote kernel is reached over its own socket, or over zmq."""
+    monkeypatch.setenv("FARCELL_DIRECT", getattr(request, "param", "1"))
+
+
+@pytest.fixture
+def nb(direct: None, sandbox: Sandbox, notebook: Notebook, away: Path) -> Notebook:
     folder = sandbox.jupyter_config / "farcell"
     folder.mkdir(parents=True)
     text = f'[targets.away]\nbackend = "local"\ncwd = "{away}"\n[targets.asking]\ncwd = "{away}"\nconfirm_bytes = 1000\n'
@@ -57,7 +63,7 @@ def test_files_go_along_and_only_when_they_changed(nb: Notebook, sandbox: Sandbo
     assert nb.run("%%remote away --files data.csv\nopen('data.csv').read()").check().result == "'a\\n2\\n'"
 
 
-@pytest.mark.parametrize("target", ["away", "attached"])
+@pytest.mark.parametrize(("target", "direct"), [("away", "1"), ("attached", "1"), ("attached", "0")], indirect=["direct"])
 def test_globs_folders_and_large_files(nb: Notebook, sandbox: Sandbox, away: Path, target: str) -> None:
     """Names with spaces, folders with what is in them, empty files, and one that takes several requests."""
     (sandbox.folder / "in" / "deep").mkdir(parents=True)

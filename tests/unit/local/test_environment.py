@@ -38,9 +38,9 @@ FAR = LaunchOptions("far", "ssh")
 
 
 def test_a_distribution_is_found_by_its_package(site: Path) -> None:
-    """Whatever it is called; the standard library has none."""
+    """Whatever it is called; the standard library has none, and the kernel's is the target's own affair."""
     put(site, "Fc-Image", "1.0", "fc_picture")
-    roots = environment.roots_of(["fc_picture.deep.leaf", "os.path", "json"])
+    roots = environment.roots_of(["fc_picture.deep.leaf", "os.path", "json", "IPython.display"])
     assert roots == {"fc_picture"}
     assert environment.distributions(roots) == ["Fc-Image"]
 
