@@ -58,7 +58,7 @@ def test_requirements_say_where_a_package_came_from(site: Path) -> None:
     """A commit of a repository, an archive; what came from a folder of this machine is refused by name."""
     put(site, "fc_git", "1.0", "a", {"url": "https://h/r", "vcs_info": {"vcs": "git", "commit_id": "abc"}})
     put(site, "fc_zip", "1.0", "b", {"url": "https://h/z.zip", "archive_info": {}})
-    put(site, "fc_dir", "1.0", "c", {"url": "file:///home/z", "dir_info": {}})
+    put(site, "fc_dir", "1.0", "c", {"url": "file:///srv/z", "dir_info": {}})
     assert environment.requirement("fc_git") == "fc_git @ git+https://h/r@abc"
     assert environment.requirement("fc_zip") == "fc_zip @ https://h/z.zip"
     with pytest.raises(Refused, match="fc_dir: installed here from a folder of this machine"):
