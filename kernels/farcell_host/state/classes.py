@@ -17,6 +17,7 @@ import enum
 import importlib
 import reprlib
 import typing
+from collections.abc import Iterable
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType
 from typing import Any
 
@@ -131,12 +132,12 @@ def class_state(cls: type) -> dict[str, Any]:
         # Library classes register with an ABC by themselves; what the notebook registered must go along.
         registry = [reference() for reference in abc._get_dump(cls)[0]]  # type: ignore[attr-defined]
         if registry:
-            state[_REGISTERED] = registry
+            state[REGISTERED] = registry
         state["__abstractmethods__"] = getattr(cls, "__abstractmethods__", frozenset())
     return state
 
 
-_DATACLASS, _REGISTERED = "<dataclass>", "<registered>"
+_DATACLASS, REGISTERED = "<dataclass>", "<registered>"
 
 
 def _is_state(cls: type, name: str, value: Any) -> bool:
@@ -198,14 +199,21 @@ def _field_arguments(field: Any) -> dict[str, Any]:
 def set_class_state(cls: type, state: dict[str, Any]) -> None:
     """Fill a skeleton. Called by unpickling only; a class that is here already is merged by `kinds`."""
     for name, value in state.items():
-        if name not in (_DATACLASS, _REGISTERED, "__firstlineno__"):
+        if name not in (_DATACLASS, REGISTERED, "__firstlineno__"):
             type.__setattr__(cls, name, value)
     if "__firstlineno__" in state:  # 3.13 deletes it whenever __module__ or another attribute of that kind is set
         type.__setattr__(cls, "__firstlineno__", state["__firstlineno__"])
     if _DATACLASS in state:
         _apply_dataclass(cls, *state[_DATACLASS])
-    for subclass in state.get(_REGISTERED, ()):
-        abc.ABCMeta.register(cls, subclass)  # type: ignore[arg-type]
+    register(cls, state.get(REGISTERED, ()))
+
+
+def register(cls: type, subclasses: Iterable[type]) -> None:
+    """With an abstract class; those that are registered already stay so."""
+    known = [reference() for reference in abc._get_dump(cls)[0]] if subclasses else []  # type: ignore[attr-defined]
+    for subclass in subclasses:
+        if not any(subclass is each for each in known):
+            abc.ABCMeta.register(cls, subclass)  # type: ignore[arg-type]
 
 
 def _apply_dataclass(cls: Any, parameters: dict[str, Any], fields: dict[str, dict[str, Any]]) -> None:

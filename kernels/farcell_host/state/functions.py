@@ -162,6 +162,20 @@ def reduce_partial(partial: functools.partial[Any]) -> tuple[Any, ...]:
     return type(partial), (partial.func,), state
 
 
+KEY_WRAPPER = type(functools.cmp_to_key(lambda one, other: 0))
+
+
+def reduce_key_wrapper(wrapper: Any) -> tuple[Any, ...]:
+    """What `functools.cmp_to_key` gives, and what that gives for a value."""
+    compare, *values = (each for each in gc.get_referents(wrapper) if each is not KEY_WRAPPER)
+    return make_key_wrapper, (compare, *values)
+
+
+def make_key_wrapper(compare: Any, *values: Any) -> Any:
+    wrapper = functools.cmp_to_key(compare)
+    return wrapper(*values) if values else wrapper
+
+
 def reduce_cached_property(made: functools.cached_property[Any]) -> tuple[Any, ...]:
     """Without the lock that it has before Python 3.12: it guards one computation, in one process."""
     state = {name: value for name, value in vars(made).items() if name != "lock"}

@@ -15,7 +15,7 @@ from typing import Any
 
 from . import caches, exceptions, frames, tensors, weak
 from .arrays import is_array, objects_of
-from .classes import class_state
+from .classes import REGISTERED, class_state
 from .functions import cell_content, cells_of, function_state, is_by_value
 from .handmade import handmade_state, is_handmade
 
@@ -119,7 +119,8 @@ def content(kind: str, obj: Any) -> Any:
     if kind == "module":
         return handmade_state(obj)
     if kind == "class":
-        return {name: value for name, value in class_state(obj).items() if not name.startswith("<")}
+        # its bases and its metaclass are the peer's already; named, their own states follow
+        return class_content(obj), (*obj.__bases__, type(obj))
     if kind == "frame":
         return frames.frame_state(obj)
     if kind == "index":
@@ -139,6 +140,11 @@ def content(kind: str, obj: Any) -> Any:
         return dict(state) if state is getattr(obj, "__dict__", None) else state  # type: ignore[arg-type]
     attributes, slots = state if isinstance(state, tuple) else (state, None)
     return type(obj), dict(attributes or {}), slots or {}, not _has_getstate(type(obj))
+
+
+def class_content(cls: type) -> dict[str, Any]:
+    """The attributes of a class, and what is registered with it."""
+    return {name: value for name, value in class_state(cls).items() if not name.startswith("<") or name == REGISTERED}
 
 
 _HASH_BY_VALUE = frozenset({int, float, bool, complex, str, bytes})

@@ -15,9 +15,10 @@ from typing import Any
 from . import caches, exceptions, frames, tensors, weak
 from .arrays import contiguous, dtype_code, fill, relayout, set_objects
 from .arrays import objects_of as objects_of_array
+from .classes import REGISTERED, register
 from .functions import cell_content, function_state, set_cell, set_function_state
 from .handmade import handmade_state, set_handmade_state
-from .kinds import content, items_of
+from .kinds import class_content, content, items_of
 
 Undo = Callable[[], None]
 Merge = Iterator[Undo]
@@ -129,26 +130,28 @@ def _merge_exception(obj: Any, new: Any) -> Merge:
     exceptions.set_exception_state(obj, new)
 
 
-def _merge_class(obj: type, new: dict[str, Any]) -> Merge:
-    now = content("class", obj)
+def _merge_class(obj: type, new: Any) -> Merge:
+    now = class_content(obj)
     order = [name for name in obj.__dict__ if name in now]
 
     def undo() -> None:
         _set_class_attributes(obj, now)
         if [name for name in obj.__dict__ if name in now] != order:
             for name in order:
-                if name != "__doc__":  # which no class lets go of
+                if name not in ("__doc__", "__abstractmethods__"):  # which no class lets go of
                     type.__delattr__(obj, name)
                     type.__setattr__(obj, name, now[name])
 
     yield undo
-    _set_class_attributes(obj, new)
+    _set_class_attributes(obj, new[0])
 
 
 def _set_class_attributes(obj: type, new: dict[str, Any]) -> None:
-    now = content("class", obj)
+    now = class_content(obj)
     for name, value in new.items():
-        if name not in now or now[name] is not value:
+        if name == REGISTERED:
+            register(obj, value)
+        elif name not in now or now[name] is not value:
             type.__setattr__(obj, name, value)
     for name in now.keys() - new.keys():
         if name in obj.__dict__:

@@ -24,10 +24,12 @@ from .exceptions import is_plain, reduce_exception
 from .finalizers import HINT as FINALIZER_HINT
 from .finalizers import finalizer_of
 from .functions import (
+    KEY_WRAPPER,
     is_by_value,
     reduce_cached_property,
     reduce_cell,
     reduce_function,
+    reduce_key_wrapper,
     reduce_lru,
     reduce_partial,
     reduce_proxy,
@@ -77,6 +79,8 @@ def _rule(kind: type) -> Reducer:
         rule = reduce_lru
     elif kind is functools.partial:
         rule = reduce_partial
+    elif kind is KEY_WRAPPER:
+        rule = reduce_key_wrapper
     elif kind is functools.cached_property:
         rule = reduce_cached_property
     elif kind is CellType:

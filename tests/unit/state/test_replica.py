@@ -419,3 +419,31 @@ def test_a_dict_that_exec_ran_in_travels(pair):
         assert pair.last.is_empty
     finally:
         del builtins.farcell_tested
+
+
+def test_what_a_base_class_holds_is_merged_through_its_subclass(pair):
+    """The base, and the metaclass, need no name of their own in the cell."""
+    pair.cell(
+        "class Meta(type): made = []\nclass Base(metaclass=Meta): seen = []\nclass Sub(Base): pass\nbase, meta = Base, Meta"
+    )
+    pair.ship("Sub")
+    pair.run("Sub.seen.append(1); type(Sub).made.append(2); Sub.__mro__[1].extra = 3", "Sub")
+    assert (pair.here["base"].seen, pair.here["meta"].made, pair.here["base"].extra) == ([1], [2], 3)
+
+
+def test_what_is_registered_with_an_abstract_class_later_is_told(pair):
+    """`isinstance` answers alike on both sides."""
+    pair.cell("import abc\nclass Walker(abc.ABC): pass\nclass Dog: pass\nclass Cat: pass")
+    pair.ship("Walker", "Dog", "Cat")
+    pair.run("Walker.register(Dog)", "Walker", "Dog")
+    assert issubclass(pair.here["Dog"], pair.here["Walker"])
+    pair.cell("Walker.register(Cat)")
+    pair.run("seen = issubclass(Cat, Walker)", "Walker", "Cat")
+    assert pair.here["seen"] is True
+
+
+def test_a_comparison_function_as_a_key_travels(pair):
+    """What `cmp_to_key` gives sorts there as here."""
+    pair.cell("import functools\nkey = functools.cmp_to_key(lambda one, other: other - one); three = key(3)")
+    pair.run("down = sorted([1, 3, 2], key=key); less = three < key(2)", "key", "three")
+    assert (pair.here["down"], pair.here["less"]) == ([3, 2, 1], True)
