@@ -157,9 +157,10 @@ def reduce_proxy(proxy: MappingProxyType[Any, Any]) -> tuple[Any, ...]:
 
 
 def reduce_partial(partial: functools.partial[Any]) -> tuple[Any, ...]:
-    """As functools does it, but the same before and after somebody has looked at `__dict__`, which makes one."""
-    state = (partial.func, partial.args, partial.keywords, vars(partial) or None)
-    return type(partial), (partial.func,), state
+    """As functools does it, but the same before and after somebody has looked at `__dict__`, which makes one: not looked at here,
+    since a partial of a partial is made in another way then."""
+    state: Any = partial.__reduce__()[2]
+    return type(partial), (partial.func,), (*state[:3], state[3] or None)
 
 
 KEY_WRAPPER = type(functools.cmp_to_key(lambda one, other: 0))

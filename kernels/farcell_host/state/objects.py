@@ -117,7 +117,8 @@ def _temporaries(entries: dict[int, tuple[int, Any]]) -> set[int]:
     return found
 
 
-_WITHOUT_DICT = (list, dict, set, bytearray)
+# A partial makes one when it is asked for it, and is made use of in another way then.
+_WITHOUT_DICT = (list, dict, set, bytearray, functools.partial)
 
 
 def _own_dict(obj: Any) -> dict[str, Any] | None:
