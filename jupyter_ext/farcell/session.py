@@ -7,11 +7,8 @@ while a run is waited for, and only on the main thread.
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import contextlib
 import dataclasses
-import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,30 +25,25 @@ from farcell_host.state.watch import Watch
 from farcell_host.threads import users
 from IPython.core.interactiveshell import InteractiveShell
 
-from . import earlier, environment, farewell, files
-from .backends.base import Allocation, Backend, LaunchOptions, backend_named
+from . import environment, farewell, files
+from .backends.base import Backend, LaunchOptions
 from .conflicts import Conflict
-from .connection import Connection
-from .errors import Busy, FarcellError, HostDied, Refused, TargetUnavailable, UsageError, ending, without_frames
+from .errors import Busy, FarcellError, Refused, UsageError, without_frames
 from .errors import Conflict as ConflictError
 from .exchange import NOTHING, Exchange, PlanRow, Returned, plan_rows
 from .interrupts import Interrupts
+from .life import Life
 from .outcome import conclude, fail_if_ended
 from .pending import Pending, blank_header
 from .refs import Ref, human_bytes
 from .relay.notebook import Notebook
 from .relay.run_relay import RunRelay
-from .run import PATIENCE_S, Finish, HostEnded, KernelEnded, Noticed, Run, Started
-from .threads import loop_thread
+from .run import PATIENCE_S, Event, Finish, Run, Started
 
 CONFIRM_BYTES = 8 << 30
 LIMIT_BYTES = 1 << 20
 LIMIT_BYTES_LOCAL = 64 << 20
-START_TIMEOUT_S = 120.0
-SLOW_START_S = 1.0
-STOP_TIMEOUT_S = 10.0
 INTERRUPT_CHECK_S = 0.1
-RESTART_TIMEOUT_S = 60.0
 _FETCHED = "_farcell_fetched"  # a name of our own for what a ref stands for, while it is fetched
 
 
@@ -93,13 +85,6 @@ class Moved:
     bytes: int
 
 
-@dataclass(frozen=True)
-class _Kernel:
-    epoch: int
-    pid: int | None
-    direct: bool
-
-
 class RemoteSession:
     """Starts nothing when made. `shell` is the notebook's IPython, None in plain Python."""
 
@@ -116,16 +101,8 @@ class RemoteSession:
         self.target = options.target
         self.notebook = Notebook(namespace, shell)
         self.confirm_bytes = confirm_bytes
-        self._backend = backend
-        self._allocation: Allocation | None = None
-        self._connection: Connection | None = None
+        self._life = Life(options, backend, self.notebook.say, self._on_message, self._tell)
         self._exchange: Exchange | None = None
-        self._started_in: str | None = None
-        self._kernel: _Kernel | None = None
-        self._kernel_news = threading.Condition()
-        self._dead: KernelEnded | None = None
-        self._restarted_epoch = 0  # the death of this kernel and those before it is our own doing
-        self._host_dead: str | None = None
         self._turn_lock = threading.Lock()
         self._turn_owner: int | None = None
         self._interrupts = Interrupts()  # of the turn's owner
@@ -278,7 +255,7 @@ class RemoteSession:
             return list(self._ask("farcell_vars_request", {})[0].get("vars", ()))
 
     def status(self) -> SessionStatus:
-        kernel, allocation = self._kernel, self._allocation
+        kernel, allocation = self._life.kernel, self._life.allocation
         return SessionStatus(
             self._state(),
             allocation.pid if allocation else None,
@@ -293,12 +270,12 @@ class RemoteSession:
 
     @property
     def is_started(self) -> bool:
-        return self._connection is not None and not self._connection.closed
+        return self._life.is_started
 
     @property
     def epoch(self) -> int:
         """The remote kernel's number in this session; a ref is of one epoch. 0 before the first and after the last."""
-        return self._kernel.epoch if self._kernel is not None and self._dead is None and self.is_started else 0
+        return self._life.epoch
 
     @property
     def is_running(self) -> bool:
@@ -312,48 +289,40 @@ class RemoteSession:
 
     def start(self) -> None:
         """Makes sure that a kernel is up: launches a host, or restarts a kernel that has died."""
+        launches = self._life.launches
         with self._interrupts.raising():
-            self._start()
-        kernel = self._kernel
+            self._life.start()
+        if self._life.launches > launches:
+            self._compared, self._compared_roots, self._offered = set(), set(), set()
+            self._exchange = None
+        kernel, connection = self._life.kernel, self._life.connection
         if kernel is not None and (self._exchange is None or self._exchange.epoch != kernel.epoch):
-            assert self._connection is not None
-            self._exchange = self._new_exchange(kernel.epoch, self._connection.welcome.get("hashes", ()))
+            assert connection is not None
+            self._exchange = self._new_exchange(kernel.epoch, connection.welcome.get("hashes", ()))
             self._touched = False
-
-    def _start(self) -> None:
-        if self._host_dead is not None:
-            self._forget_host()
-        if self._connection is None or self._connection.closed:
-            self._launch()
-        elif self._dead is not None:
-            died, self._dead = self._dead, None
-            self.notebook.say(
-                f"The remote kernel on {self.target!r} {ending(died.exit_code, died.signal)}; a new one starts. "
-                "What was only there is lost."
-            )
-            self._restart()
 
     def _new_exchange(self, epoch: int, hashes: Sequence[str]) -> Exchange:
         BOOK.cells = self.notebook.cells
-        return Exchange(self.notebook.namespace, epoch, hashes, lambda name, info: Ref(self, epoch, info), self._started_in)
+        return Exchange(self.notebook.namespace, epoch, hashes, lambda name, info: Ref(self, epoch, info), self._life.started_in)
 
     def restart(self) -> None:
         """A new remote kernel; what the old one alone held is lost."""
         with self._turn():
             self._need_started()
             with self._interrupts.raising():
-                self._restart()
+                self._life.restart()
             self.start()
 
     def stop(self) -> None:
         """Ends host, kernel and connection, and a run of another thread with them. The next run starts anew."""
         self._end_run()
         with self._turn():
-            self._stop()
+            self._life.stop()
+            self._exchange = None
 
     def _end_run(self) -> None:
         """Interrupts the run of another thread; one that does not stop is killed."""
-        pending, connection = self._pending, self._connection
+        pending, connection = self._pending, self._life.connection
         if pending is None or connection is None or self._turn_owner == threading.get_ident():
             return
         pending.press()
@@ -365,10 +334,10 @@ class RemoteSession:
     def log(self, lines: int = 50) -> str:
         """The last lines of the remote kernel's and the host's log."""
         self._need_started()
-        assert self._allocation is not None
+        assert self._life.allocation is not None
         parts = []
         for name in ("kernel.log", "host.log"):
-            path = Path(self._allocation.runtime) / name
+            path = Path(self._life.allocation.runtime) / name
             if path.exists():
                 parts.append(f"== {path}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-lines:]))
         return "\n".join(parts)
@@ -405,12 +374,10 @@ class RemoteSession:
         finally:
             self._queued -= 1
 
-    # -- life
-
     def _state(self) -> str:
         if not self.is_started:
-            return "ended" if self._allocation is not None else "not started"
-        if self._dead is not None:
+            return "ended" if self._life.allocation is not None else "not started"
+        if self._life.dead is not None:
             return "kernel dead"
         return "running" if self._pending is not None else "idle"
 
@@ -418,100 +385,9 @@ class RemoteSession:
         if not self.is_started:
             raise UsageError(f"No session on {self.target!r} has been started. The first %%remote cell starts one.")
 
-    def _launch(self) -> None:
-        if self._backend is None:
-            self._backend = backend_named(self.options.backend)
-        self._kernel = self._exchange = self._dead = None
-        self._compared, self._compared_roots, self._offered = set(), set(), set()
-        self._restarted_epoch = 0
-        with contextlib.suppress(FileNotFoundError):  # deleted under our feet
-            self._started_in = os.getcwd()
-        began = time.monotonic()
-        opening = loop_thread().submit(self._open(self._backend))
-        try:
-            self._wait_slowly(opening, f"Starting a kernel on {self.target!r} ...")
-            self._wait_for_kernel(0, began + START_TIMEOUT_S)
-        except BaseException:
-            opening.cancel()
-            self._stop()
-            raise
-
-    async def _open(self, backend: Backend) -> None:
-        for text in await earlier.settle(backend, self.options):
-            self.notebook.say(text)
-        self._allocation = allocation = await backend.launch(self.options)
-        earlier.own(allocation.runtime)
-        connection = Connection(backend, allocation, self._on_message, self._on_notice, self._on_ended)
-        self._connection = connection
-        await connection.open()
-
-    def _wait_slowly(self, future: concurrent.futures.Future[Any], text: str) -> None:
-        """Waits; what takes longer than a second says so once."""
-        try:
-            future.result(SLOW_START_S)
-        except concurrent.futures.TimeoutError:
-            if future.done():
-                raise TargetUnavailable(f"{self.target!r} did not answer in time.") from None
-            self.notebook.say(text)
-            future.result(START_TIMEOUT_S)
-
-    def _wait_for_kernel(self, after_epoch: int, deadline: float) -> None:
-        """Until the host says that a kernel of a later epoch is up."""
-        with self._kernel_news:
-            up = self._kernel_news.wait_for(
-                lambda: (self._kernel is not None and self._kernel.epoch > after_epoch) or self._dead or self._host_dead,
-                max(0.0, deadline - time.monotonic()),
-            )
-        if self._host_dead is not None:
-            raise HostDied(self.target, self._host_dead, self._log_path())
-        if self._dead is not None:
-            died = self._dead
-            tail = "\n".join(f"    {line}" for line in died.log_tail[-10:])
-            raise TargetUnavailable(
-                f"The remote kernel on {self.target!r} {ending(died.exit_code, died.signal)} while it started. "
-                f"Is ipykernel installed for its Python? Last lines of its log:\n{tail}"
-            )
-        if not up:
-            raise TargetUnavailable(f"The remote kernel on {self.target!r} did not start. The log: {self._log_path()}")
-
-    def _restart(self) -> None:
-        assert self._connection is not None
-        before = self._restarted_epoch = self._kernel.epoch if self._kernel is not None else 0
-        self._dead = None
-        self._connection.request("restart").result(RESTART_TIMEOUT_S)
-        self._wait_for_kernel(before, time.monotonic() + RESTART_TIMEOUT_S)
-
-    def _stop(self) -> None:
-        connection, self._connection = self._connection, None
-        allocation = self._allocation
-        self._kernel = self._exchange = self._dead = self._host_dead = None
-        if connection is None and allocation is None:
-            return
-        loop_thread().submit(self._end(connection, allocation)).result(2 * STOP_TIMEOUT_S)
-
-    async def _end(self, connection: Connection | None, allocation: Allocation | None) -> None:
-        if connection is not None:
-            if not connection.closed:
-                with contextlib.suppress(FarcellError, TimeoutError, concurrent.futures.TimeoutError):
-                    await _bounded(connection.request("stop"), STOP_TIMEOUT_S)
-            await connection.close()
-        if allocation is not None and self._backend is not None:
-            await self._backend.release(allocation)
-
-    def _forget_host(self) -> None:
-        """What a host that died leaves behind is cleared; the next run launches another."""
-        self.notebook.say(f"The kernel host on {self.target!r} is gone ({self._host_dead}); a new one starts.")
-        self._stop()
-
-    def _log_path(self) -> str:
-        return self._allocation.log if self._allocation is not None else "(none)"
-
     # -- on the connection thread
 
     def _on_message(self, message: Message, bulk: tuple[Buffer, ...]) -> None:
-        if message.channel == Channel.CONTROL:
-            self._on_control(message)
-            return
         pending = self._pending
         if pending is not None and pending.owns(message):
             pending.arrived(message, bulk)
@@ -522,29 +398,9 @@ class RemoteSession:
         """Output of threads, tasks and comm callbacks outside any run: shown under the cell it came from."""
         RunRelay(self.notebook, 0).receive_stray(message)
 
-    def _on_control(self, message: Message) -> None:
-        content = message.content
-        with self._kernel_news:
-            if message.msg_type == "farcell_kernel_started":
-                self._kernel = _Kernel(content["epoch"], content.get("pid"), bool(content.get("direct")))
-                self._dead = None
-            elif message.msg_type == "farcell_kernel_died" and content["epoch"] > self._restarted_epoch:
-                died = KernelEnded(content.get("exit_code"), content.get("signal"), tuple(content.get("log_tail") or ()))
-                self._dead = died
-                if self._pending is not None:
-                    self._pending.tell(died)
-            self._kernel_news.notify_all()
-
-    def _on_notice(self, text: str) -> None:
+    def _tell(self, event: Event) -> None:
         if self._pending is not None:
-            self._pending.tell(Noticed(text))
-
-    def _on_ended(self, reason: str) -> None:
-        with self._kernel_news:
-            self._host_dead = reason
-            if self._pending is not None:
-                self._pending.tell(HostEnded(reason))
-            self._kernel_news.notify_all()
+            self._pending.tell(event)
 
     # -- one run
 
@@ -598,7 +454,7 @@ class RemoteSession:
         if conflict is not None and finish.is_error:
             self.notebook.say(str(conflict))
         with self._interrupts.raising():  # showing a result calls the notebook's own code
-            conclude(finish, returned, relay, self.notebook, self.target, self._log_path(), timeout_s)
+            conclude(finish, returned, relay, self.notebook, self.target, self._life.log_path, timeout_s)
         if pending.failure is not None:
             raise pending.failure
         if finish.interrupted_too_late or pending.pressed_late():
@@ -747,9 +603,9 @@ class RemoteSession:
             raise Refused(f"{what}: not sent, nothing was run.")
 
     def _new_pending(self, relay: RunRelay, timeout_s: float | None = None) -> Pending:
-        assert self._connection is not None and self._kernel is not None
-        run = Run(self.target, timeout_s, needs_idle=not self._kernel.direct)
-        return Pending(self.notebook, run, relay, self._connection, self._interrupts, self._answer_fetch)
+        assert self._life.connection is not None and self._life.kernel is not None
+        run = Run(self.target, timeout_s, needs_idle=not self._life.kernel.direct)
+        return Pending(self.notebook, run, relay, self._life.connection, self._interrupts, self._answer_fetch)
 
     def _converse(
         self,
@@ -764,11 +620,11 @@ class RemoteSession:
 
         Ctrl-C before it was sent raises KeyboardInterrupt, and nothing has happened; from then on it is a message.
         """
-        assert self._connection is not None
+        assert self._life.connection is not None
         pending = self._new_pending(relay, timeout_s)
         finish, returned = self._converse_once(pending, msg_type, content, payload, watch)
         if finish.could_not_read:
-            self._connection.reads_memory = False
+            self._life.connection.reads_memory = False
             pending.check()
             pending = self._new_pending(relay, timeout_s)
             finish, returned = self._converse_once(pending, msg_type, content, payload, watch)
@@ -777,8 +633,8 @@ class RemoteSession:
     def _converse_once(
         self, pending: Pending, msg_type: str, content: dict[str, Any], payload: Payload | None, watch: Watch | None
     ) -> tuple[Finish, Returned]:
-        assert self._connection is not None and self._exchange is not None and self._kernel is not None
-        connection, exchange, direct = self._connection, self._exchange, self._kernel.direct
+        assert self._life.connection is not None and self._exchange is not None and self._life.kernel is not None
+        connection, exchange, direct = self._life.connection, self._exchange, self._life.kernel.direct
         header = {**(self.notebook.cell_header() or blank_header()), "farcell_run": pending.id}
         buffers = payload.buffers if payload is not None else ()
         message = Message.build(Channel.SHELL, msg_type, {"run": pending.id, **content}, header=header, buffers=tuple(buffers))
@@ -792,19 +648,14 @@ class RemoteSession:
                 connection.send(message, bulk)
                 self._sent_bytes += payload.total_bytes if payload is not None else 0
                 pending.tell(Started(time.monotonic()))
-                self._tell_late_death(pending)
+                late = self._life.late_death
+                if late is not None:
+                    pending.tell(late)
                 finish = pending.wait()
                 connection.uploaded()
                 return finish, self._merge(finish, exchange)
             finally:
                 self._pending = self._unsent = self._watch = None
-
-    def _tell_late_death(self, pending: Pending) -> None:
-        """The kernel or the host may have died just before there was a run to be told."""
-        if self._dead is not None:
-            pending.tell(self._dead)
-        elif self._host_dead is not None:
-            pending.tell(HostEnded(self._host_dead))
 
     def _installed(self) -> None:
         """The peer has shown that it installed the request's state."""
@@ -844,7 +695,7 @@ class RemoteSession:
 
     def _answer_fetch(self, request: Message) -> None:
         """The running cell read a name it was not sent: answered always, from the notebook as it is now, or it waits for ever."""
-        assert self._exchange is not None and self._connection is not None
+        assert self._exchange is not None and self._life.connection is not None
         self._installed()
         names = request.content.get("names", ())
         found = [name for name in names if name in self.notebook.namespace]
@@ -862,7 +713,7 @@ class RemoteSession:
             content["source"] = dataclasses.asdict(source) if source is not None else None
             if found:
                 payload = self._exchange.pack(self._exchange.capture(found, ambient=False))  # the cell has its own by now
-                bulk = self._connection.prepare(payload.bulk)
+                bulk = self._life.connection.prepare(payload.bulk)
                 content["state"] = None if payload.is_empty else payload.header
         except Exception as error:
             payload, bulk = None, None
@@ -872,7 +723,7 @@ class RemoteSession:
         reply = Message.build(
             Channel.STDIN, "farcell_fetch_reply", content, header=header, parent=request.header, buffers=buffers
         )
-        self._connection.send(reply, bulk)
+        self._life.connection.send(reply, bulk)
         if payload is not None:
             self._sent_bytes += payload.total_bytes
             self._exchange.sent(payload)
@@ -896,7 +747,7 @@ class RemoteSession:
     ) -> tuple[dict[str, Any], Returned]:
         relay = RunRelay(self.notebook, self.notebook.execution_count)
         pending, finish, returned = self._converse(relay, msg_type, content, payload, watch=watch)
-        fail_if_ended(finish, self.target, self._log_path())
+        fail_if_ended(finish, self.target, self._life.log_path)
         assert finish.reply is not None
         reply = finish.reply.message.content
         if reply.get("status", "ok") != "ok":
@@ -914,7 +765,3 @@ def _replace_values(outputs: Any, old: object, new: object) -> None:
 
 def _reasons(names: Mapping[str, str] | Iterable[str]) -> dict[str, str]:
     return dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, "")
-
-
-async def _bounded(future: concurrent.futures.Future[Any], timeout_s: float) -> Any:
-    return await asyncio.wait_for(asyncio.wrap_future(future), timeout_s)

@@ -31,7 +31,7 @@ def test_a_ref_inside_a_value_is_refused_elsewhere(notebook: Notebook) -> None:
 def test_a_ref_keeps_its_value_alive_wherever_it_lies(notebook: Notebook) -> None:
     """The name may go: as long as a list holds the ref, the target holds the value."""
     notebook.run(
-        "%%remote --keep big\nclass Big(list): pass\nbig = Big(range(1000))\nimport weakref\ndied = []\n"
+        "%%remote --keep big\nclass Big(list): __farcell_by_value__ = True\nbig = Big(range(1000))\nimport weakref\ndied = []\n"
         "weakref.finalize(big, died.append, 1); None"
     ).check()
     notebook.run("box = [globals()['big']]; del globals()['big']").check()

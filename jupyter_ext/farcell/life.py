@@ -1,0 +1,204 @@
+"""A kernel host and its remote kernel: started, watched over, restarted, ended.
+
+All methods block. News come on the connection thread, and are told to whoever waits for a run (`on_event`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from farcell_host.protocol.messages import Buffer, Channel, Message
+
+from . import earlier
+from .backends.base import Allocation, Backend, LaunchOptions, backend_named
+from .connection import Connection
+from .errors import FarcellError, HostDied, TargetUnavailable, ending
+from .run import Event, HostEnded, KernelEnded, Noticed
+from .threads import loop_thread
+
+START_TIMEOUT_S = 120.0
+SLOW_START_S = 1.0
+STOP_TIMEOUT_S = 10.0
+RESTART_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class RemoteKernel:
+    """`epoch` counts the kernels of one host; `direct`: it is served over its own socket, not over zmq."""
+
+    epoch: int
+    pid: int | None
+    direct: bool
+
+
+class Life:
+    """Starts nothing when made. `on_message` gets all messages but those about the kernel itself."""
+
+    def __init__(
+        self,
+        options: LaunchOptions,
+        backend: Backend | None,
+        say: Callable[[str], None],
+        on_message: Callable[[Message, tuple[Buffer, ...]], None],
+        on_event: Callable[[Event], None],
+    ) -> None:
+        self.target = options.target
+        self.allocation: Allocation | None = None
+        self.connection: Connection | None = None
+        self.kernel: RemoteKernel | None = None
+        self.dead: KernelEnded | None = None
+        self.started_in: str | None = None
+        """The notebook's working folder when the host was launched."""
+        self.launches = 0
+        self._options = options
+        self._backend = backend
+        self._say, self._on_message, self._on_event = say, on_message, on_event
+        self._host_dead: str | None = None
+        self._restarted_epoch = 0  # the death of this kernel and those before it is our own doing
+        self._news = threading.Condition()
+
+    @property
+    def is_started(self) -> bool:
+        return self.connection is not None and not self.connection.closed
+
+    @property
+    def epoch(self) -> int:
+        """The living kernel's number; 0 before the first and after the last."""
+        return self.kernel.epoch if self.kernel is not None and self.dead is None and self.is_started else 0
+
+    @property
+    def log_path(self) -> str:
+        return self.allocation.log if self.allocation is not None else "(none)"
+
+    @property
+    def late_death(self) -> Event | None:
+        """What nobody was told of who began to wait just now."""
+        return self.dead or (HostEnded(self._host_dead) if self._host_dead is not None else None)
+
+    def start(self) -> None:
+        """Makes sure that a kernel is up: launches a host, or restarts a kernel that has died."""
+        if self._host_dead is not None:
+            self._say(f"The kernel host on {self.target!r} is gone ({self._host_dead}); a new one starts.")
+            self.stop()
+        if not self.is_started:
+            self._launch()
+        elif self.dead is not None:
+            died, self.dead = self.dead, None
+            how = ending(died.exit_code, died.signal)
+            self._say(f"The remote kernel on {self.target!r} {how}; a new one starts. What was only there is lost.")
+            self.restart()
+
+    def restart(self) -> None:
+        """A new remote kernel in the same host."""
+        assert self.connection is not None
+        before = self._restarted_epoch = self.kernel.epoch if self.kernel is not None else 0
+        self.dead = None
+        self.connection.request("restart").result(RESTART_TIMEOUT_S)
+        self._wait_for_kernel(before, time.monotonic() + RESTART_TIMEOUT_S)
+
+    def stop(self) -> None:
+        """Ends host, kernel and connection, and clears what a host that died left behind."""
+        connection, self.connection = self.connection, None
+        allocation = self.allocation
+        self.kernel = self.dead = self._host_dead = None
+        if connection is None and allocation is None:
+            return
+        loop_thread().submit(self._end(connection, allocation)).result(2 * STOP_TIMEOUT_S)
+
+    def _launch(self) -> None:
+        if self._backend is None:
+            self._backend = backend_named(self._options.backend)
+        self.kernel = self.dead = None
+        self._restarted_epoch = 0
+        self.launches += 1
+        with contextlib.suppress(FileNotFoundError):  # deleted under our feet
+            self.started_in = os.getcwd()
+        began = time.monotonic()
+        opening = loop_thread().submit(self._open(self._backend))
+        try:
+            self._wait_slowly(opening, f"Starting a kernel on {self.target!r} ...")
+            self._wait_for_kernel(0, began + START_TIMEOUT_S)
+        except BaseException:
+            opening.cancel()
+            self.stop()
+            raise
+
+    async def _open(self, backend: Backend) -> None:
+        for text in await earlier.settle(backend, self._options):
+            self._say(text)
+        self.allocation = allocation = await backend.launch(self._options)
+        earlier.own(allocation.runtime)
+        connection = Connection(backend, allocation, self._receive, self._on_notice, self._on_ended)
+        self.connection = connection
+        await connection.open()
+
+    async def _end(self, connection: Connection | None, allocation: Allocation | None) -> None:
+        if connection is not None:
+            if not connection.closed:
+                with contextlib.suppress(FarcellError, TimeoutError, concurrent.futures.TimeoutError):
+                    await asyncio.wait_for(asyncio.wrap_future(connection.request("stop")), STOP_TIMEOUT_S)
+            await connection.close()
+        if allocation is not None and self._backend is not None:
+            await self._backend.release(allocation)
+
+    def _wait_slowly(self, future: concurrent.futures.Future[Any], text: str) -> None:
+        """Waits; what takes longer than a second says so once."""
+        try:
+            future.result(SLOW_START_S)
+        except concurrent.futures.TimeoutError:
+            if future.done():
+                raise TargetUnavailable(f"{self.target!r} did not answer in time.") from None
+            self._say(text)
+            future.result(START_TIMEOUT_S)
+
+    def _wait_for_kernel(self, after_epoch: int, deadline: float) -> None:
+        """Until the host says that a kernel of a later epoch is up."""
+        with self._news:
+            up = self._news.wait_for(
+                lambda: (self.kernel is not None and self.kernel.epoch > after_epoch) or self.dead or self._host_dead,
+                max(0.0, deadline - time.monotonic()),
+            )
+        if self._host_dead is not None:
+            raise HostDied(self.target, self._host_dead, self.log_path)
+        if self.dead is not None:
+            died = self.dead
+            tail = "\n".join(f"    {line}" for line in died.log_tail[-10:])
+            raise TargetUnavailable(
+                f"The remote kernel on {self.target!r} {ending(died.exit_code, died.signal)} while it started. "
+                f"Is ipykernel installed for its Python? Last lines of its log:\n{tail}"
+            )
+        if not up:
+            raise TargetUnavailable(f"The remote kernel on {self.target!r} did not start. The log: {self.log_path}")
+
+    # -- on the connection thread
+
+    def _receive(self, message: Message, bulk: tuple[Buffer, ...]) -> None:
+        if message.channel != Channel.CONTROL:
+            self._on_message(message, bulk)
+            return
+        content = message.content
+        with self._news:
+            if message.msg_type == "farcell_kernel_started":
+                self.kernel = RemoteKernel(content["epoch"], content.get("pid"), bool(content.get("direct")))
+                self.dead = None
+            elif message.msg_type == "farcell_kernel_died" and content["epoch"] > self._restarted_epoch:
+                self.dead = KernelEnded(content.get("exit_code"), content.get("signal"), tuple(content.get("log_tail") or ()))
+                self._on_event(self.dead)
+            self._news.notify_all()
+
+    def _on_notice(self, text: str) -> None:
+        self._on_event(Noticed(text))
+
+    def _on_ended(self, reason: str) -> None:
+        with self._news:
+            self._host_dead = reason
+            self._on_event(HostEnded(reason))
+            self._news.notify_all()
