@@ -17,10 +17,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from farcell_host import hashing_seed
 from farcell_host.protocol.messages import Buffer, Channel, Message
 from farcell_host.state import BOOK
 from farcell_host.state.modules import MODULES, find_source, import_quietly, local_module, pseudo_name, reload_quietly
 from farcell_host.state.payload import Capture, Payload
+from farcell_host.state.replica import has_sets_of_text
 from farcell_host.state.watch import Watch
 from farcell_host.threads import users
 from IPython.core.interactiveshell import InteractiveShell
@@ -115,6 +117,7 @@ class RemoteSession:
         self._compared: set[str] = set()  # modules whose packages were looked at in this session
         self._compared_roots: set[str] = set()
         self._offered: set[str] = set()  # files that the person was told of
+        self._told_of_order = False
         self._runs = 0
         self._sent_bytes = 0
         self._received_bytes = 0
@@ -449,6 +452,7 @@ class RemoteSession:
         self._runs += 1
         pending, finish, returned = self._converse(relay, "farcell_run_request", content, payload, timeout_s, watch)
         self._received_bytes += returned.nbytes
+        self._tell_of_order(finish, payload)
         self._take_imported(exchange, returned.imported)
         conflict = self._conflict(pending.id, returned)
         if conflict is not None and finish.is_error:
@@ -507,6 +511,17 @@ class RemoteSession:
         if changed:
             content = {"names": changed, "drop": [], "out": [], "limit_bytes": self._limit_bytes, "refresh": True}
             self._state_request(None, content)
+
+    def _tell_of_order(self, finish: Finish, payload: Payload) -> None:
+        """Once a session: that sets of text may be walked in another order there, when one has travelled."""
+        probe = finish.reply.message.content.get("hash_probe") if finish.reply is not None else None
+        if self._told_of_order or probe in (None, hashing_seed.probe()) or not has_sets_of_text(payload):
+            return
+        self._told_of_order = True
+        self.notebook.say(
+            f"Sets of text may be walked in another order on {self.target!r} than here, since its hash seed differs. "
+            "Start Jupyter with PYTHONHASHSEED=0 in its environment to have one order."
+        )
 
     def _tell_of_packages(self, capture: Capture, imports: Iterable[str]) -> None:
         """Once a session and package: where the target has another version of what the cell imports, or none."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from notebooks import Cell, Notebook
+from sandbox import Sandbox
 
 
 @pytest.fixture
@@ -302,3 +303,15 @@ def test_completion_of_targets_options_and_subcommands(nb: Notebook) -> None:
     assert "local-attach" in complete("%%remote lo")
     assert "--timeout" in complete("%%remote local --ti")
     assert "status" in complete("%remote st")
+
+
+def test_another_order_of_sets_is_told_once(sandbox: Sandbox, notebook: Notebook) -> None:
+    """When a set of several texts travels to a target whose hash seed differs, and only then."""
+    folder = sandbox.jupyter_config / "farcell"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "targets.toml").write_text('[targets.other]\nbackend = "local"\nenv = { PYTHONHASHSEED = "7" }\n')
+    notebook.run("numbers, one, words = {1, 2}, {'a'}, [{'a', 'b'}]").check()
+    assert notebook.run("%%remote other\nlen(numbers), len(one)").check().stderr == ""
+    assert "PYTHONHASHSEED" in notebook.run("%%remote other\nlen(words)").check().stderr
+    assert notebook.run("%%remote other\nwords.append({'c', 'd'})").check().stderr == ""
+    assert notebook.run("%%remote other\nlen(words)").check().stderr == ""

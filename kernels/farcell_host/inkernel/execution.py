@@ -24,6 +24,7 @@ from ipykernel.jsonutil import json_clean
 from IPython.core import interactiveshell
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
+from .. import hashing_seed
 from ..peermemory import Unreadable
 from ..state import Payload
 from ..state.modules import MODULES, Source
@@ -97,6 +98,7 @@ class Runner:
             answer = self._answer(content, result)
             answer["background"] = self.background.goes_on
             answer["imported"] = self.exchange.imported()
+            answer["hash_probe"] = hashing_seed.probe()
             changes = namespace.changes_since(before)
             names = verified | run.fetched | changes.new | changes.rebound | changes.deleted
             payload = self._collect(names, content, result, answer)

@@ -50,6 +50,14 @@ class _Held:
     value: Any = None
 
 
+def has_sets_of_text(payload: Payload) -> bool:
+    """Whether a set that is part of it has two members or more whose hash depends on PYTHONHASHSEED."""
+    receipt: _Receipt | None = payload.receipt
+    objects = (obj for part in (receipt.parts if receipt is not None else ()) for _, obj in part.objects)
+    sets = (obj for obj in objects if type(obj) in (set, frozenset) and len(obj) > 1)
+    return any(sum(isinstance(member, (str, bytes)) for member in each) > 1 for each in sets)
+
+
 def _ref_numbers(delta: Delta) -> list[int]:
     return [value.__farcell_number__ for value in delta.values.values() if isinstance(value, RefBase)]
 
