@@ -20,6 +20,7 @@ from typing import Any
 from farcell_host import hashing_seed
 from farcell_host.protocol.messages import Buffer, Channel, Message
 from farcell_host.state import BOOK
+from farcell_host.state.capture import is_of_ipython
 from farcell_host.state.modules import MODULES, find_source, import_quietly, local_module, pseudo_name, reload_quietly
 from farcell_host.state.payload import Capture, Payload
 from farcell_host.state.replica import has_sets_of_text
@@ -212,7 +213,7 @@ class RemoteSession:
             return
         with self._turn():
             if self.is_touched and self._exchange is not None:
-                self._refresh(self._exchange.held.union(undefined))
+                self._refresh(name for name in self._exchange.held.union(undefined) if not is_of_ipython(name))
 
     def _refresh(self, names: Iterable[str]) -> bool:
         """Whether anything came."""

@@ -60,6 +60,8 @@ class Kernel:
         work.mkdir()
         self._numbers = itertools.count()
         self._with_remote = with_remote
+        self.goes_on = False
+        """Whether the last program has left something at work on the target, which the next one would see."""
         try:
             self.notebook = Notebook(self.place, cwd=work)
             self._quietly("%load_ext farcell")
@@ -103,13 +105,16 @@ class Kernel:
             self._remotely(f"{reset}.remote()")
         waiting = [notebook.start(f"{reset}.notebook()", silent=True)]
         waiting += [notebook.start(source) for source in sources]
-        waiting += [notebook.start(f"__import__('transparency.snapshot').snapshot.write({str(path)!r})", silent=True)]
+        touched = "print(any(each.is_touched for each in __import__('farcell.api').api.workspace().sessions.values()))"
+        write = f"__import__('transparency.snapshot').snapshot.write({str(path)!r})"
+        waiting += [notebook.start(f"{write}; {touched}", silent=True)]
         try:
             first, *cells, last = [running.finish(CELL_S) for running in waiting]
         except CellTimeout as error:
             raise ProgramFailed(f"a cell did not end: {error}") from error
         first.check()
         last.check()
+        self.goes_on = last.stdout == "True\n"
         self._ran_remotely = any(source.startswith("%%remote") for source in sources)
         state = path.read_text(encoding="utf-8", errors="surrogatepass")
         path.unlink()
@@ -220,6 +225,8 @@ class Harness:
             if self._plain is None or self._plain[0] != cells:
                 self._plain = cells, self.warm.run(plain_twin(cells))
             marked = self.warm.run(marked_twin(cells, remote))
+            if self.warm.goes_on:
+                self.discard()
         except (ProgramFailed, AssertionError) as error:
             self.discard()
             self._plain = None
