@@ -104,7 +104,7 @@ class Runner:
             payload = self._collect(names, content, result, answer)
         finally:
             self._run = None
-            self.shell.prune(content["execution_count"], self.exchange.replica.held)
+            self.shell.prune(content["execution_count"], verified | run.fetched)
             namespace.end_run()
             self.flush()
         if self.guard.take_pending() and answer["status"] == "ok":

@@ -97,7 +97,7 @@ def relevant(entries: dict[int, tuple[int, Any]], by_value: set[int]) -> list[tu
         and (relevance[type(entry[1])] == _YES or key in by_value)
     ]
     found.sort(key=itemgetter(0))
-    with_dict = {kind for kind in relevance if kind not in _WITHOUT_DICT and kind.__dictoffset__}
+    with_dict = {kind for kind in relevance if kind.__dictoffset__ and not _makes_dict_when_asked(kind)}
     parts = {id(_own_dict(obj)) for _, obj in found if type(obj) in with_dict}
     return [entry for entry in found if id(entry[1]) not in parts] if parts else found
 
@@ -117,8 +117,15 @@ def _temporaries(entries: dict[int, tuple[int, Any]]) -> set[int]:
     return found
 
 
-# A partial makes one when it is asked for it, and is made use of in another way then.
-_WITHOUT_DICT = (list, dict, set, bytearray, functools.partial)
+_MAKE_DICT = frozenset(sys.builtin_module_names) - {"builtins"}
+
+
+@functools.lru_cache(4096)
+def _makes_dict_when_asked(kind: type) -> bool:
+    """Whether its `__dict__` is C's own and made when somebody looks: its objects pickle differently from then on (io.StringIO),
+    or even behave so (functools.partial)."""
+    origin = next((base for base in reversed(kind.__mro__) if base.__dictoffset__), kind)
+    return origin.__module__ in _MAKE_DICT or origin in (functools.partial, list, dict, set, bytearray)
 
 
 def _own_dict(obj: Any) -> dict[str, Any] | None:
