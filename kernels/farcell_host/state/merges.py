@@ -136,11 +136,12 @@ def _merge_class(obj: type, new: Any) -> Merge:
 
     def undo() -> None:
         _set_class_attributes(obj, now)
-        if [name for name in obj.__dict__ if name in now] != order:
-            for name in order:
-                if name not in ("__doc__", "__abstractmethods__"):  # which no class lets go of
-                    type.__delattr__(obj, name)
-                    type.__setattr__(obj, name, now[name])
+        found = [name for name in obj.__dict__ if name in now]
+        same = next((at for at, pair in enumerate(zip(found, order, strict=False)) if pair[0] != pair[1]), len(order))
+        for name in order[same:]:
+            if name not in ("__doc__", "__abstractmethods__"):  # which no class lets go of
+                type.__delattr__(obj, name)
+                type.__setattr__(obj, name, now[name])
 
     yield undo
     _set_class_attributes(obj, new[0])

@@ -50,7 +50,7 @@ KINDS = {
         "    def __setstate__(self, state):\n        self.a = state['a']\n        self.b = state['b']\nx = K()",
         "x.a.append(1); x.b = 2",
     ),
-    "array": ("import numpy\nx = numpy.arange(4.0)", "x[1] = 9; x.shape = (2, 2); x.flags.writeable = False"),
+    "array": ("import numpy\nx = numpy.arange(4.0)", "x[1] = 9; x.resize((2, 2), refcheck=False); x.flags.writeable = False"),
     "large array": ("import numpy\nx = numpy.zeros(20_000)", "x[1] = 9; x[19_999] = 1"),
     "objects": ("import numpy\nx = numpy.array([None, 'a', 1], dtype=object)", "x[0] = [1]"),
     "frame": (
