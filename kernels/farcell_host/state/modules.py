@@ -107,8 +107,6 @@ class Seen:
     """The file's (mtime_ns, size) at first sight."""
     originals: dict[str, Any]
     """Definitions by name, those in its classes as `Class.name`."""
-    loads: int = 1
-    """How often it was loaded."""
     stuck: dict[str, int] = field(default_factory=dict)
     """Attribute -> id of its value, where that cannot travel."""
     has_warned: bool = False
@@ -233,8 +231,7 @@ class Modules:
             return known
         source, stamp = self._read(module)
         originals = {name: value for name, value in attributes(module).items() if _is_definition(value)}
-        loads = known.loads + 1 if known is not None else 1
-        seen = self._seen[module.__name__] = Seen(module, spec, source, stamp, originals, loads)
+        seen = self._seen[module.__name__] = Seen(module, spec, source, stamp, originals)
         return seen
 
     def _read(self, module: ModuleType) -> tuple[Source, tuple[int, int] | None]:
