@@ -163,6 +163,20 @@ def reduce_partial(partial: functools.partial[Any]) -> tuple[Any, ...]:
     return type(partial), (partial.func,), (*state[:3], state[3] or None)
 
 
+def reduce_method_wrapper(wrapper: Any) -> tuple[Any, ...]:
+    """A staticmethod or classmethod. The `__new__` of a class is one that Python has made, without the function's attributes."""
+    kind, function, attributes = type(wrapper), wrapper.__func__, dict(vars(wrapper))
+    return make_method_wrapper, (kind, function, None if attributes == vars(kind(function)) else attributes)
+
+
+def make_method_wrapper(kind: Any, function: Any, attributes: dict[str, Any] | None) -> Any:
+    wrapper = kind(function)
+    if attributes is not None:
+        vars(wrapper).clear()
+        vars(wrapper).update(attributes)
+    return wrapper
+
+
 KEY_WRAPPER = type(functools.cmp_to_key(lambda one, other: 0))
 
 

@@ -13,7 +13,7 @@ import itertools
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from . import caches, exceptions, frames, tensors, weak
+from . import caches, exceptions, frames, tensors, weak, weakrefs
 from .arrays import is_array, objects_of
 from .classes import REGISTERED, class_state
 from .functions import cell_content, cells_of, function_state, is_by_value
@@ -70,7 +70,7 @@ def is_merged_whole(kind: Any) -> bool:
 
 
 def _reduces_by_default(kind: type) -> bool:
-    if kind in copyreg.dispatch_table or hasattr(kind, "__getnewargs__") or hasattr(kind, "__getnewargs_ex__"):
+    if weakrefs.reducer(kind) or kind in copyreg.dispatch_table or hasattr(kind, "__getnewargs__") or hasattr(kind, "__getnewargs_ex__"):
         return False
     if kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__:  # type: ignore[comparison-overlap]
         return False

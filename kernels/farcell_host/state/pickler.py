@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from farcell_host._vendor.cloudpickle import cloudpickle
 
-from . import context, frames, tensors
+from . import context, frames, tensors, weakrefs
 from .arrays import is_array, reduce_array
 from .classes import is_builtin_type, reduce_class
 from .exceptions import is_plain, reduce_exception
@@ -31,6 +31,7 @@ from .functions import (
     reduce_function,
     reduce_key_wrapper,
     reduce_lru,
+    reduce_method_wrapper,
     reduce_partial,
     reduce_proxy,
 )
@@ -79,6 +80,8 @@ def _rule(kind: type) -> Reducer:
         rule = reduce_lru
     elif kind is functools.partial:
         rule = reduce_partial
+    elif kind in (staticmethod, classmethod):
+        rule = reduce_method_wrapper
     elif kind is KEY_WRAPPER:
         rule = reduce_key_wrapper
     elif kind is functools.cached_property:
@@ -92,7 +95,8 @@ def _rule(kind: type) -> Reducer:
     elif is_plain(kind):
         rule = reduce_exception
     else:
-        rule = frames.reducer(kind) or tensors.reducer(kind) or (_reduce_instance if is_by_value(kind) else _plain)
+        own = frames.reducer(kind) or tensors.reducer(kind) or weakrefs.reducer(kind)
+        rule = own or (_reduce_instance if is_by_value(kind) else _plain)
     _RULES[kind] = rule
     return rule
 

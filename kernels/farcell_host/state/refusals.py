@@ -41,8 +41,6 @@ _REFUSED: dict[tuple[str, str], tuple[str, str]] = {
     ("tqdm.std", "tqdm"): ("a progress bar", "Make it inside the remote cell"),
     ("ipywidgets.widgets.widget", "Widget"): ("a widget", "Pass its value instead"),
     ("weakref", "finalize"): ("a finalizer", "Make it inside the remote cell"),
-    ("weakref", "ReferenceType"): ("a weak reference", ""),
-    ("builtins", "weakref"): ("a weak reference", ""),
     ("_contextvars", "ContextVar"): ("a context variable", ""),
     ("_contextvars", "Context"): ("a context", ""),
     ("builtins", "memoryview"): ("a memoryview", "Pass the object it looks at instead"),

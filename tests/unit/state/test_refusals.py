@@ -22,7 +22,11 @@ CASES = {
     ),
     "default": ("def f(x=(i for i in [])): pass", "f", "f.__defaults__[0]: a generator"),
     "used by a function": ("g = (x for x in [])\ndef f(): return g", "f", "g: a generator"),
-    "weak reference": ("import weakref\nclass A: pass\na = A(); w = [weakref.ref(a)]", "w", "w[0]: a weak reference"),
+    "weak reference": (
+        "import weakref\nclass A: pass\na = A(); w = [weakref.ref(a, lambda ref: None)]",
+        "w",
+        "w[0]: a weak reference with a callback of the notebook's, which would run on both sides. Make it inside the remote cell",
+    ),
     "database": ("import sqlite3\nc = sqlite3.connect(':memory:')", "c", "c: a database connection"),
     "memoryview": ("m = memoryview(b'a')", "m", "m: a memoryview"),
     "progress bar": ("import tqdm\nb = tqdm.tqdm(disable=True)", "b", "b: a progress bar"),

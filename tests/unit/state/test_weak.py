@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 
 
 def test_weak_containers_hold_what_is_named(pair):
@@ -22,6 +23,36 @@ def test_weak_containers_hold_what_is_named(pair):
     gc.collect()
     pair.ship("a", "C")
     assert pair.here["a"] is a
+
+
+def test_a_weak_reference_looks_at_the_object_there(pair):
+    """References and proxies, alone or in a cycle; Python has one reference without a callback per object."""
+    pair.cell(
+        "import weakref\nclass C:\n    def grow(self): self.n += 1\na = C(); a.n = 0; a.me = weakref.ref(a)\n"
+        "ref, proxy, method = weakref.ref(a), weakref.proxy(a), weakref.WeakMethod(a.grow)\ngone = weakref.ref(C())"
+    )
+    names = ("ref", "proxy", "method", "gone")
+    a, before = pair.here["a"], [pair.here[name] for name in names]
+    pair.run("ref().n += 1; proxy.n += 1; method()(); same = ref() is ref().me(); dead = gone() is None", *names)
+    assert (a.n, pair.here["same"], pair.here["dead"]) == (3, True, True)
+    assert [pair.here[name] for name in names if name != "proxy"] == [each for each in before if type(each) is not type(before[1])]
+    assert pair.here["ref"] is a.me is weakref.ref(a)
+    pair.run("b = C(); b.n = 0; later = weakref.ref(b)", "C", "weakref")
+    assert pair.here["later"]() is pair.here["b"]
+
+
+def test_a_weak_reference_dies_on_both_sides(pair):
+    """When its name and those of what it looks at are gone here, both are gone there."""
+    pair.cell("import weakref\nclass C: pass\na = C(); ref = weakref.ref(a)")
+    pair.ship("a", "ref")
+    there = pair.there["ref"]
+    pair.cell("del a, ref")
+    pair.ship("C")
+    gc.collect()
+    for name in ("a", "ref"):
+        pair.there.pop(name, None)
+    pair.ship("C")
+    assert there() is None
 
 
 def test_a_view_of_a_mapping_goes_on_looking_at_it(pair):
