@@ -13,7 +13,7 @@ import itertools
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from . import caches, exceptions, frames, tensors, weak, weakrefs
+from . import caches, dynamic, exceptions, frames, tensors, weak, weakrefs
 from .arrays import is_array, objects_of
 from .classes import REGISTERED, class_state
 from .functions import cell_content, cells_of, function_state, is_by_value
@@ -54,7 +54,7 @@ def _kind_of_type(kind: type) -> str | None:
         return "weak"
     if exceptions.is_plain(kind):
         return "exception"
-    if not _reduces_by_default(kind) or kind is functools.cached_property:
+    if not reduces_by_default(kind) or kind is functools.cached_property:
         return None
     if hasattr(kind, "__setstate__"):
         return "stateful"
@@ -69,8 +69,10 @@ def is_merged_whole(kind: Any) -> bool:
     return kind.__module__ != "numpy" and not issubclass(kind, type) and _kind_of_type(kind) is not None
 
 
-def _reduces_by_default(kind: type) -> bool:
-    if weakrefs.reducer(kind) or kind in copyreg.dispatch_table or hasattr(kind, "__getnewargs__") or hasattr(kind, "__getnewargs_ex__"):
+def reduces_by_default(kind: type) -> bool:
+    if kind in copyreg.dispatch_table or hasattr(kind, "__getnewargs__") or hasattr(kind, "__getnewargs_ex__"):
+        return False
+    if weakrefs.reducer(kind) is not None:
         return False
     if kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__:  # type: ignore[comparison-overlap]
         return False
@@ -99,7 +101,7 @@ def content(kind: str, obj: Any) -> Any:
     if kind == "list":
         return list(list.__iter__(obj)), _attributes(obj)
     if kind == "dict":
-        return items_of(obj), _attributes(obj), getattr(obj, "default_factory", None)
+        return items_of(obj), _attributes(obj), factory_of(obj)
     if kind == "set":
         return in_order_of_adding(obj)
     if kind == "deque":
@@ -133,9 +135,9 @@ def content(kind: str, obj: Any) -> Any:
         return tensors.generator_state(obj)
     if kind == "objects":
         return obj.shape, objects_of(obj)
-    state = obj.__reduce_ex__(4)[2]
     if kind == "restorable":
-        return state
+        return obj.__reduce_ex__(4)[2]
+    state = dynamic.state_of(obj) if dynamic.is_dynamic(type(obj)) else obj.__reduce_ex__(4)[2]
     if kind == "stateful":
         return dict(state) if state is getattr(obj, "__dict__", None) else state  # type: ignore[arg-type]
     attributes, slots = state if isinstance(state, tuple) else (state, None)
@@ -202,7 +204,13 @@ def _has_getstate(kind: type) -> bool:
 
 
 def _attributes(obj: Any) -> dict[str, Any] | None:
-    return dict(vars(obj)) if type(obj).__dictoffset__ and vars(obj) else None
+    own: dict[str, Any] = object.__getattribute__(obj, "__dict__") if type(obj).__dictoffset__ else {}
+    return dict(own) or None
+
+
+def factory_of(obj: Any) -> Any:
+    """Of a defaultdict."""
+    return obj.default_factory if isinstance(obj, collections.defaultdict) else None
 
 
 def items_of(obj: Any) -> dict[Any, Any]:

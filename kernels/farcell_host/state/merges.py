@@ -7,7 +7,6 @@ in the midst of a merge too, finds its way back; taking back what was not begun 
 from __future__ import annotations
 
 import collections
-import copyreg
 from collections.abc import Callable, Iterator
 from types import CellType, FunctionType, ModuleType
 from typing import Any
@@ -16,9 +15,10 @@ from . import caches, exceptions, frames, tensors, weak
 from .arrays import contiguous, dtype_code, fill, relayout, set_objects
 from .arrays import objects_of as objects_of_array
 from .classes import REGISTERED, register
+from .dynamic import slots_of
 from .functions import cell_content, function_state, set_cell, set_function_state
 from .handmade import handmade_state, set_handmade_state
-from .kinds import class_content, content, items_of
+from .kinds import class_content, content, factory_of, items_of
 
 Undo = Callable[[], None]
 Merge = Iterator[Undo]
@@ -52,7 +52,7 @@ def _fill_dict(obj: Any, items: dict[Any, Any]) -> None:
 
 
 def _merge_dict(obj: Any, new: Any) -> Merge:
-    old, attributes, factory = items_of(obj), _attributes(obj), getattr(obj, "default_factory", None)
+    old, attributes, factory = items_of(obj), _attributes(obj), factory_of(obj)
     has_factory = isinstance(obj, collections.defaultdict)
 
     def undo() -> None:
@@ -167,7 +167,7 @@ def _merge_module(obj: ModuleType, new: Any) -> Merge:
 
 def _merge_object(obj: Any, new: Any) -> Merge:
     cls, attributes, slots, replaces = new
-    before, old, old_slots = type(obj), _attributes(obj), _slots(obj)
+    before, old, old_slots = type(obj), _attributes(obj), slots_of(obj)
 
     def undo() -> None:
         if type(obj) is not before:
@@ -183,7 +183,7 @@ def _merge_object(obj: Any, new: Any) -> Merge:
 
 
 def _merge_stateful(obj: Any, state: Any) -> Merge:
-    old, old_slots = _attributes(obj), _slots(obj)
+    old, old_slots = _attributes(obj), slots_of(obj)
 
     def undo() -> None:
         _set_attributes(obj, old)
@@ -285,14 +285,9 @@ def _set_attributes(obj: Any, attributes: dict[str, Any]) -> None:
         own.update(attributes)
 
 
-def _slots(obj: Any) -> dict[str, Any]:
-    names = copyreg._slotnames(type(obj))  # type: ignore[attr-defined]
-    return {name: getattr(obj, name) for name in names if hasattr(obj, name)}
-
-
 def _set_slots(obj: Any, slots: dict[str, Any], replaces: bool) -> None:
     if replaces:
-        for name in _slots(obj).keys() - slots.keys():
+        for name in slots_of(obj).keys() - slots.keys():
             object.__delattr__(obj, name)
     for name, value in slots.items():
         object.__setattr__(obj, name, value)

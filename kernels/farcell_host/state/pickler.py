@@ -20,6 +20,7 @@ from farcell_host._vendor.cloudpickle import cloudpickle
 from . import context, frames, tensors, weakrefs
 from .arrays import is_array, reduce_array
 from .classes import is_builtin_type, reduce_class
+from .dynamic import is_dynamic, reduce_dynamic
 from .exceptions import is_plain, reduce_exception
 from .finalizers import HINT as FINALIZER_HINT
 from .finalizers import finalizer_of
@@ -36,6 +37,7 @@ from .functions import (
     reduce_proxy,
 )
 from .handmade import handmade_state, is_handmade, make_handmade, set_handmade_state
+from .kinds import reduces_by_default
 from .modules import local_module
 from .payload import LARGE_BYTES
 from .refs import RefBase, resolve
@@ -62,10 +64,16 @@ def _plain(obj: Any) -> Any:
 
 def _reduce_instance(obj: Any) -> Any:
     """Of a class of the notebook's own."""
+    kind: Any = type(obj)
     reason = finalizer_of(obj)
     if reason is not None:
         raise Refused(obj, reason, FINALIZER_HINT)
-    return NotImplemented
+    return reduce_dynamic(obj) if _asks_its_class(kind) else NotImplemented
+
+
+@functools.lru_cache(4096)
+def _asks_its_class(kind: Any) -> bool:
+    return is_dynamic(kind) and reduces_by_default(kind) and not hasattr(kind, "__setstate__")
 
 
 _RULES: WeakKeyDictionary[type, Reducer] = WeakKeyDictionary()
@@ -96,7 +104,7 @@ def _rule(kind: type) -> Reducer:
         rule = reduce_exception
     else:
         own = frames.reducer(kind) or tensors.reducer(kind) or weakrefs.reducer(kind)
-        rule = own or (_reduce_instance if is_by_value(kind) else _plain)
+        rule = own or (_reduce_instance if is_by_value(kind) else reduce_dynamic if _asks_its_class(kind) else _plain)
     _RULES[kind] = rule
     return rule
 

@@ -13,9 +13,18 @@ SCENARIOS: list[Scenario] = [
     ),
     scenario(
         "a child knows its parent weakly",
-        "import weakref\nclass Node:\n    def __init__(self, parent=None):\n        self.parent = parent and weakref.ref(parent)\n"
-        "        self.children = []\n    def add(self):\n        self.children.append(Node(self))\n        return self.children[-1]\n"
-        "root = Node()\nleaf = root.add().add()",
+        """
+        import weakref
+        class Node:
+            def __init__(self, parent=None):
+                self.parent = parent and weakref.ref(parent)
+                self.children = []
+            def add(self):
+                self.children.append(Node(self))
+                return self.children[-1]
+        root = Node()
+        leaf = root.add().add()
+        """,
         "leaf.parent().add()\nlen(leaf.parent().children)",
         "root.children[0] is leaf.parent(), len(root.children[0].children)",
     ),
@@ -50,8 +59,18 @@ SCENARIOS: list[Scenario] = [
     ),
     scenario(
         "a subclass of ref has a key",
-        "import weakref\nclass Keyed(weakref.ref):\n    __slots__ = ('key',)\n    def __new__(cls, obj, key): return super().__new__(cls, obj)\n"
-        "    def __init__(self, obj, key): super().__init__(obj); self.key = key\nclass W: pass\nw = W(); k = Keyed(w, 'a')",
+        """
+        import weakref
+        class Keyed(weakref.ref):
+            __slots__ = ('key',)
+            def __new__(cls, obj, key):
+                return super().__new__(cls, obj)
+            def __init__(self, obj, key):
+                super().__init__(obj)
+                self.key = key
+        class W: pass
+        w = W(); k = Keyed(w, 'a')
+        """,
         "k.key, k() is w",
         "k.key, k() is w, type(k).__name__",
     ),

@@ -151,3 +151,21 @@ def test_types_that_every_python_has_stay_as_they_are(pair):
     pair.run("a.tag = 1", "a", "kinds")
     pair.run("a.tag = kinds", "a", "b", "kinds")
     assert pair.here["a"].tag is pair.here["kinds"] and pair.here["kinds"] == [type(pair.here["a"].__closure__[0])]
+
+
+def test_a_class_that_answers_for_attributes_is_not_asked_by_pickle(pair):
+    """`__getattr__` that needs the instance's own state, or answers everything, with attributes and with slots."""
+    pair.cell(
+        "class Proxy:\n    def __init__(self, inner): self.inner = inner\n"
+        "    def __getattr__(self, name): return getattr(self.inner, name)\n"
+        "class Anything:\n    __slots__ = ('a', 'b')\n    def __getattr__(self, name): return None\n"
+        "class Bunch(dict):\n    def __getattr__(self, name): return self[name]\n"
+        "    def __setattr__(self, name, value): self[name] = value\n"
+        "p = Proxy([1]); s = Anything(); s.a = 1; bunch = Bunch(x=1)"
+    )
+    p, s, bunch = (pair.here[name] for name in ("p", "s", "bunch"))
+    pair.run(
+        "p.append(2); p.inner.append(3); s.b = s.a + 1; new = Proxy(s); bunch.x += 1; bunch.y = 5", "p", "s", "bunch", "Proxy"
+    )
+    assert (p.inner, s.a, s.b, s.c, bunch) == ([1, 2, 3], 1, 2, None, {"x": 2, "y": 5})
+    assert pair.here["new"].inner is s and pair.here["p"] is p and vars(bunch) == {}

@@ -35,7 +35,9 @@ def test_a_weak_reference_looks_at_the_object_there(pair):
     a, before = pair.here["a"], [pair.here[name] for name in names]
     pair.run("ref().n += 1; proxy.n += 1; method()(); same = ref() is ref().me(); dead = gone() is None", *names)
     assert (a.n, pair.here["same"], pair.here["dead"]) == (3, True, True)
-    assert [pair.here[name] for name in names if name != "proxy"] == [each for each in before if type(each) is not type(before[1])]
+    assert [pair.here[name] for name in names if name != "proxy"] == [
+        each for each in before if type(each) is not type(before[1])
+    ]
     assert pair.here["ref"] is a.me is weakref.ref(a)
     pair.run("b = C(); b.n = 0; later = weakref.ref(b)", "C", "weakref")
     assert pair.here["later"]() is pair.here["b"]
