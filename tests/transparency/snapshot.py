@@ -190,7 +190,10 @@ class Describer:
     def _attributes(self, obj: Any, kind: type, parts: list[list[Any]]) -> None:
         if kind in _WITHOUT_ATTRIBUTES or kind.__module__.partition(".")[0] in ("matplotlib", "pandas", "farcell"):
             return
-        for name, value in (own_dict(obj) or {}).items():
+        attributes = [*(own_dict(obj) or {}).items()]
+        if self._is_library_type(kind) and hasattr(kind, "__setstate__"):
+            attributes.sort(key=lambda pair: str(pair[0]))  # in which order it sets what it is given is its own affair
+        for name, value in attributes:
             # IPython's way to show an error, where farcell leaves the remote text; functools' own closure
             if name not in ("_render_traceback_", "cache_parameters"):
                 parts.append([f".{name}" if isinstance(name, str) else f".{name!r}", self.value(value)])
@@ -576,7 +579,9 @@ def ambient() -> dict[str, str]:
     if pd is not None and hasattr(pd, "_config"):
         here["pandas options"] = hashed(repr(pd._config.config._global_config).encode())
     if plt is not None:
-        here["rcParams"] = hashed(repr(sorted((key, repr(value)) for key, value in dict.items(plt.rcParams))).encode())
+        own = {"backend", "backend_fallback", "interactive", "toolbar"}
+        parameters = [(key, repr(value)) for key, value in sorted(dict.items(plt.rcParams)) if key not in own]
+        here["rcParams"] = hashed(repr(parameters).encode())
     return here
 
 

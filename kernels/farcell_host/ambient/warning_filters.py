@@ -37,7 +37,9 @@ class WarningFilters(Provider):
             own = [each for each in here if _module_of(each[2]) != "builtins" and _described(each) not in content["all"]]
             now = [*_known(content["all"]), *own]
         else:
-            kept = [each for each in here if not content["cleared"] and _described(each) not in content["gone"]]
+            # An import of this side's may have put some of those before already where they belong.
+            left = [*content["gone"], *content["before"]]
+            kept = [each for each in here if not content["cleared"] and _described(each) not in left]
             now = [*_known(content["before"]), *kept, *_known(content["behind"])]
         filters: Any = warnings.filters
         filters[:] = now

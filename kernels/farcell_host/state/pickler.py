@@ -64,16 +64,17 @@ def _plain(obj: Any) -> Any:
 
 def _reduce_instance(obj: Any) -> Any:
     """Of a class of the notebook's own."""
-    kind: Any = type(obj)
     reason = finalizer_of(obj)
     if reason is not None:
         raise Refused(obj, reason, FINALIZER_HINT)
-    return reduce_dynamic(obj) if _asks_its_class(kind) else NotImplemented
+    return reduce_dynamic(obj) if is_misleading(type(obj)) else NotImplemented
 
 
-@functools.lru_cache(4096)
-def _asks_its_class(kind: Any) -> bool:
+def _misleads_pickle(kind: Any) -> bool:
     return is_dynamic(kind) and reduces_by_default(kind) and not hasattr(kind, "__setstate__")
+
+
+is_misleading: Callable[[Any], bool] = functools.lru_cache(4096)(_misleads_pickle)
 
 
 _RULES: WeakKeyDictionary[type, Reducer] = WeakKeyDictionary()
@@ -104,7 +105,7 @@ def _rule(kind: type) -> Reducer:
         rule = reduce_exception
     else:
         own = frames.reducer(kind) or tensors.reducer(kind) or weakrefs.reducer(kind)
-        rule = own or (_reduce_instance if is_by_value(kind) else reduce_dynamic if _asks_its_class(kind) else _plain)
+        rule = own or (_reduce_instance if is_by_value(kind) else reduce_dynamic if is_misleading(kind) else _plain)
     _RULES[kind] = rule
     return rule
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import types
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -103,6 +104,8 @@ def parts(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, types.MethodType):
         yield ".__self__", value.__self__
         yield ".__func__", value.__func__
+    elif isinstance(value, weakref.ref):
+        yield "()", value()
     elif isinstance(value, type):
         if value.__module__ == "__main__":
             yield from ((f".{name}", part) for name, part in list(vars(value).items()))
