@@ -96,7 +96,7 @@ def _() -> None:
 
 @fault("what left a set stays", "local")
 def _() -> None:
-    _change_merge("set", lambda obj, new: [*obj, *new])
+    _change_merge("set", lambda obj, new: ([*obj, *new[0]], 0))
 
 
 @fault("an instance's last attribute is not merged", "local")

@@ -8,6 +8,7 @@ import pickle
 from array import array
 from typing import Any
 
+from . import sets
 from .context import collector_paused
 from .delta import Component, Delta
 from .objects import Table
@@ -78,8 +79,10 @@ def _decode_stream(payload: Payload, stream: dict[str, Any], table: Table, delta
     for _ in range(stream["states"]):
         number, kind, content = unpickler.load()
         component.states.append((unpickler.persistent_load(number), kind, content))
+    memo: dict[int, Any] = unpickler.memo.copy() if stream["objects"] or stream["sets"] else {}
+    for index, places, slots in stream["sets"]:
+        sets.fill(memo[index], sets.arrange(memo[index], places), slots)
     if stream["objects"]:
-        memo: dict[int, Any] = unpickler.memo.copy()
         component.objects.extend((number, memo[index]) for index, number in read_numbers(payload.find(stream["objects"])))
     delta.taken_back |= unpickler.taken_back
     delta.add(component, values)

@@ -5,15 +5,13 @@ An object of no kind here is opaque: when it changed, the peer gets a new one.
 
 from __future__ import annotations
 
-import bisect
 import collections
 import copyreg
 import functools
-import itertools
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from . import caches, dynamic, exceptions, frames, tensors, weak, weakrefs
+from . import caches, dynamic, exceptions, frames, sets, tensors, weak, weakrefs
 from .arrays import is_array, objects_of
 from .classes import REGISTERED, class_state
 from .functions import cell_content, cells_of, function_state, is_by_value
@@ -103,7 +101,7 @@ def content(kind: str, obj: Any) -> Any:
     if kind == "dict":
         return items_of(obj), _attributes(obj), factory_of(obj)
     if kind == "set":
-        return in_order_of_adding(obj)
+        return sets.recipe(obj)
     if kind == "deque":
         return list(obj)
     if kind == "bytearray":
@@ -147,56 +145,6 @@ def content(kind: str, obj: Any) -> Any:
 def class_content(cls: type) -> dict[str, Any]:
     """The attributes of a class, and what is registered with it."""
     return {name: value for name, value in class_state(cls).items() if not name.startswith("<") or name == REGISTERED}
-
-
-_HASH_BY_VALUE = frozenset({int, float, bool, complex, str, bytes})
-
-
-def in_order_of_adding(members: set[Any]) -> list[Any]:
-    """In which order they must be added to an empty set, so that a walk through it meets them as a walk through this one does.
-
-    Members that stand where their hash says come first, then those that had to make way. Where no order is found
-    (after many removals or `update` with another set, say), any is as good; so is it
-    for members whose hash is an address, or the notebook's own code.
-    """
-    wanted = list(members)
-    if not _HASH_BY_VALUE.issuperset(map(type, wanted)) or _walk(wanted) == list(map(id, wanted)):
-        return wanted
-    slots, most = 8, 120 if len(wanted) < 64 else 1
-    while slots * 3 < len(wanted) * 5:
-        slots *= 2
-    while slots <= 16 * max(8, len(wanted)):
-        homes = [hash(each) & (slots - 1) for each in wanted]
-        at_home = set(_longest_rise(homes))
-        first = [each for index, each in enumerate(wanted) if index in at_home]
-        others = [each for index, each in enumerate(wanted) if index not in at_home]
-        for order in itertools.islice(itertools.permutations(others), most):
-            if _walk([*first, *order]) == list(map(id, wanted)):
-                return [*first, *order]
-        slots *= 2
-    return wanted
-
-
-def _walk(members: list[Any]) -> list[int]:
-    made: set[Any] = set()
-    made.update(members)
-    return list(map(id, made))
-
-
-def _longest_rise(values: list[int]) -> list[int]:
-    """The indexes of a longest strictly rising part of `values`."""
-    ends: list[int] = []
-    lasts: list[int] = []
-    before: list[int] = []
-    for index, value in enumerate(values):
-        where = bisect.bisect_left(lasts, value)
-        before.append(ends[where - 1] if where else -1)
-        ends[where : where + 1], lasts[where : where + 1] = [index], [value]
-    rise, index = [], ends[-1] if ends else -1
-    while index >= 0:
-        rise.append(index)
-        index = before[index]
-    return rise[::-1]
 
 
 def _has_getstate(kind: type) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from . import caches, exceptions, frames, tensors, weak
+from . import caches, exceptions, frames, sets, tensors, weak
 from .arrays import contiguous, dtype_code, fill, relayout, set_objects
 from .arrays import objects_of as objects_of_array
 from .classes import REGISTERED, register
@@ -68,15 +68,21 @@ def _merge_dict(obj: Any, new: Any) -> Merge:
         obj.default_factory = new[2]
 
 
-def _merge_refill(obj: Any, new: Any) -> Merge:
-    old, grow = list(obj), obj.update if isinstance(obj, set) else obj.extend
+def _merge_deque(obj: Any, new: Any) -> Merge:
+    old = list(obj)
 
     def fill_anew(items: list[Any]) -> None:
         obj.clear()
-        grow(items)
+        obj.extend(items)
 
     yield lambda: fill_anew(old)
     fill_anew(new)
+
+
+def _merge_set(obj: Any, new: Any) -> Merge:
+    old = sets.recipe(obj)
+    yield lambda: sets.fill(obj, *old)
+    sets.fill(obj, *new)
 
 
 def _merge_bytearray(obj: bytearray, new: bytes) -> Merge:
@@ -296,8 +302,8 @@ def _set_slots(obj: Any, slots: dict[str, Any], replaces: bool) -> None:
 _MERGES: dict[str, Callable[[Any, Any], Merge]] = {
     "list": _merge_list,
     "dict": _merge_dict,
-    "set": _merge_refill,
-    "deque": _merge_refill,
+    "set": _merge_set,
+    "deque": _merge_deque,
     "bytearray": _merge_bytearray,
     "cell": _merge_cell,
     "function": _merge_function,

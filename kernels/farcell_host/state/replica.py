@@ -15,7 +15,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Literal
 
 from ..ambient import Ambient
-from . import context, frames
+from . import context, frames, sets
 from .arrays import contiguous, is_array, owner, raw
 from .capture import Walk, dump_module, dump_or_refuse
 from .decode import decode, write_numbers
@@ -426,6 +426,7 @@ class Replica:
             "data": payload.place(stream.data),
             "buffers": [payload.place(buffer.raw()) for buffer in stream.buffers],
             "objects": payload.place(write_numbers(pairs)) if pairs else None,
+            "sets": [[index, *how] for index, obj in stream.objects if type(obj) is set and (how := sets.places(obj))],
         }
 
     def sent(self, payload: Payload) -> None:
