@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from farcell_host.state.magics import Magics
     from IPython.core.interactiveshell import InteractiveShell
 
     from .capture.reads import Reads
@@ -50,6 +51,7 @@ class Workspace:
         self._sessions: dict[str, RemoteSession] = {}
         self._definitions: dict[str, Target] = {}
         self._lock = threading.Lock()
+        self._magics: Magics | None = None
 
     def targets(self) -> Targets:
         """As the files have them now: an edit counts from the next cell on. Every use of farcell begins here."""
@@ -111,6 +113,15 @@ class Workspace:
             if type(value) is Ref and id(value) not in named:
                 found[f"Out[{count}]"] = value
         return {name: ref for name, ref in found.items() if ref._is_of(session) and ref.info.travels}
+
+    @property
+    def magics(self) -> Magics:
+        """Those that a fresh kernel does not have."""
+        if self._magics is None:
+            from farcell_host.state.magics import Magics
+
+            self._magics = Magics(lambda: self.shell)
+        return self._magics
 
     def resolve(self, run: str | None, take: bool) -> Conflict:
         """Settles a conflict, named by the beginning of its run's id, or the only one there is: with `take` the target's values
@@ -310,7 +321,8 @@ class Remote:
         self._check_defined(asked)
         shell = self._workspace.shell
         needs = found.needs(self._workspace.namespace, shell.user_ns_hidden if shell is not None else None)
-        return {**asked, **needs.required}, needs.optional
+        magics = found.needs_of_magics(self._workspace.magics)
+        return {**asked, **needs.required, **magics.required}, {**needs.optional, **magics.optional}
 
     def _check_defined(self, names: Iterable[str]) -> None:
         missing = [name for name in names if name not in self._workspace.namespace]

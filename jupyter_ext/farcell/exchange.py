@@ -14,6 +14,7 @@ from farcell_host.ambient import Ambient, providers
 from farcell_host.protocol.messages import Buffer
 from farcell_host.state import CannotRestore, Delta, RefInfo, Replica
 from farcell_host.state import CannotTravel as CannotTravelHere
+from farcell_host.state.magics import Magics
 from farcell_host.state.modules import Seen
 from farcell_host.state.payload import ERROR, RESULT, Capture, NameReport, Payload
 from farcell_host.state.watch import Watch
@@ -71,7 +72,11 @@ class Exchange:
         self.namespace = namespace
         self.epoch = epoch
         ambient = Ambient(is_notebook=True, of=providers(started_in))
-        self._replica = Replica(namespace, side="local", hashes=list(hashes), make_ref=make_ref, ambient=ambient)
+        self._replica = Replica(namespace, side="local", hashes=list(hashes), make_ref=make_ref, ambient=ambient, magics=Magics())
+
+    def has(self, name: str) -> bool:
+        """Whether the notebook has this variable, or this magic of its own."""
+        return name in self._replica.places
 
     @property
     def held(self) -> frozenset[str]:

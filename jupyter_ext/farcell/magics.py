@@ -97,8 +97,9 @@ class Switch:
         if not lines:
             return lines
         if _LOCAL_CELL.match(lines[0]):
-            # a cell magic below it must come first; else the line stays as a comment, for the line numbers
-            return lines[1:] if len(lines) > 1 and lines[1].startswith("%%") else ["# " + lines[0], *lines[1:]]
+            # a cell magic below it must come first, and a single line may be a macro's name; else it stays for the line numbers
+            is_alone = len(lines) == 2 or (len(lines) > 1 and lines[1].startswith("%%"))
+            return lines[1:] if is_alone else ["# " + lines[0], *lines[1:]]
         if len(lines) == 1 and _REMOTE_CELL.match(lines[0]):
             return [lines[0].rstrip("\n") + "\n", "\n"]  # IPython refuses a cell magic without any line below it
         if self.target is None or self._running or not self._is_cell(lines):
@@ -200,8 +201,10 @@ class RemoteMagics(Magics):  # type: ignore[misc]
 
     def _check_syntax(self, code: str) -> None:
         """Raises a syntax error that shows as a local cell's; nothing is started then."""
+        from farcell_host.single_lines import transform
+
         shell = self.shell
-        transformed = shell.transform_cell(code)
+        transformed = transform(shell, code)
         name = shell.compile.cache(transformed, int(shell.displayhook.prompt_count), raw_code=code)
         try:
             shell.compile.ast_parse(transformed, filename=name)

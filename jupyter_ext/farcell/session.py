@@ -480,14 +480,14 @@ class RemoteSession:
     def _capture(self, exchange: Exchange, why: Iterable[str], also: Iterable[str], imports: Iterable[str]) -> Capture:
         """Modules that the target has to load go before what refers to them. What is sent must not overwrite what the target's
         own threads have changed: that comes here first."""
-        capture = exchange.capture((name for name in why if name in self.notebook.namespace), also)
+        capture = exchange.capture(filter(exchange.has, why), also)
         wanted = capture.modules | exchange.unknown_modules(imports)
         if wanted:
             self._introduce(exchange, wanted, needed=capture.modules)
-            capture = exchange.capture((name for name in why if name in self.notebook.namespace), also)
+            capture = exchange.capture(filter(exchange.has, why), also)
         is_changed = any(report.status == "changed" for report in capture)
         if self._touched and is_changed and self._refresh(exchange.held):
-            capture = exchange.capture((name for name in why if name in self.notebook.namespace), also)
+            capture = exchange.capture(filter(exchange.has, why), also)
         return capture
 
     def _introduce(self, exchange: Exchange, names: Iterable[str], needed: Iterable[str] = ()) -> dict[str, Any]:
@@ -714,7 +714,7 @@ class RemoteSession:
         assert self._exchange is not None and self._life.connection is not None
         self._installed()
         names = request.content.get("names", ())
-        found = [name for name in names if name in self.notebook.namespace]
+        found = [name for name in names if self._exchange.has(name)]
         content: dict[str, Any] = {
             "run": request.content.get("run"),
             "found": found,

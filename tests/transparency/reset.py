@@ -48,6 +48,7 @@ class Baseline:
         self.log_handlers = list(logging.getLogger().handlers)
         self.hooks = (sys.displayhook, sys.excepthook, sys.stdout, sys.stderr)
         self.magics = {kind: dict(magics) for kind, magics in shell.magics_manager.magics.items()}
+        self.extensions = set(shell.extension_manager.loaded)
 
 
 _baseline: Baseline | None = None
@@ -151,6 +152,7 @@ def _settings(shell: Any) -> None:
         # Only what was added: a magic that IPython has loaded meanwhile is not loaded a second time.
         for name in [name for name in magics if name not in _baseline.magics[kind]]:
             del magics[name]
+    shell.extension_manager.loaded &= _baseline.extensions
     decimal.setcontext(decimal.Context(prec=28, rounding=decimal.ROUND_HALF_EVEN, traps=decimal.DefaultContext.traps))
     random.seed(SEED)
     _packages()

@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from farcell_host.single_lines import below_comments
+
 from .toplevel import TopLevel
 
 Transform = Callable[[str], str]
@@ -33,13 +35,16 @@ SEES_EVERYTHING = frozenset({"globals", "locals", "vars", "dir", "eval", "exec"}
 NAMESPACE_ATTRIBUTES = frozenset({"user_ns", "user_global_ns"})
 NAMESPACE_MAGICS = frozenset({"who", "who_ls", "whos", "reset", "reset_selective", "xdel", "psearch", "store", "macro", "debug"})
 PYTHON_MAGICS = frozenset({"time", "timeit", "capture", "prun", "memit", "mprun", "lprun", "remote", "local"})
+MAGICS_OF_MAGICS = frozenset({"%lsmagic", "%magic", "%alias", "%quickref"})
 READ = "read by the cell"
+CALLED = "called by the cell"
 DELETED = "deleted by the cell"
 MENTIONED = "named in a string"
 SEEN = "the cell can see every name"
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _CELL_MAGIC = re.compile(r"\s*%%(\w[\w.]*)(.*)")
+_DYNAMIC = re.compile(r"\s*[^\W\d]\w*\s*(?![\s=.([:,])")  # nor an attribute, a call, an item, an assignment
 _OPTION = re.compile(r"\s*-(?:-[\w-]+|([A-Za-z]+)(\S*))(?:\s+|$)")
 # Magics that take Python after options of getopt's kind (IPython's own strings), as their line and as their cell's set-up.
 _CODE_AFTER_OPTIONS = {
@@ -72,6 +77,8 @@ class Reads:
     """Names that it may delete without having read them."""
     imports: frozenset[str] = frozenset()
     """Modules that its import statements name."""
+    magics: frozenset[str] = frozenset()
+    """`%name` and `%%name`: it calls them."""
 
     def __or__(self, other: Reads) -> Reads:
         return Reads(
@@ -80,6 +87,7 @@ class Reads:
             self.everything or other.everything,
             self.unbound | other.unbound,
             self.imports | other.imports,
+            self.magics | other.magics,
         )
 
     def __bool__(self) -> bool:
@@ -104,6 +112,19 @@ class Reads:
             optional.update((name, why) for name in sorted(names) if name in namespace and name not in required and is_own(name))
         return Needs(required, optional)
 
+    def needs_of_magics(self, own: Iterable[str]) -> Needs:
+        """Meets the notebook's own magics, `%name` and `%%name`."""
+        required: dict[str, str] = {}
+        optional: dict[str, str] = {}
+        for name in own:
+            if name in self.magics:
+                required[name] = CALLED
+            elif self.everything or not MAGICS_OF_MAGICS.isdisjoint(self.magics):
+                optional[name] = SEEN
+            elif name.lstrip("%") in self.mentions:
+                optional[name] = MENTIONED
+        return Needs(required, optional)
+
 
 @lru_cache(maxsize=_CACHED_CELLS)
 def reads(cell: str, transform: Transform | None = None) -> Reads:
@@ -111,14 +132,23 @@ def reads(cell: str, transform: Transform | None = None) -> Reads:
     magic = _CELL_MAGIC.match(cell)
     if magic is not None:
         body = cell[magic.end() :].lstrip("\r").removeprefix("\n")
-        found = Reads(mentions=_identifiers(magic[2]))
+        found = Reads(mentions=_identifiers(magic[2]), magics=frozenset({f"%%{magic[1]}"}))
         if magic[1] in PYTHON_MAGICS:
             return found | _set_up_reads(magic[1], magic[2], body, transform)
         return found | Reads(mentions=_identifiers(body), everything=magic[1] in NAMESPACE_MAGICS)
-    if cell.count("\n") > 1:  # IPython may take a single line, such as `who`, for a magic
+    if not _may_be_dynamic(below_comments(cell)):
         with contextlib.suppress(SyntaxError):
             return _python_reads(cell, transform)
-    return _python_reads((transform or _default_transform())(cell), transform)
+    cell = below_comments(cell)
+    transformed = (transform or _default_transform())(cell)
+    found = _python_reads(transformed, transform)
+    # What stands in the place of a macro's name has no mention of it, by which it is found there.
+    return found if transformed.strip() == cell.strip() else found | Reads(mentions=_identifiers(cell))
+
+
+def _may_be_dynamic(code: str) -> bool:
+    """Whether IPython may take it for a magic, an alias or a macro, by what is registered: a line that begins with a name."""
+    return code.count("\n") < 2 and _DYNAMIC.match(code) is not None
 
 
 @lru_cache(maxsize=1)
@@ -145,10 +175,12 @@ def _python_reads(source: str, transform: Transform | None) -> Reads:
         walked.everything or not SEES_EVERYTHING.isdisjoint(top.eager | late),
         frozenset(top.unbound - top.eager - late),
         frozenset(walked.imports),
+        frozenset(f"%{name}" for name, _ in walked.line_magics),
     )
     for name, line in walked.line_magics:
         found |= _line_magic_reads(name, line, transform)
     for name, line, body in walked.cell_magics:
+        found |= Reads(magics=frozenset({f"%%{name}"}))
         with contextlib.suppress(SyntaxError):
             found |= reads(f"%%{name} {line}\n{body}", transform)
     return found

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..state import CannotRestore, CannotTravel, Payload, Replica
+from ..state.magics import is_magic
 from ..state.modules import MODULES
 from .namespace import Namespace
 
@@ -87,10 +88,11 @@ class Exchange:
         names = [name for name in MODULES.see_new() if name not in known] + introductions.reloaded()
         return {name: MODULES.see(sys.modules[name]).source.version for name in names}
 
-    def drop(self, names: Iterable[str]) -> None:
+    def drop(self, names: Collection[str]) -> None:
         """Forgets names that the notebook has deleted or bound to something else; they are not reported as deleted here."""
         with self.lock:
             self.namespace.drop(names)
+            self.replica.magics.drop(filter(is_magic, names))
             self.replica.forget(names)
 
     def collect(self, names: Iterable[str], content: dict[str, Any], **pseudo: Any) -> Payload:

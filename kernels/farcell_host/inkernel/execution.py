@@ -60,6 +60,7 @@ class Runner:
         self.shell: RemoteShell = kernel.shell
         self.namespace: Namespace = kernel.shell.user_ns
         self.exchange = exchange
+        self.magics = exchange.replica.magics
         self.guard = guard
         self.background = Background()
         self._run: _Run | None = None
@@ -90,7 +91,7 @@ class Runner:
         self.exchange.drop(content.get("drop") or ())
         self._refresh_builtins(content["code"])
         verified = set(content.get("names") or ())
-        before = namespace.begin_run(verified)
+        before, magics_before = namespace.begin_run(verified), self.magics.begin_run(verified)
         self._run = run = _Run(request, channel, self._set_parent(request, channel), set(), set())
         try:
             result = await self._execute(content)
@@ -101,11 +102,13 @@ class Runner:
             answer["hash_probe"] = hashing_seed.probe()
             changes = namespace.changes_since(before)
             names = verified | run.fetched | changes.new | changes.rebound | changes.deleted
+            names |= self.magics.changes_since(magics_before)
             payload = self._collect(names, content, result, answer)
         finally:
             self._run = None
             self.shell.prune(content["execution_count"], verified | run.fetched)
             namespace.end_run()
+            self.magics.end_run()
             self.flush()
         if self.guard.take_pending() and answer["status"] == "ok":
             answer.update(_interrupted())
@@ -250,7 +253,7 @@ class Runner:
             run = self._run
             if run is None or name in run.missing:
                 return False
-            if name in self.namespace:  # another thread was faster
+            if name in self.exchange.replica.places:  # another thread was faster
                 return True
             with self.guard:
                 self.flush()
@@ -259,7 +262,7 @@ class Runner:
             error = self._settle_fetches(None)
             if error:
                 raise NameError(f"name {name!r} cannot be fetched from the notebook: {error}")
-            if name not in self.namespace:
+            if name not in self.exchange.replica.places:
                 run.missing.add(name)
                 return False
             return True
@@ -308,6 +311,7 @@ class Runner:
         if source:
             MODULES.sources[source["name"]] = Source(**source)
         self.namespace.reveal(found)
+        self.magics.reveal(found)
         try:
             self.exchange.install(reply.content.get("state"), reply.buffers, reply.take_bulk())
         except Refused as refusal:

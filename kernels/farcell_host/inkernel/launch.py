@@ -26,6 +26,7 @@ from traitlets import Type, default
 from .. import bulk, capabilities
 from ..ambient import Ambient
 from ..state import BOOK, Replica
+from ..state.magics import Magics
 from . import handlers, imports, selftest
 from .direct import DirectServer
 from .exchange import Exchange
@@ -108,7 +109,8 @@ def main(argv: list[str] | None = None) -> None:
     kernel: RemoteKernel = app.kernel
     guard = InterruptGuard(CELL_CODE)
     namespace = kernel.shell.user_ns
-    replica = Replica(namespace, side="remote", hashes=list(bulk.available_hashes()), ambient=Ambient(is_notebook=False))
+    ambient, magics = Ambient(is_notebook=False), Magics()
+    replica = Replica(namespace, side="remote", hashes=list(bulk.available_hashes()), ambient=ambient, magics=magics)
     BOOK.cells = kernel.shell.compile._filename_map
     runner = Runner(kernel, Exchange(namespace, replica), guard)
     handlers.register(kernel, runner)

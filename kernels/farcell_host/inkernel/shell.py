@@ -18,6 +18,7 @@ from IPython.core.error import UsageError
 from IPython.core.history import HistoryManager
 from traitlets import Type
 
+from ..single_lines import transform_by
 from .namespace import MainModule, Namespace
 
 _INSIDE = "This cell already runs on {where}: %remote and %%remote work in the notebook only."
@@ -97,6 +98,28 @@ class RemoteShell(ZMQInteractiveShell):
     def ask_exit(self) -> None:
         """`exit` asks the notebook's front end; this kernel's life is the session's affair."""
         self.payload_manager.write_payload({"source": "ask_exit", "keepkernel": self.keepkernel_on_exit})
+
+    def transform_cell(self, raw_cell: str) -> str:
+        return transform_by(super().transform_cell, self, raw_cell)
+
+    def find_line_magic(self, magic_name: str) -> Any:
+        return self.find_magic(magic_name)
+
+    def find_cell_magic(self, magic_name: str) -> Any:
+        return self.find_magic(magic_name, "cell")
+
+    def find_magic(self, magic_name: str, magic_kind: str = "line") -> Any:
+        """The notebook is asked for one that is not here while a cell runs."""
+        found = super().find_magic(magic_name, magic_kind)
+        fetch = self.user_ns.fetch
+        if found is None and fetch is not None and fetch(f"{'%%' if magic_kind == 'cell' else '%'}{magic_name}"):
+            found = super().find_magic(magic_name, magic_kind)
+        return found
+
+    def _find_with_lazy_load(self, /, type_: str, magic_name: str) -> Any:
+        """By which IPython finds those that it runs."""
+        found = super()._find_with_lazy_load(type_, magic_name)
+        return found if found is not None else self.find_magic(magic_name, type_)
 
     def run_cell(self, *args: Any, **kwargs: Any) -> Any:
         self._nested += 1

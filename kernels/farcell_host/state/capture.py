@@ -11,6 +11,7 @@ from .dumps import Part, Print, dump_name
 from .errors import CannotTravel
 from .handmade import is_handmade
 from .modules import Seen, local_module, pseudo_name
+from .places import Places
 from .refusals import Refused, narrow, path_to, reason_of
 from .uses import EVERYTHING
 
@@ -63,8 +64,8 @@ def dump_module(seen: Seen, kept: dict[int, int]) -> Part:
 class Walk:
     """A worklist of names."""
 
-    def __init__(self, namespace: dict[str, Any], kept: dict[int, int], uses: Callable[[CodeType], Iterable[str]]) -> None:
-        self._namespace, self._kept, self._uses = namespace, kept, uses
+    def __init__(self, places: Places, kept: dict[int, int], uses: Callable[[CodeType], Iterable[str]]) -> None:
+        self._places, self._namespace, self._kept, self._uses = places, places.namespace, kept, uses
         self._reasons: dict[str, str] = {}
         self._optional: set[str] = set()
         self._waiting: list[str] = []
@@ -83,7 +84,7 @@ class Walk:
         if optional:
             self._optional.add(name)
         self._reasons[name] = reason
-        if name in self._namespace:
+        if name in self._places:
             self._waiting.append(name)
         else:
             self.missing.append(name)
@@ -96,7 +97,7 @@ class Walk:
         while self._waiting:
             name = self._waiting.pop(0)
             try:
-                part = dump_or_refuse(name, dict.__getitem__(self._namespace, name), self._reasons[name], self._kept)
+                part = dump_or_refuse(name, self._places[name], self._reasons[name], self._kept)
             except CannotTravel:
                 if name in self._optional:
                     continue

@@ -13,6 +13,10 @@ class Environment(Protocol):
     """What reducers and rebuilders need of a Replica."""
 
     namespace: dict[str, Any]
+    magics: Any
+
+    @property
+    def side(self) -> str: ...
 
     def resolve(self, number: int) -> Any: ...
 

@@ -17,6 +17,7 @@ from .kinds import kind_of
 from .merges import Merge, Undo, fill_array, merge
 from .modules import ModuleContent
 from .payload import PSEUDO_NAMES
+from .places import Places
 from .refs import RefInfo
 
 State = tuple[Any, str, Any]
@@ -103,11 +104,11 @@ def _fits(array: Any, content: Any) -> bool:
     return all(offset + memoryview(piece).nbytes <= size for offset, piece in content[1])
 
 
-def merge_steps(delta: Delta, namespace: dict[str, Any], bindings: dict[str, Any]) -> list[Merge]:
+def merge_steps(delta: Delta, places: Places, bindings: dict[str, Any]) -> list[Merge]:
     steps = [merge(kind, obj, content) for obj, kind, content in delta.states]
     for name, value in bindings.items():
-        steps.append(value.merge() if isinstance(value, ModuleContent) else bind_step(namespace, name, value))
-    steps += [delete_step(namespace, name) for name in delta.deleted]
+        steps.append(value.merge() if isinstance(value, ModuleContent) else bind_step(places, name, value))
+    steps += [delete_step(places, name) for name in delta.deleted]
     return steps
 
 
@@ -116,26 +117,14 @@ def fill_steps(delta: Delta) -> list[Callable[[], None]]:
     return [partial(fill_array, obj, content) for obj, kind, content in delta.states if kind == "array"]
 
 
-_ABSENT = object()
+def bind_step(places: Places, name: str, value: Any) -> Merge:
+    yield places.restorer(name)
+    places.bind(name, value)
 
 
-def bind_step(namespace: dict[str, Any], name: str, value: Any) -> Merge:
-    old = dict.get(namespace, name, _ABSENT)
-    yield lambda: _put_back(namespace, name, old)
-    namespace[name] = value
-
-
-def delete_step(namespace: dict[str, Any], name: str) -> Merge:
-    old = dict.get(namespace, name, _ABSENT)
-    yield lambda: _put_back(namespace, name, old)
-    dict.pop(namespace, name, None)
-
-
-def _put_back(namespace: dict[str, Any], name: str, old: Any) -> None:
-    if old is _ABSENT:
-        dict.pop(namespace, name, None)
-    else:
-        namespace[name] = old
+def delete_step(places: Places, name: str) -> Merge:
+    yield places.restorer(name)
+    places.unbind(name)
 
 
 def carry_out(steps: Iterable[Merge], last: Iterable[Callable[[], None]] = ()) -> None:

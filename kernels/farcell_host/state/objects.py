@@ -36,6 +36,7 @@ from .arrays import is_array, numpy
 from .fixed import is_fixed
 from .frames import is_structure
 from .functions import Globals, ModuleGlobals
+from .magics import OfExtension, is_shell
 from .modules import ModuleState
 from .refs import RefBase
 
@@ -44,7 +45,7 @@ _VALUES = (
     types.BuiltinFunctionType, types.MappingProxyType, property, classmethod, staticmethod, enum.Enum, datetime.date,
     datetime.time, datetime.timedelta, datetime.tzinfo, decimal.Decimal, fractions.Fraction, pathlib.PurePath,
     re.Pattern, uuid.UUID,
-    Globals, ModuleGlobals, ModuleState, RefBase, pickle.PickleBuffer, type(None), types.GenericAlias,
+    Globals, ModuleGlobals, ModuleState, OfExtension, RefBase, pickle.PickleBuffer, type(None), types.GenericAlias,
 )  # fmt: skip
 _NO, _YES, _BY_VALUE = range(3)
 _REFS_OF_A_TABLE = 2  # its entry, and the argument of getrefcount
@@ -59,7 +60,7 @@ def _relevance(kind: type) -> int:
     np = numpy()
     if np is not None and issubclass(kind, (np.generic, np.dtype)):
         return _NO
-    return _NO if issubclass(kind, _VALUES) or is_structure(kind) or kind.__module__ == "typing" else _YES
+    return _NO if issubclass(kind, _VALUES) or is_structure(kind) or is_shell(kind) or kind.__module__ == "typing" else _YES
 
 
 def _count(entry: tuple[int, Any]) -> int:

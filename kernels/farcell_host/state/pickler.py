@@ -38,6 +38,7 @@ from .functions import (
 )
 from .handmade import handmade_state, is_handmade, make_handmade, set_handmade_state
 from .kinds import reduces_by_default
+from .magics import is_shell, reduce_shell
 from .modules import local_module
 from .payload import LARGE_BYTES
 from .refs import RefBase, resolve
@@ -99,6 +100,8 @@ def _rule(kind: type) -> Reducer:
         rule = reduce_cell
     elif kind is MappingProxyType:
         rule = reduce_proxy
+    elif is_shell(kind):
+        rule = reduce_shell
     elif is_weak(kind):
         rule = reduce_weak
     elif is_plain(kind):

@@ -28,9 +28,11 @@ from .handmade import is_handmade
 from .hashing import piece_digests
 from .introductions import Introductions
 from .kinds import is_merged_whole, is_restorable, kind_of, made_of
+from .magics import Magics
 from .modules import MODULES, is_module_state, local_module, module_of
 from .objects import Table
 from .payload import AMBIENT, ERROR, LARGE_BYTES, LOST, PSEUDO_NAMES, RESULT, Capture, NameReport, Payload
+from .places import Places
 from .refs import Ref, RefBase, RefInfo, describe
 from .sources import BOOK
 from .uses import uses as default_uses
@@ -85,9 +87,12 @@ class Replica:
         hashes: Iterable[str] = (),
         make_ref: Callable[[str, RefInfo], Any] = Ref,
         ambient: Ambient | None = None,
+        magics: Magics | None = None,
     ) -> None:
-        """Without `ambient`, names alone travel."""
+        """Without `ambient` and `magics`, variables alone travel."""
         self.namespace = namespace
+        self.magics = magics if magics is not None else Magics(lambda: None)
+        self.places = Places(namespace, self.magics)
         self.side = side
         self.hashes = tuple(hashes)
         self._make_ref = make_ref
@@ -126,8 +131,8 @@ class Replica:
 
     def shared(self, names: Iterable[str]) -> set[str]:
         """Those that the peer may have changed: it has them, or has bound them on its own."""
-        told = {*self._forget, *(name for name in self._held if name not in self.namespace)}
-        return {name for name in names if name not in told and (name in self._held or name not in self.namespace)}
+        told = {*self._forget, *(name for name in self._held if name not in self.places)}
+        return {name for name in names if name not in told and (name in self._held or name not in self.places)}
 
     def forget(self, names: Iterable[str]) -> None:
         """The peer no longer has these names: they count as never sent."""
@@ -139,7 +144,7 @@ class Replica:
     ) -> Capture:
         """Walk these names and all that their functions use; raises CannotTravel, but for an optional name, which is left out."""
         with context.working(self):
-            walk = Walk(self.namespace, self._table.kept, uses)
+            walk = Walk(self.places, self._table.kept, uses)
             for seen in self.introductions.known():
                 walk.add_module(seen)
             for name in names:
@@ -150,7 +155,7 @@ class Replica:
         for part in capture.parts.values():
             if not is_module_state(part.name):
                 capture.names[part.name] = self._report(part)
-        capture.deleted = [name for name in self.held if name not in self.namespace]
+        capture.deleted = [name for name in self.held if name not in self.namespace and name not in self.places]
         capture.modules = self.introductions.wanted(walk.modules)
         if ambient:
             self._add_ambient(capture)
@@ -192,7 +197,7 @@ class Replica:
                 self._collect_name(capture, name, value, name in out)
             self._collect_lost(capture, names)
         self._decide_refs(capture, limit_bytes, out, keep)
-        capture.deleted = [name for name in names if name in self._held and name not in self.namespace]
+        capture.deleted = [name for name in names if name in self._held and name not in self.places]
         self._add_ambient(capture)
         return capture
 
@@ -200,8 +205,8 @@ class Replica:
         self, names: Iterable[str], result: Any, error: BaseException | None, has_result: bool
     ) -> Iterable[tuple[str, Any]]:
         for name in names:
-            if name in self.namespace:
-                yield name, dict.__getitem__(self.namespace, name)
+            if name in self.places:
+                yield name, self.places[name]
         if has_result or result is not None:
             yield RESULT, result
         if error is not None:
@@ -234,7 +239,7 @@ class Replica:
                 continue
             objects = [self._table.objects[number] for number in held.numbers if number in self._table.objects]
             gone = {id(obj): obj for obj in objects if id(obj) not in reached and not is_fixed(type(obj))}
-            if gone and (self.namespace.get(name) is held.value or self._has_changed(held)):
+            if gone and (self.places.get(name) is held.value or self._has_changed(held)):
                 lost.update(gone)
         if lost:
             capture.parts[LOST] = self._dump_what_can(list(lost.values()))
@@ -510,7 +515,7 @@ class Replica:
             return watch.is_rebound(name, self.namespace)
         if name in self._held:
             return self._has_changed_since(name)
-        return name in self.namespace
+        return name in self.places
 
     def _differs(self, component: Component, watch: Watch) -> bool:
         """Whether this side has changed something of a component since `watch`."""
@@ -529,7 +534,7 @@ class Replica:
         if take:
             aside.validate()
             with context.working(self):
-                carry_out(merge_steps(aside, self.namespace, aside.values), fill_steps(aside))
+                carry_out(merge_steps(aside, self.places, aside.values), fill_steps(aside))
                 for name, value in aside.values.items():
                     if isinstance(value, RefBase):
                         self._remember(dump_or_refuse(name, value, "", self._table.kept))
@@ -543,7 +548,7 @@ class Replica:
         refs = {name: self._make_ref(name, info) for name, info in delta.refs.items()}
         bindings.update({name: ref for name, ref in refs.items() if name not in PSEUDO_NAMES})
         bindings.update({name: self.resolve(number) for name, number in delta.bind.items()})
-        steps = merge_steps(delta, self.namespace, bindings)
+        steps = merge_steps(delta, self.places, bindings)
         if self._ambient is not None and AMBIENT in delta.values:
             steps.append(self._ambient.merge(delta.values[AMBIENT]))
         others = self._others(delta, bindings)
@@ -598,13 +603,13 @@ class Replica:
         return part.print != self._held[name].print
 
     def _exists(self, name: str) -> bool:
-        return local_module(module_of(name)) is not None if is_module_state(name) else name in self.namespace
+        return local_module(module_of(name)) is not None if is_module_state(name) else name in self.places
 
     def _dump(self, name: str) -> Part:
         """A name or a module's state as it is now."""
         if is_module_state(name):
             return dump_module(MODULES.see(sys.modules[module_of(name)]), self._table.kept)
-        return dump_or_refuse(name, dict.__getitem__(self.namespace, name), "", self._table.kept)
+        return dump_or_refuse(name, self.places[name], "", self._table.kept)
 
     def _forget_pieces(self, delta: Delta) -> None:
         for obj, kind, _ in delta.states:
@@ -618,7 +623,7 @@ class Replica:
                 if is_module_state(name):
                     self._remember(self._dump(name))
                     continue
-                value = dict.__getitem__(self.namespace, name)
+                value = self.places[name]
                 if name in refs:
                     part = dump_or_refuse(name, value, "", self._table.kept)
                     self._hold(name, _Held(part.print, (delta.refs[name].number,)))

@@ -246,4 +246,162 @@ SCENARIOS: list[Scenario] = [
         "1\n2",
         own=("___",),
     ),
+    scenario(
+        "a magic of the notebook's own",
+        """
+        from IPython.core.magic import register_line_magic
+        log = []
+        @register_line_magic
+        def hello(line):
+            log.append(line)
+            return line.upper()
+        del hello
+        """,
+        "%hello you",
+        "shout = %hello me",
+        "log, shout",
+    ),
+    scenario(
+        "a cell magic of the notebook's own runs its cell",
+        """
+        from IPython.core.magic import register_cell_magic
+        @register_cell_magic
+        def twice(line, cell): get_ipython().run_cell(cell * 2)
+        """,
+        "n = 1",
+        "%%twice\nn += 1",
+        "n",
+    ),
+    scenario(
+        "a magic counts in its closure",
+        """
+        def make():
+            n = 0
+            def count(line):
+                nonlocal n
+                n += 1
+                return n
+            return count
+        get_ipython().register_magic_function(make(), magic_name='count')
+        """,
+        "%count",
+        "%count",
+        "a = %count\na",
+    ),
+    scenario(
+        "a magic is replaced and taken away",
+        "ip = get_ipython(); ip.register_magic_function(lambda line: 1, magic_name='one')",
+        "%one",
+        "ip.register_magic_function(lambda line: 2, magic_name='one')",
+        "%one",
+        "del ip.magics_manager.magics['line']['one']",
+        "%one",
+        "del ip",
+    ),
+    scenario(
+        "a magic covers one of IPython's",
+        "get_ipython().register_magic_function(lambda line: 'here', magic_name='pwd')",
+        "%pwd",
+        "del get_ipython().magics_manager.magics['line']['pwd']",
+    ),
+    scenario(
+        "a magic that a function runs by a computed name",
+        "get_ipython().register_magic_function(lambda line: line[::-1], magic_name='turn')",
+        "def run(name, line): return get_ipython().run_line_magic(name, line)",
+        "run('tu' + 'rn', 'abc')",
+        "run('tu' + 'rned', 'abc')",
+    ),
+    scenario(
+        "magics of a class, with an instance's state",
+        """
+        from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
+        @magics_class
+        class Words(Magics):
+            def __init__(self, shell, words):
+                super().__init__(shell)
+                self.words = words
+            @line_magic
+            def word(self, line):
+                self.words.append(line)
+                return len(self.words)
+            @line_cell_magic
+            def both(self, line, cell=None):
+                return line, cell
+        words = []
+        get_ipython().register_magics(Words(get_ipython(), words))
+        """,
+        "%word a",
+        "%both b",
+        "%%both c\nd",
+        "words, _",
+        "%word e\nwords",
+    ),
+    scenario(
+        "a magic that holds an open file",
+        """
+        %%local
+        log = open('magic.log', 'w')
+        get_ipython().register_magic_function(lambda line, log=log: log.name, magic_name='logged')
+        """,
+        "%logged",
+        refuses="%logged.__defaults__[0]: an open file",
+    ),
+    scenario(
+        "an alias of the shell",
+        "%alias say echo so %s and %s",
+        "%say this that",
+        "%alias say echo other",
+        "%say",
+        "%unalias say",
+        "%say",
+    ),
+    scenario(
+        "another name for a magic",
+        "%alias_magic digits precision",
+        "%digits 3",
+        "x = 1 / 3\n%digits 4",
+        "x",
+        "%digits",
+    ),
+    scenario(
+        "an extension that lies beside the notebook",
+        """
+        from pathlib import Path
+        _n = Path('ambient_counting.py').write_text('''
+        from IPython.core.magic import Magics, line_magic, magics_class
+
+        @magics_class
+        class Counting(Magics):
+            n = 0
+
+            @line_magic
+            def counted(self, line):
+                Counting.n += 1
+                return Counting.n
+
+        def load_ipython_extension(ip):
+            print('loading')
+            ip.register_magics(Counting)
+        '''.replace('\\n        ', '\\n'))
+        import importlib; importlib.invalidate_caches()
+        """,
+        "%load_ext ambient_counting",
+        "%counted",
+        "a = %counted",
+        "%load_ext ambient_counting",
+        "%counted\na",
+    ),
+    scenario(
+        "an extension of IPython's",
+        "%load_ext autoreload",
+        "%autoreload 0\nx = 1",
+        "x\n%autoreload 0",
+    ),
+    scenario(
+        "the shell by a name",
+        "ip = get_ipython(); same = ip",
+        "ip is get_ipython(), same is ip, [ip][0].user_ns is globals()",
+        "held = {'shell': ip}",
+        "held['shell'] is ip; del ip, same, held",
+    ),
 ]
