@@ -118,7 +118,7 @@ def fails_at(position: int, pair: Any, delta: Any, bindings: dict[str, Any]) -> 
             caller = caller.f_back
         return on_line if is_part and left > 0 and caller is None else None
 
-    steps = deltas.merge_steps(delta, pair.here, bindings)
+    steps = deltas.merge_steps(delta, pair.local.places, bindings)
     with farcell_host.state.replica.context.working(pair.local):
         before = sys.gettrace()
         sys.settrace(on_call)
