@@ -24,10 +24,8 @@ def took(call):
     began = time.perf_counter()
     call()
     return time.perf_counter() - began
-
-ambient = Ambient(is_notebook=True)
-ambient.agree(ambient.changes()[1])
 """
+AGREED = "ambient = Ambient(is_notebook=True); ambient.agree(ambient.changes()[1])"  # what there is once all is imported
 LARGEST, SMALLEST = 1_000_000, 1_000
 
 
@@ -36,6 +34,7 @@ def measure() -> list[Figure]:
     setup = SETUP + "".join(f"import {name}\n" for name in imported)
     with FrontEnd(setup) as front_end:
         front_end.run(f"%%remote\n_seen = ({READ})")
+        front_end.run(AGREED)
         front_end.run("exchange = next(iter(workspace().sessions.values()))._exchange")
         reads = f"[{', '.join(repr(name) for name in READ.split(', '))}]"
         samples = interleave(
