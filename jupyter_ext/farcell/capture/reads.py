@@ -32,7 +32,7 @@ from .toplevel import TopLevel
 Transform = Callable[[str], str]
 
 SEES_EVERYTHING = frozenset({"globals", "locals", "vars", "dir", "eval", "exec"})
-NAMESPACE_ATTRIBUTES = frozenset({"user_ns", "user_global_ns"})
+NAMESPACE_ATTRIBUTES = frozenset({"user_ns", "user_global_ns", "__subclasses__"})
 NAMESPACE_MAGICS = frozenset({"who", "who_ls", "whos", "reset", "reset_selective", "xdel", "psearch", "store", "macro", "debug"})
 PYTHON_MAGICS = frozenset({"time", "timeit", "capture", "prun", "memit", "mprun", "lprun", "remote", "local"})
 MAGICS_OF_MAGICS = frozenset({"%lsmagic", "%magic", "%alias", "%quickref"})

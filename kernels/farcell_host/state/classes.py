@@ -1,48 +1,46 @@
 """Notebook-defined classes: how they go into a pickle and come out.
 
-A class travels as an empty skeleton (metaclass, name, bases) and its attributes, set once the skeleton is in the
-memo, so that methods may
-refer to their class. The notebook's own `__init_subclass__`, `__set_name__` and metaclass `__new__` ran when the
-class was made and do not run again.
-What the standard library generates differs from version to version and has no source: enum, dataclass and namedtuple
-are therefore generated anew by the peer's own library.
+A class travels as an empty skeleton (metaclass, name, bases) and its attributes, set once the skeleton is in the memo, so that
+methods may refer to their class. The notebook's own `__init_subclass__`, `__set_name__` and metaclass `__new__` ran when the
+class was made and do not run again. What the standard library generates differs from version to version and has no source:
+enumerations, dataclasses and named tuples are therefore generated anew by the peer's own library.
 """
 
 from __future__ import annotations
 
 import abc
-import collections
-import dataclasses
-import enum
+import gc
 import importlib
-import reprlib
 import typing
 from collections.abc import Iterable
-from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType
+from types import GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType
 from typing import Any
 
 from farcell_host._vendor.cloudpickle import cloudpickle
 
+from .dataclass import DATACLASS, KEPT_BY_IT, is_dataclass, is_generated, make_dataclass_of, take_dataclass
+from .enums import MEMBERS, enum_arguments, is_enum, is_enum_state, make_enum, members_of, set_members
 from .functions import is_by_value
-from .sources import BOOK
+from .namedtuples import (
+    NAMEDTUPLE,
+    is_namedtuple,
+    is_namedtuple_state,
+    make_namedtuple,
+    namedtuple_arguments,
+    namedtuple_state,
+    set_namedtuple_state,
+)
+from .protocols import complete_protocol, is_protocol, is_protocol_state
+from .quiet import build_quietly
 
+REGISTERED, ORDER = "<registered>", "<order>"
+_MERGED = frozenset({REGISTERED, ORDER, MEMBERS})
 _NEVER = frozenset({
     "__dict__", "__weakref__", "__module__", "__abstractmethods__", "__slotnames__",
-    "_abc_impl", "__annotate__", "__annotate_func__", "__annotations_cache__",
-    "__dataclass_fields__", "__dataclass_params__",
+    "_abc_impl", "__annotate__", "__annotate_func__", "__annotations_cache__", *KEPT_BY_IT,
 })  # fmt: skip
-_GENERATED_BY_DATACLASS = frozenset({
-    "__init__", "__repr__", "__eq__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__setattr__", "__delattr__",
-    "__match_args__", "__replace__", "__getstate__", "__setstate__",
-})  # fmt: skip
-_GENERATED_BY_NAMEDTUPLE = frozenset({
-    "__slots__", "_fields", "_field_defaults", "__new__", "_make", "__replace__", "_replace", "__repr__", "_asdict",
-    "__getnewargs__", "__match_args__", "__doc__", "__orig_bases__", "__static_attributes__", "__firstlineno__",
-})  # fmt: skip
-_DATACLASS_PARAMETERS = (
-    "init", "repr", "eq", "order", "unsafe_hash", "frozen", "match_args", "kw_only",
-)  # fmt: skip
-_BUILT_WITH = ("__init__", "__new__", "_generate_next_value_", "_missing_")
+_COME_AND_GO = frozenset({"__slotnames__", "__annotations_cache__"})
+_OF_THE_INTERPRETER = (GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType)
 
 
 def is_builtin_type(cls: type) -> bool:
@@ -55,221 +53,37 @@ def reduce_class(cls: type) -> Any:
         return cloudpickle._class_reduce(cls)
     if not is_by_value(cls):
         return NotImplemented
-    if issubclass(cls, enum.Enum):
-        return make_enum, _enum_arguments(cls), class_state(cls), None, None, set_class_state
-    if _is_namedtuple(cls):
-        arguments = (cls.__name__, cls._fields, _namedtuple_defaults(cls), cls.__module__)  # type: ignore[attr-defined]
-        return make_namedtuple, arguments, class_state(cls), None, None, set_class_state
-    state = class_state(cls)
-    if typing.is_typeddict(cls):
-        module = type(cls).__module__  # typing, or typing_extensions
-        return make_typed_dict, (module, cls.__name__, cls.__qualname__, cls.__module__), state, None, None, set_class_state
-    return make_class, _class_arguments(cls, state), state, None, None, set_class_state
+    make, arguments = _skeleton(cls)
+    return make, arguments, class_state(cls), None, None, set_class_state
 
 
-def _class_arguments(cls: type, state: dict[str, Any]) -> tuple[Any, ...]:
+def made_after(cls: Any) -> tuple[Any, ...]:
+    """Of what must be there before its skeleton: that which may lead back to the class, as a base that keeps a register does."""
+    generic = cls.__dict__.get("__orig_bases__", ())
+    members = [each._value_ for each in cls.__members__.values()] if is_enum(cls) else ()
+    if type(cls) is type and cls.__bases__ == (object,) and not generic:
+        return ()
+    metaclass = (type(cls),) if is_by_value(type(cls)) else ()  # that of a library may have another name in another version
+    return (*cls.__bases__, *metaclass, *generic, *members)
+
+
+def _skeleton(cls: Any) -> tuple[Any, tuple[Any, ...]]:
+    if is_enum(cls):
+        return make_enum, enum_arguments(cls)
+    if is_namedtuple(cls):
+        return make_namedtuple, namedtuple_arguments(cls)
+    if _is_typed_dict(cls):
+        return make_typed_dict, (type(cls).__module__, cls.__name__, cls.__qualname__, cls.__module__)
     kinds: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
     if "__slots__" in cls.__dict__:
-        slots = cls.__dict__["__slots__"]
-        kinds["__slots__"] = slots if isinstance(slots, str) else tuple(slots)
-    return type(cls), cls.__name__, (*cls.__bases__,), kinds, _order(cls, state, kinds)
+        kinds["__slots__"] = _slots(cls)
+    if "__orig_bases__" in cls.__dict__:  # which typing looks at when a class is made
+        kinds["__orig_bases__"] = cls.__dict__["__orig_bases__"]
+    return make_class, (type(cls), cls.__name__, (*cls.__bases__,), kinds)
 
 
-def _order(cls: type, state: dict[str, Any], kinds: dict[str, Any]) -> tuple[str, ...]:
-    """Of its attributes, but for those that are there when the skeleton is made, or that a dataclass generates."""
-    fields = state.get(_DATACLASS, ({}, {}))[1]
-    slots = kinds.get("__slots__", ())
-    taken = {*kinds, *([slots] if isinstance(slots, str) else slots)}
-    return tuple(name for name in cls.__dict__ if (name in state or name in fields) and name not in taken)
-
-
-class _Quiet:
-    """First base of a class under construction: keeps `__init_subclass__` from running a second time."""
-
-    def __init_subclass__(cls, **_: Any) -> None:
-        pass
-
-
-class _QuietWithoutDict:
-    """The same, for bases whose instances have no `__dict__`."""
-
-    __slots__ = ()
-
-    def __init_subclass__(cls, **_: Any) -> None:
-        pass
-
-
-_PLACEHOLDERS: dict[str, Any] = {"__annotations__": {}}
-_LOOKED_AT = frozenset({"__orig_bases__", "__parameters__"})  # by Generic, when a subclass is made
-
-
-def make_class(metaclass: type, name: str, bases: tuple[type, ...], kinds: dict[str, Any], order: tuple[str, ...] = ()) -> type:
-    """`order` are attributes that come later: each has its place by then, since a class shows them in the order of making."""
-    builder: Any = next((each for each in metaclass.__mro__ if each.__module__ != "__main__"), type)
-    if builder is type or builder is abc.ABCMeta:  # others look into what they are given
-        kinds = {**kinds, **{each: _PLACEHOLDERS.get(each) for each in order if each not in _LOOKED_AT}}
-
-    def build(with_bases: tuple[type, ...]) -> Any:
-        return builder.__new__(metaclass, name, with_bases, dict(kinds))
-
-    if any("__init_subclass__" in each.__dict__ for base in bases for each in base.__mro__ if each is not object):
-        for quiet in (_Quiet, _QuietWithoutDict):
-            try:
-                made = build((quiet, *bases))
-                made.__bases__ = bases
-            except TypeError:  # another memory layout than the true bases have
-                continue
-            return made  # type: ignore[no-any-return]
-    return build(bases)  # type: ignore[no-any-return]
-
-
-def class_state(cls: type) -> dict[str, Any]:
-    """The attributes of a class that its skeleton does not have."""
-    state = {name: value for name, value in cls.__dict__.items() if _is_state(cls, name, value)}
-    if dataclasses.is_dataclass(cls) and "__dataclass_params__" in cls.__dict__:
-        _add_dataclass(cls, state)
-    if isinstance(cls, abc.ABCMeta):
-        # Library classes register with an ABC by themselves; what the notebook registered must go along.
-        registry = [reference() for reference in abc._get_dump(cls)[0]]  # type: ignore[attr-defined]
-        if registry:
-            state[REGISTERED] = registry
-        state["__abstractmethods__"] = getattr(cls, "__abstractmethods__", frozenset())
-    return state
-
-
-_DATACLASS, REGISTERED = "<dataclass>", "<registered>"
-
-
-def _is_state(cls: type, name: str, value: Any) -> bool:
-    if name in _NEVER or isinstance(value, (GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType)):
-        return False
-    if issubclass(cls, enum.Enum):
-        return _is_enum_state(cls, name, value)
-    if _is_namedtuple(cls):
-        return _has_source(value) or (name not in _GENERATED_BY_NAMEDTUPLE and name not in cls._fields)  # type: ignore[attr-defined]
-    if name == "__slots__":
-        return False
-    if "__dataclass_params__" in cls.__dict__ and name in _GENERATED_BY_DATACLASS:
-        return _has_source(value)
-    return True
-
-
-_GENERATORS = frozenset({dataclasses.__file__, collections.__file__, reprlib.__file__})
-
-
-def _has_source(value: Any) -> bool:
-    """Written by the user, not generated by the standard library."""
-    function = getattr(value, "__func__", value)
-    if not isinstance(function, FunctionType) or function.__code__.co_filename in _GENERATORS:
-        return False
-    return is_by_value(function) and BOOK.ref(function.__code__) is not None
-
-
-def _add_dataclass(cls: Any, state: dict[str, Any]) -> None:
-    parameters = cls.__dict__["__dataclass_params__"]
-    fields = cls.__dict__["__dataclass_fields__"]
-    own = [name for name in cls.__dict__.get("__annotations__", {}) if name in fields]  # noqa: RUF063 - needs 3.10
-    state[_DATACLASS] = (
-        {name: getattr(parameters, name) for name in _DATACLASS_PARAMETERS if hasattr(parameters, name)},
-        {name: _field_arguments(fields[name]) for name in own if not _is_pseudo(fields[name])},
-    )
-    for name in own:
-        if not _is_pseudo(fields[name]):
-            state.pop(name, None)
-
-
-def _is_pseudo(field: Any) -> bool:
-    """ClassVar and InitVar are kept by their annotation and plain attribute."""
-    return field._field_type is not dataclasses._FIELD  # type: ignore[attr-defined]
-
-
-def _field_arguments(field: Any) -> dict[str, Any]:
-    arguments = {name: getattr(field, name) for name in ("init", "repr", "hash", "compare")}
-    if getattr(field, "kw_only", dataclasses.MISSING) is not dataclasses.MISSING:
-        arguments["kw_only"] = field.kw_only
-    if field.metadata:
-        arguments["metadata"] = dict(field.metadata)
-    for name in ("default", "default_factory"):
-        value = getattr(field, name)
-        if value is not dataclasses.MISSING and not isinstance(value, MemberDescriptorType):
-            arguments[name] = value
-    return arguments
-
-
-def set_class_state(cls: type, state: dict[str, Any]) -> None:
-    """Fill a skeleton. Called by unpickling only; a class that is here already is merged by `kinds`."""
-    for name, value in state.items():
-        if name not in (_DATACLASS, REGISTERED, "__firstlineno__"):
-            type.__setattr__(cls, name, value)
-    if "__firstlineno__" in state:  # 3.13 deletes it whenever __module__ or another attribute of that kind is set
-        type.__setattr__(cls, "__firstlineno__", state["__firstlineno__"])
-    if _DATACLASS in state:
-        _apply_dataclass(cls, *state[_DATACLASS])
-    register(cls, state.get(REGISTERED, ()))
-
-
-def register(cls: type, subclasses: Iterable[type]) -> None:
-    """With an abstract class; those that are registered already stay so."""
-    known = [reference() for reference in abc._get_dump(cls)[0]] if subclasses else []  # type: ignore[attr-defined]
-    for subclass in subclasses:
-        if not any(subclass is each for each in known):
-            abc.ABCMeta.register(cls, subclass)  # type: ignore[arg-type]
-
-
-def _apply_dataclass(cls: Any, parameters: dict[str, Any], fields: dict[str, dict[str, Any]]) -> None:
-    slots = {name: each for name, each in cls.__dict__.items() if isinstance(each, MemberDescriptorType)}
-    defaults = cls.__dict__.get("__slots__") is None
-    for name, arguments in fields.items():
-        if set(arguments) == {"init", "repr", "hash", "compare", "kw_only"} and _is_default(arguments):
-            if name in slots:  # a descriptor left in place would pass for a default value
-                type.__delattr__(cls, name)
-            continue
-        type.__setattr__(cls, name, dataclasses.field(**arguments))
-    dataclasses.dataclass(**parameters)(cls)
-    for name, descriptor in slots.items():
-        type.__setattr__(cls, name, descriptor)
-    if not defaults and hasattr(cls.__dict__["__dataclass_params__"], "slots"):
-        cls.__dict__["__dataclass_params__"].slots = True
-
-
-def _is_default(arguments: dict[str, Any]) -> bool:
-    return (
-        arguments["init"]
-        and arguments["repr"]
-        and arguments["hash"] is None
-        and arguments["compare"]
-        and not arguments["kw_only"]
-    )
-
-
-def _enum_arguments(cls: Any) -> tuple[Any, ...]:
-    members = {name: member.value for name, member in cls.__members__.items()}
-    built_with = {name: cls.__dict__[name] for name in _BUILT_WITH if _is_user_made(cls.__dict__.get(name))}
-    return (*cls.__bases__,), cls.__name__, cls.__qualname__, members, cls.__module__, built_with
-
-
-def _is_user_made(value: Any) -> bool:
-    function = getattr(value, "__func__", value)
-    return isinstance(function, FunctionType) and is_by_value(function)
-
-
-def _is_enum_state(cls: Any, name: str, value: Any) -> bool:
-    if name in cls.__members__ or name in _BUILT_WITH:
-        return False
-    is_internal = name.startswith("_") and name.endswith("_")
-    return _is_user_made(value) if is_internal and name != "__doc__" else True
-
-
-def make_enum(
-    bases: tuple[Any, ...], name: str, qualname: str, members: dict[str, Any], module: str, built_with: dict[str, Any]
-) -> Any:
-    metaclass = type(bases[-1])
-    namespace = metaclass.__prepare__(name, bases)
-    for attribute, value in {**built_with, **members}.items():
-        namespace[attribute] = value
-    made: Any = metaclass.__new__(metaclass, name, bases, namespace)  # type: ignore[call-overload]
-    made.__module__, made.__qualname__ = module, qualname
-    return made
+def _is_typed_dict(cls: type) -> bool:
+    return typing.is_typeddict(cls) or type(cls).__name__ == "_TypedDictMeta"  # typing_extensions has one of its own
 
 
 def make_typed_dict(maker: str, name: str, qualname: str, module: str) -> Any:
@@ -279,13 +93,124 @@ def make_typed_dict(maker: str, name: str, qualname: str, module: str) -> Any:
     return made
 
 
-def _is_namedtuple(cls: Any) -> bool:
-    return cls.__bases__ == (tuple,) and "_fields" in cls.__dict__ and "_field_defaults" in cls.__dict__
+def _slots(cls: type) -> tuple[str, ...]:
+    """As they were given, but for an iterator, which is used up."""
+    slots: Any = cls.__dict__["__slots__"]
+    if isinstance(slots, str):
+        return (slots,)
+    if isinstance(slots, (tuple, list, dict, set, frozenset)):
+        return tuple(slots)
+    members = [name for name, value in cls.__dict__.items() if isinstance(value, MemberDescriptorType)]
+    return (*members, *(name for name in ("__dict__", "__weakref__") if name in cls.__dict__))
 
 
-def _namedtuple_defaults(cls: Any) -> tuple[Any, ...]:
-    return tuple(cls._field_defaults[name] for name in cls._fields if name in cls._field_defaults)
+def make_class(metaclass: type, name: str, bases: tuple[type, ...], kinds: dict[str, Any]) -> Any:
+    builder: Any = next(each for each in metaclass.__mro__ if not is_by_value(each))
+    return build_quietly(bases, lambda with_bases: builder.__new__(metaclass, name, with_bases, dict(kinds)))
 
 
-def make_namedtuple(name: str, fields: tuple[str, ...], defaults: tuple[Any, ...], module: str) -> Any:
-    return collections.namedtuple(name, fields, defaults=defaults, module=module)
+# -- attributes --------------------------------------------------------------------------------------------------------
+
+
+def class_state(cls: Any) -> dict[str, Any]:
+    """What its skeleton does not have: attributes, and under names in angle brackets what else there is to tell."""
+    state = _attributes(cls)
+    if is_dataclass(cls):
+        take_dataclass(cls, state)
+    if is_namedtuple(cls):
+        state[NAMEDTUPLE] = namedtuple_state(cls)
+    if isinstance(cls, abc.ABCMeta):
+        state["__abstractmethods__"] = getattr(cls, "__abstractmethods__", frozenset())
+    return {**state, **_told_apart(cls)}
+
+
+def class_content(cls: type) -> dict[str, Any]:
+    """What a merge makes so: the attributes, whoever has generated them, and what is registered with it."""
+    return {**_attributes(cls), **_told_apart(cls)}
+
+
+def _attributes(cls: type) -> dict[str, Any]:
+    return {name: value for name, value in cls.__dict__.items() if _is_state(cls, name, value)}
+
+
+def _told_apart(cls: Any) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    if isinstance(cls, abc.ABCMeta):
+        # Library classes register with an ABC by themselves; what the notebook registered must go along.
+        registered = [each for each in registered_with(cls) if each is not None]
+        if registered:
+            told[REGISTERED] = registered
+    if is_enum(cls):
+        told[MEMBERS] = members_of(cls)
+    told[ORDER] = tuple(name for name in cls.__dict__ if name not in _COME_AND_GO)
+    return told
+
+
+def _is_state(cls: type, name: str, value: Any) -> bool:
+    if name in _NEVER or isinstance(value, _OF_THE_INTERPRETER):
+        return False
+    if is_enum(cls):
+        return is_enum_state(cls, name, value)
+    if is_namedtuple(cls):
+        return is_namedtuple_state(cls, name, value)
+    if is_protocol(cls) and not is_protocol_state(name, value):
+        return False
+    return not (is_dataclass(cls) and is_generated(name, value))
+
+
+def set_class_state(cls: Any, state: dict[str, Any]) -> None:
+    """Fill a skeleton. Called by unpickling only; a class that is here already is merged."""
+    before = cls.__dict__.get("_fields")
+    for name, value in state.items():
+        if not name.startswith("<") and name != "__firstlineno__":
+            type.__setattr__(cls, name, value)
+    if "__firstlineno__" in state:  # 3.13 deletes it whenever __module__ or another attribute of that kind is set
+        type.__setattr__(cls, "__firstlineno__", state["__firstlineno__"])
+    if DATACLASS in state:
+        make_dataclass_of(cls, state[DATACLASS])
+    if NAMEDTUPLE in state:
+        set_namedtuple_state(cls, before, state[NAMEDTUPLE])
+    if is_protocol(cls):
+        complete_protocol(cls)
+    _set_told_apart(cls, state)
+
+
+def set_class_content(cls: Any, content: dict[str, Any]) -> None:
+    """Make a class that is here already so."""
+    now = _attributes(cls)
+    for name, value in content.items():
+        if name not in _MERGED and (name not in now or now[name] is not value):
+            type.__setattr__(cls, name, value)
+    for name in now.keys() - content.keys():
+        if name in cls.__dict__:
+            type.__delattr__(cls, name)
+    _set_told_apart(cls, content)
+
+
+def _set_told_apart(cls: Any, told: dict[str, Any]) -> None:
+    if MEMBERS in told:
+        set_members(cls, told[MEMBERS])
+    register(cls, told.get(REGISTERED, ()))
+    put_in_order(cls, told[ORDER])
+
+
+def registered_with(cls: Any) -> list[Any]:
+    return [reference() for reference in abc._get_dump(cls)[0]]  # type: ignore[attr-defined]
+
+
+def register(cls: Any, subclasses: Iterable[type]) -> None:
+    """With an abstract class; those that are registered already stay so."""
+    known = registered_with(cls) if subclasses else []
+    for subclass in subclasses:
+        if not any(subclass is each for each in known):
+            abc.ABCMeta.register(cls, subclass)
+
+
+def put_in_order(cls: type, order: Iterable[str]) -> None:
+    """The attributes, as `vars()` and `dir()` of many a library show them: in the class' own dict, where they stay what they
+    are. Those that `order` does not name come last."""
+    (own,) = gc.get_referents(cls.__dict__)
+    names = dict.fromkeys((*order, *own))
+    wanted = {name: own[name] for name in names if name in own}
+    if list(wanted) != list(own):
+        own.clear(), own.update(wanted)  # in one step: nothing may come between

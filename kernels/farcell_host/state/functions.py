@@ -50,6 +50,22 @@ class ModuleGlobals:
         return module_globals, (self.name,)
 
 
+class PrivateGlobals:
+    """Stands for a copy of a namespace that somebody has made for generated functions (attrs does). Each function brings along
+    what it uses of it, since the copy may hold all that the notebook had."""
+
+    def __init__(self, own: dict[str, Any]) -> None:
+        self.own = own
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return make_private_globals, (self.own["__name__"],)
+
+
+def make_private_globals(name: str) -> PrivateGlobals:
+    made: PrivateGlobals = context.current().private_globals({"__name__": name, "__builtins__": builtins})
+    return made
+
+
 def is_by_value(obj: Any) -> bool:
     """A function or class that the peer cannot import: notebook-defined, or local to a library's function."""
     if getattr(obj, "__module__", None) == "__main__":
@@ -71,23 +87,48 @@ def cells_of(function: FunctionType) -> tuple[CellType, ...] | None:
 
 
 def _globals_of(function: FunctionType) -> Any:
-    environment = context.current()
     own = function.__globals__
-    if own is environment.namespace:
+    if own is namespace():
         return GLOBALS
-    module = own.get("__name__", "")
-    if module != "__main__" and getattr(sys.modules.get(module), "__dict__", None) is own:
-        return ModuleGlobals(module)
-    private = environment.private_globals(own)
-    names = cloudpickle._extract_code_globals(function.__code__)
-    private.update({name: own[name] for name in ("__name__", *names) if name in own})
-    return private
+    if "__name__" not in own:
+        return own
+    module = own["__name__"]
+    return ModuleGlobals(module) if _is_of_module(own) else context.current().private_globals(own)
+
+
+def _is_of_module(own: dict[str, Any]) -> bool:
+    module = own["__name__"]
+    return module != "__main__" and getattr(sys.modules.get(module), "__dict__", None) is own
+
+
+def _private(function: FunctionType) -> dict[str, Any] | None:
+    """What it uses of private globals."""
+    own = function.__globals__
+    if own is namespace() or "__name__" not in own or _is_of_module(own):
+        return None
+    return {name: own[name] for name in cloudpickle._extract_code_globals(function.__code__) if name in own}
+
+
+def own_globals(function: FunctionType) -> dict[str, Any] | None:
+    """The dict that `exec` or `types.FunctionType` was given for it: an object like any other, which others may hold."""
+    return function.__globals__ if "__name__" not in function.__globals__ else None
+
+
+def last_of(*objects: Any) -> Any:
+    """In a pickle: what comes last, once the others are there."""
+    return objects[-1]
 
 
 def make_function(
-    code: CodeType, globals_: dict[str, Any], name: str, freevars: tuple[str, ...], cells: tuple[CellType, ...] | None
+    code: CodeType,
+    given: dict[str, Any] | PrivateGlobals,
+    name: str,
+    freevars: tuple[str, ...],
+    cells: tuple[CellType, ...] | None,
 ) -> FunctionType:
-    dict.setdefault(globals_, "__builtins__", builtins)  # as exec does; 3.12 fails in some C paths without it
+    globals_ = given.own if isinstance(given, PrivateGlobals) else given
+    if "__name__" in globals_:
+        dict.setdefault(globals_, "__builtins__", builtins)  # as exec does; 3.12 fails in some C paths without it
     by_name = dict(zip(freevars, cells or (), strict=False))
     if set(by_name) != set(code.co_freevars):
         raise LookupError(f"free variables of {name!r} differ: {freevars} there, {code.co_freevars} here")
@@ -103,6 +144,7 @@ def function_state(function: FunctionType) -> dict[str, Any]:
     state["__code__"] = function.__code__
     state["__annotations__"] = function.__annotations__ or None
     state["__dict__"] = dict(function.__dict__) if function.__dict__ else None
+    state["__globals__"] = _private(function)
     return state
 
 
@@ -116,6 +158,7 @@ def set_function_state(function: FunctionType, state: dict[str, Any]) -> None:
     function.__annotations__ = state["__annotations__"] or {}
     function.__dict__.clear()
     function.__dict__.update(state["__dict__"] or {})
+    function.__globals__.update(state["__globals__"] or {})
 
 
 def reduce_cell(cell: CellType) -> tuple[Any, ...]:
@@ -161,20 +204,6 @@ def reduce_partial(partial: functools.partial[Any]) -> tuple[Any, ...]:
     since a partial of a partial is made in another way then."""
     state: Any = partial.__reduce__()[2]
     return type(partial), (partial.func,), (*state[:3], state[3] or None)
-
-
-def reduce_method_wrapper(wrapper: Any) -> tuple[Any, ...]:
-    """A staticmethod or classmethod. The `__new__` of a class is one that Python has made, without the function's attributes."""
-    kind, function, attributes = type(wrapper), wrapper.__func__, dict(vars(wrapper))
-    return make_method_wrapper, (kind, function, None if attributes == vars(kind(function)) else attributes)
-
-
-def make_method_wrapper(kind: Any, function: Any, attributes: dict[str, Any] | None) -> Any:
-    wrapper = kind(function)
-    if attributes is not None:
-        vars(wrapper).clear()
-        vars(wrapper).update(attributes)
-    return wrapper
 
 
 KEY_WRAPPER = type(functools.cmp_to_key(lambda one, other: 0))

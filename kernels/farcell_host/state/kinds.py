@@ -13,8 +13,8 @@ from typing import Any
 
 from . import caches, dynamic, exceptions, frames, sets, tensors, weak, weakrefs
 from .arrays import is_array, objects_of
-from .classes import REGISTERED, class_state
-from .functions import cell_content, cells_of, function_state, is_by_value
+from .classes import class_content
+from .functions import cell_content, cells_of, function_state, is_by_value, own_globals
 from .handmade import handmade_state, is_handmade
 
 
@@ -109,7 +109,8 @@ def content(kind: str, obj: Any) -> Any:
     if kind == "cell":
         return cell_content(obj)
     if kind == "function":
-        return function_state(obj), cells_of(obj)  # the cells are the peer's already; named, their own states follow
+        # cells and globals of its own are the peer's already; named, their own states follow
+        return function_state(obj), cells_of(obj), own_globals(obj)
     if kind == "exception":
         return exceptions.exception_state(obj)
     if kind == "weak":
@@ -140,11 +141,6 @@ def content(kind: str, obj: Any) -> Any:
         return dict(state) if state is getattr(obj, "__dict__", None) else state  # type: ignore[arg-type]
     attributes, slots = state if isinstance(state, tuple) else (state, None)
     return type(obj), dict(attributes or {}), slots or {}, not _has_getstate(type(obj))
-
-
-def class_content(cls: type) -> dict[str, Any]:
-    """The attributes of a class, and what is registered with it."""
-    return {name: value for name, value in class_state(cls).items() if not name.startswith("<") or name == REGISTERED}
 
 
 def _has_getstate(kind: type) -> bool:

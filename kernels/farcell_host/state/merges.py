@@ -14,11 +14,11 @@ from typing import Any
 from . import caches, exceptions, frames, sets, tensors, weak
 from .arrays import contiguous, dtype_code, fill, relayout, set_objects
 from .arrays import objects_of as objects_of_array
-from .classes import REGISTERED, register
+from .classes import class_content, set_class_content
 from .dynamic import slots_of
 from .functions import cell_content, function_state, set_cell, set_function_state
 from .handmade import handmade_state, set_handmade_state
-from .kinds import class_content, content, factory_of, items_of
+from .kinds import content, factory_of, items_of
 
 Undo = Callable[[], None]
 Merge = Iterator[Undo]
@@ -137,32 +137,9 @@ def _merge_exception(obj: Any, new: Any) -> Merge:
 
 
 def _merge_class(obj: type, new: Any) -> Merge:
-    now = class_content(obj)
-    order = [name for name in obj.__dict__ if name in now]
-
-    def undo() -> None:
-        _set_class_attributes(obj, now)
-        found = [name for name in obj.__dict__ if name in now]
-        same = next((at for at, pair in enumerate(zip(found, order, strict=False)) if pair[0] != pair[1]), len(order))
-        for name in order[same:]:
-            if name not in ("__doc__", "__abstractmethods__"):  # which no class lets go of
-                type.__delattr__(obj, name)
-                type.__setattr__(obj, name, now[name])
-
-    yield undo
-    _set_class_attributes(obj, new[0])
-
-
-def _set_class_attributes(obj: type, new: dict[str, Any]) -> None:
-    now = class_content(obj)
-    for name, value in new.items():
-        if name == REGISTERED:
-            register(obj, value)
-        elif name not in now or now[name] is not value:
-            type.__setattr__(obj, name, value)
-    for name in now.keys() - new.keys():
-        if name in obj.__dict__:
-            type.__delattr__(obj, name)
+    old = class_content(obj)
+    yield lambda: set_class_content(obj, old)
+    set_class_content(obj, new[0])
 
 
 def _merge_module(obj: ModuleType, new: Any) -> Merge:

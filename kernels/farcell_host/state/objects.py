@@ -33,6 +33,7 @@ from typing import Any
 
 from . import tensors
 from .arrays import is_array, numpy
+from .descriptors import is_bound
 from .fixed import is_fixed
 from .frames import is_structure
 from .functions import Globals, ModuleGlobals
@@ -41,18 +42,19 @@ from .modules import ModuleState
 from .refs import RefBase
 
 _VALUES = (
-    str, bytes, int, float, complex, range, slice, types.CodeType, types.MethodType,
-    types.BuiltinFunctionType, types.MappingProxyType, property, classmethod, staticmethod, enum.Enum, datetime.date,
+    str, bytes, int, float, complex, range, slice, types.CodeType, types.MappingProxyType, enum.Enum, datetime.date,
     datetime.time, datetime.timedelta, datetime.tzinfo, decimal.Decimal, fractions.Fraction, pathlib.PurePath,
     re.Pattern, uuid.UUID,
-    Globals, ModuleGlobals, ModuleState, OfExtension, RefBase, pickle.PickleBuffer, type(None), types.GenericAlias,
+    Globals, ModuleGlobals, ModuleState, OfExtension, RefBase, pickle.PickleBuffer, type(None),
 )  # fmt: skip
-_NO, _YES, _BY_VALUE = range(3)
+_NO, _YES, _BY_VALUE, _IF_BOUND = range(4)
 _REFS_OF_A_TABLE = 2  # its entry, and the argument of getrefcount
 
 
 @functools.lru_cache(4096)
 def _relevance(kind: type) -> int:
+    if kind is types.BuiltinFunctionType:
+        return _IF_BOUND
     if is_fixed(kind):
         return _YES
     if issubclass(kind, (type, types.FunctionType, types.ModuleType)):
@@ -93,9 +95,9 @@ def relevant(entries: dict[int, tuple[int, Any]], by_value: set[int]) -> list[tu
     found = [
         entry
         for key, entry in entries.items()
-        if relevance[type(entry[1])] in (_YES, _BY_VALUE)
+        if (matters := relevance[type(entry[1])]) != _NO
         and key not in dropped
-        and (relevance[type(entry[1])] == _YES or key in by_value)
+        and (matters == _YES or (key in by_value if matters == _BY_VALUE else is_bound(entry[1])))
     ]
     found.sort(key=itemgetter(0))
     with_dict = {kind for kind in relevance if kind.__dictoffset__ and not _makes_dict_when_asked(kind)}

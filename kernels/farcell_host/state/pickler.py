@@ -7,11 +7,12 @@ afterwards, without a callback per object, which objects the dump met; the recei
 
 from __future__ import annotations
 
+import enum
 import functools
 import io
 import pickle
 from collections.abc import Callable, Mapping
-from types import CellType, CodeType, FunctionType, MappingProxyType, ModuleType
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,23 +20,27 @@ from farcell_host._vendor.cloudpickle import cloudpickle
 
 from . import context, frames, tensors, weakrefs
 from .arrays import is_array, reduce_array
-from .classes import is_builtin_type, reduce_class
+from .classes import is_builtin_type, made_after, reduce_class
+from .descriptors import WRAPPERS, reduce_builtin, reduce_property, reduce_wrapper
 from .dynamic import is_dynamic, reduce_dynamic
+from .enums import reduce_member
 from .exceptions import is_plain, reduce_exception
 from .finalizers import HINT as FINALIZER_HINT
 from .finalizers import finalizer_of
 from .functions import (
     KEY_WRAPPER,
     is_by_value,
+    last_of,
+    own_globals,
     reduce_cached_property,
     reduce_cell,
     reduce_function,
     reduce_key_wrapper,
     reduce_lru,
-    reduce_method_wrapper,
     reduce_partial,
     reduce_proxy,
 )
+from .generics import is_alias, is_variable, reduce_alias, reduce_variable
 from .handmade import handmade_state, is_handmade, make_handmade, set_handmade_state
 from .kinds import reduces_by_default
 from .magics import is_shell, reduce_shell
@@ -90,12 +95,22 @@ def _rule(kind: type) -> Reducer:
         rule = reduce_lru
     elif kind is functools.partial:
         rule = reduce_partial
-    elif kind in (staticmethod, classmethod):
-        rule = reduce_method_wrapper
     elif kind is KEY_WRAPPER:
         rule = reduce_key_wrapper
     elif kind is functools.cached_property:
         rule = reduce_cached_property
+    elif kind is BuiltinFunctionType:
+        rule = reduce_builtin
+    elif issubclass(kind, WRAPPERS):
+        rule = reduce_wrapper
+    elif issubclass(kind, property):
+        rule = reduce_property
+    elif issubclass(kind, enum.Enum) and is_by_value(kind):
+        rule = reduce_member
+    elif is_variable(kind):
+        rule = reduce_variable
+    elif is_alias(kind):
+        rule = reduce_alias
     elif kind is CellType:
         rule = reduce_cell
     elif kind is MappingProxyType:
@@ -123,6 +138,7 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unu
         self.cells: set[str] = set()
         self.by_value: set[int] = set()
         self.modules: set[str] = set()
+        self._entered: set[int] = set()
         self._kept = kept
         buffers = self.buffers
 
@@ -145,6 +161,9 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unu
             if not is_by_value(obj):
                 self._note_module(obj.__module__)
                 return NotImplemented
+            globals_ = own_globals(obj)
+            if globals_ is not None and self._enters(globals_):
+                return last_of, (globals_, obj)
             self.codes.append(obj.__code__)
             self.by_value.add(id(obj))
             return reduce_function(obj)
@@ -156,15 +175,29 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unu
         if is_array(obj):
             return reduce_array(obj, self._note_array)
         if issubclass(kind, type):
-            reduced = reduce_class(obj)
-            if reduced is NotImplemented:
-                self._note_module(obj.__module__)
-            elif not is_builtin_type(obj):
-                self.by_value.add(id(obj))
-            return reduced
+            return self._reduce_class(obj)
         if kind is ModuleType:
             return self._reduce_module(obj)
         return (_RULES.get(kind) or _rule(kind))(obj)
+
+    def _enters(self, obj: Any) -> bool:
+        """Whether it is met for the first time. What leads back to an object must be in the pickle before the object is made, or
+        the object would be made twice: `last_of` has it written first, and then finds the object in the memo."""
+        if id(obj) in self._entered:
+            return False
+        self._entered.add(id(obj))
+        return True
+
+    def _reduce_class(self, cls: type) -> Any:
+        reduced = reduce_class(cls)
+        if reduced is NotImplemented:
+            self._note_module(cls.__module__)
+        elif not is_builtin_type(cls):
+            self.by_value.add(id(cls))
+            before = made_after(cls)
+            if before and self._enters(cls):
+                return last_of, (*before, cls)
+        return reduced
 
     def _note_module(self, name: object) -> None:
         module = local_module(name)

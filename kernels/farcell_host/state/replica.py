@@ -23,6 +23,7 @@ from .delta import Component, Delta, carry_out, fill_steps, merge_steps
 from .dumps import Memory, Part, Print, ShallowPickler, Stream, array_layout, dump_component
 from .errors import CannotRestore, CannotTravel
 from .fixed import is_fixed
+from .functions import PrivateGlobals
 from .groups import changeable_ids, components
 from .handmade import is_handmade
 from .hashing import piece_digests
@@ -105,7 +106,7 @@ class Replica:
         self._forget: set[str] = set()
         self._pins: list[int] = []
         self.introductions = Introductions(self._table)
-        self._private_globals: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._private_globals: dict[int, PrivateGlobals] = {}
 
     # -- context.Environment: what reducers and rebuilders ask for ----------------------------------------------------
 
@@ -119,8 +120,8 @@ class Replica:
         """The number both sides know an object by."""
         return self._table.numbers.get(id(obj))
 
-    def private_globals(self, of: dict[str, Any]) -> dict[str, Any]:
-        return self._private_globals.setdefault(id(of), (of, {}))[1]
+    def private_globals(self, own: dict[str, Any]) -> PrivateGlobals:
+        return self._private_globals.setdefault(id(own), PrivateGlobals(own))
 
     # -- looking ------------------------------------------------------------------------------------------------------
 

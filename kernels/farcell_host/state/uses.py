@@ -16,6 +16,8 @@ EVERYTHING = "*"
 """In an answer of `uses`: every name of the namespace."""
 
 _REFLECTION = frozenset({"globals", "locals", "vars", "dir", "eval", "exec"})
+_LISTING = "__subclasses__"
+"""Any name may be one of these classes."""
 _LOADS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "DELETE_GLOBAL", "DELETE_NAME"})
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _STRING_LIMIT = 10_000
@@ -25,6 +27,8 @@ def uses(code: CodeType) -> frozenset[str]:
     """Global names that `code` and the code nested in it load, and identifiers inside its string constants."""
     names: set[str] = set()
     for part in nested(code):
+        if _LISTING in part.co_names:
+            return frozenset({EVERYTHING})
         names.update(_loads(part))
         names.update(_words(part.co_consts))
     return frozenset({EVERYTHING}) if names & _REFLECTION and _reflects(code) else frozenset(names)

@@ -142,6 +142,44 @@ CASES = {
         "def f(x): return P(x, 1).s()"
     ),
     "dict subclass": "class D(dict):\n    def __missing__(self, k): return k * 2\nd = D(a=1); d.x = 5\ndef f(x): return d[x], d['a'], d.x",
+    "enum with a constructor of its own": (
+        "import enum\nmade = []\nclass C(enum.Enum):\n    def __new__(cls, code, label):\n        made.append(label)\n"
+        "        self = object.__new__(cls); self._value_ = code; self.label = label\n        return self\n"
+        "    A = (1, 'a')\n    B = (2, 'b')\nC.A.seen = [C.B]\n"
+        "def f(x): return made, C(1).label, C.A.seen[0] is C.B, list(C), [n for n in vars(C) if n in ('A', 'B')]"
+    ),
+    "enum of functions": (
+        "import enum, functools\ndef g(x): return x * 2\nclass Op(enum.Enum):\n    TWICE = functools.partial(g)\nop = Op.TWICE\n"
+        "def f(x): return op.value(x), op is Op.TWICE, Op(op.value).name"
+    ),
+    "str enum and flags": (
+        "import enum\nclass K(str, enum.Enum):\n    A = 'a'\nclass P(enum.Flag):\n    R = 1\n    W = 2\n    RW = 3\n"
+        "both = P.R | P.W\ndef f(x): return K.A == 'a', K('a') is K.A, both is P.RW, P.RW & ~P.R is P.W"
+    ),
+    "protocol": (
+        "import typing\n@typing.runtime_checkable\nclass Closes(typing.Protocol):\n    def close(self): ...\n"
+        "class Door:\n    def close(self): return 1\ndef f(x): return isinstance(Door(), Closes), isinstance(x, Closes)"
+    ),
+    "generic inherited": (
+        "import typing\nT = typing.TypeVar('T')\nclass G(typing.Generic[T]):\n    def __init__(self, x): self.x = x\n"
+        "class H(G[int]): pass\nalias = G[str]\n"
+        "def f(x): return H(x).x, alias('a').x, alias.__origin__ is G, G.__parameters__ == (T,), T.__module__"
+    ),
+    "a base registers its subclasses": (
+        "class Plugin:\n    known = {}\n    def __init_subclass__(cls, key, **k): Plugin.known[key] = cls\n"
+        "class A(Plugin, key='a'): pass\ndef f(x): return list(Plugin.known), Plugin.known['a'] is A, len(Plugin.__subclasses__())"
+    ),
+    "property subclass": (
+        "class shout(property):\n    def __get__(self, i, o): return super().__get__(i, o).upper()\nclass C:\n    @shout\n"
+        "    def name(self): 'The name.'; return 'ann'\ndef f(x): return C().name, type(vars(C)['name']).__name__, C.__dict__['name'].__doc__"
+    ),
+    "globals of its own": (
+        "import types\ndef g(): return k\nns = {'k': 'private'}\nh = types.FunctionType(g.__code__, ns, 'h')\nns['h'] = h\n"
+        "def f(x): ns['k'] = x; return h(), h.__globals__ is ns, ns['h'] is h"
+    ),
+    "dataclass with a default changed": (
+        "import dataclasses\n@dataclasses.dataclass\nclass P:\n    a: int = 1\nP.a = 7\ndef f(x): return P().a, P.a"
+    ),
     "descriptor": (
         "class D:\n    def __set_name__(self, o, n): self.n = n\n    def __get__(self, i, o): return self.n\nclass C:\n    attr = D()\n"
         "def f(x): return C().attr"
