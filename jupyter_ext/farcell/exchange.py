@@ -55,6 +55,8 @@ class Returned:
     """What was not merged, since this notebook has changed it too."""
     imported: tuple[str, ...] = ()
     """Modules of the notebook's own that the run was the first to import."""
+    left: tuple[str, ...] = ()
+    """Types of what holds an object that was replaced, and cannot be given its successor."""
 
 
 class Exchange:
@@ -143,6 +145,7 @@ class Exchange:
             tuple(name for name in delta.refs if name not in (RESULT, ERROR)),
             payload.total_bytes,
             aside,
+            left=tuple(sorted(set(delta.left))),
         )
 
     def settle(self, aside: Delta, take: bool) -> list[str]:

@@ -690,6 +690,11 @@ class RemoteSession:
         if self._watch is not None and not self._watch.since_last:
             self._watch.in_place = self._watch.in_place or bool(users(threading.enumerate()))
         returned = exchange.merge(content.get("state"), finish.reply.message.buffers, finish.reply.bulk, self._watch)
+        if returned.left:
+            self.notebook.say(
+                f"What the cell has changed cannot be changed in place here: {', '.join(returned.left)} in this notebook "
+                "goes on with the old object. Bind it anew from a name of the notebook."
+            )
         return replace(returned, imported=imported)
 
     def _import_too(self, versions: Mapping[str, str]) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ def is_of_ipython(name: str) -> bool:
 
 def dump_or_refuse(name: str, value: Any, reason: str, kept: dict[int, int]) -> Part:
     """Pass 1; what cannot be dumped becomes CannotTravel with the path that leads to it."""
-    if isinstance(value, ModuleType) and not is_handmade(value):
+    if issubclass(type(value), ModuleType) and not is_handmade(value):
         is_own = local_module(value.__name__) is not None
         return Part(
             name, value, reason, Print(f"module {value.__name__}".encode(), (), ()), modules={value.__name__} if is_own else set()

@@ -13,7 +13,7 @@ from .context import collector_paused
 from .delta import Component, Delta
 from .objects import Table
 from .payload import Payload
-from .refs import RefInfo
+from .refs import RefInfo, is_ref
 from .sources import BOOK
 
 
@@ -79,13 +79,20 @@ def _decode_stream(payload: Payload, stream: dict[str, Any], table: Table, delta
     for _ in range(stream["states"]):
         number, kind, content = unpickler.load()
         component.states.append((unpickler.persistent_load(number), kind, content))
-    memo: dict[int, Any] = unpickler.memo.copy() if stream["objects"] or stream["sets"] else {}
+    memo: dict[int, Any] = unpickler.memo.copy() if stream["objects"] or stream["sets"] or stream["replaced"] else {}
     for index, places, slots in stream["sets"]:
         sets.fill(memo[index], sets.arrange(memo[index], places), slots)
     if stream["objects"]:
         component.objects.extend((number, memo[index]) for index, number in read_numbers(payload.find(stream["objects"])))
+    if stream.get("replaced"):
+        pairs = read_numbers(payload.find(stream["replaced"]))
+        component.replaced = [(table.objects[number], memo[index]) for index, number in pairs if _is_replaced(table, number)]
     delta.taken_back |= unpickler.taken_back
     delta.add(component, values)
+
+
+def _is_replaced(table: Table, number: int) -> bool:
+    return number in table.objects and not is_ref(table.objects[number])
 
 
 def _writable(buffer: Any) -> memoryview:

@@ -8,17 +8,17 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from .arrays import is_array, owner
 from .errors import CannotRestore
 from .kinds import kind_of
-from .merges import Merge, Undo, fill_array, merge
+from .merges import Merge, Undo, last_step, merge
 from .modules import ModuleContent
 from .payload import PSEUDO_NAMES
 from .places import Places
 from .refs import RefInfo
+from .replacements import Replacements
 
 State = tuple[Any, str, Any]
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ class Component:
     names: list[str]
     states: list[State]
     objects: list[tuple[int, Any]]
+    replaced: list[tuple[Any, Any]] = field(default_factory=list)
 
 
 @dataclass
@@ -42,6 +43,8 @@ class Delta:
     """(existing object, kind, new content)."""
     objects: list[tuple[int, Any]] = field(default_factory=list)
     """(number, new object)."""
+    replaced: list[tuple[Any, Any]] = field(default_factory=list)
+    """(existing object, its successor), where the existing one cannot be changed in place."""
     refs: dict[str, RefInfo] = field(default_factory=dict)
     bind: dict[str, int] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
@@ -57,11 +60,14 @@ class Delta:
     """Numbers that this side was about to give up, and the peer still uses."""
 
     components: list[Component] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    """What keeps an object that was replaced, when the delta has been applied."""
 
     def add(self, component: Component, values: dict[str, Any]) -> None:
         self.components.append(component)
         self.states += component.states
         self.objects += component.objects
+        self.replaced += component.replaced
         self.values.update(values)
 
     @property
@@ -74,7 +80,7 @@ class Delta:
         aside = Delta()
         taken = {id(component) for component in components}
         kept = [component for component in self.components if id(component) not in taken]
-        self.components, self.states, self.objects = [], [], []
+        self.components, self.states, self.objects, self.replaced = [], [], [], []
         for component in kept:
             self.add(component, {})
         for component in components:
@@ -106,6 +112,10 @@ def _fits(array: Any, content: Any) -> bool:
 
 def merge_steps(delta: Delta, places: Places, bindings: dict[str, Any]) -> list[Merge]:
     steps = [merge(kind, obj, content) for obj, kind, content in delta.states]
+    if delta.replaced:  # first: a merge keeps copies of what was, for its undo
+        replacements = Replacements(delta.replaced, places.namespace)
+        delta.left = replacements.left
+        steps.insert(0, replace_step(replacements))
     for name, value in bindings.items():
         steps.append(value.merge() if isinstance(value, ModuleContent) else bind_step(places, name, value))
     steps += [delete_step(places, name) for name in delta.deleted]
@@ -114,7 +124,13 @@ def merge_steps(delta: Delta, places: Places, bindings: dict[str, Any]) -> list[
 
 def fill_steps(delta: Delta) -> list[Callable[[], None]]:
     """What cannot fail, and is done when all else has been: large memory is copied once, with no copy of what was there."""
-    return [partial(fill_array, obj, content) for obj, kind, content in delta.states if kind == "array"]
+    found = (last_step(kind, obj, content) for obj, kind, content in delta.states)
+    return [step for step in found if step is not None]
+
+
+def replace_step(replacements: Replacements) -> Merge:
+    yield replacements.take_back
+    replacements.put()
 
 
 def bind_step(places: Places, name: str, value: Any) -> Merge:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
+from . import weakrefs
 from .arrays import address, contiguous, dtype_code, is_array, layout, numpy, order_of, owner, pickle_buffer, raw
 from .context import collector_paused
 from .fixed import ATOMS, is_fixed, parts_of
@@ -22,7 +23,7 @@ from .hashing import changed_spans, digest, piece_digests
 from .kinds import content, is_restorable, kind_of, made_of
 from .objects import BUILTINS, Table, relevant
 from .payload import LARGE_BYTES
-from .pickler import StatePickler
+from .pickler import StatePickler, StrongPickler
 
 Pieces = tuple[bytes, ...]
 
@@ -34,6 +35,8 @@ class Print:
     digest: bytes
     ids: tuple[int, ...]
     buffers: tuple[Pieces, ...]
+    weak: frozenset[int] = frozenset()
+    """Of the ids, those that weak references alone lead to."""
 
 
 @dataclass
@@ -97,10 +100,23 @@ def _dump_name(kind: Any, name: str, value: Any, reason: str, kept: dict[int, in
         if id(buffer) in pickler.array_of_buffer
     }
     ids = tuple(id(obj) for _, obj in objects)
+    weak = _weakly_reached(value, objects, kept)
     return Part(
-        name, value, reason, Print(digest(data), ids, tuple(pieces)), data, pickler.buffers, objects, arrays,
+        name, value, reason, Print(digest(data), ids, tuple(pieces), weak), data, pickler.buffers, objects, arrays,
         pickler.codes, pickler.sources(), pickler.modules,
     )  # fmt: skip
+
+
+def _weakly_reached(value: Any, objects: list[tuple[int, Any]], kept: dict[int, int]) -> frozenset[int]:
+    if not any(map(weakrefs.is_weak_holder, {type(obj) for _, obj in objects})):
+        return frozenset()
+    pickler = StrongPickler(io.BytesIO(), kept)
+    try:
+        pickler.dump(value)
+        strong = pickler.memo.copy().keys()
+    finally:
+        pickler.clear_memo()
+    return frozenset(id(obj) for _, obj in objects if id(obj) not in strong)
 
 
 @dataclass

@@ -7,6 +7,7 @@ import decimal
 import fractions
 import functools
 import pathlib
+import re
 import types
 import uuid
 from collections.abc import Callable, Iterable
@@ -19,12 +20,14 @@ ATOMS = frozenset({int, float, complex, bool, str, bytes, type(None), type(Ellip
 
 _LEAVES = frozenset({
     datetime.date, datetime.timedelta, datetime.timezone, decimal.Decimal, fractions.Fraction, uuid.UUID,
-    pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.PosixPath, pathlib.WindowsPath,
+    pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.PosixPath, pathlib.WindowsPath, range, re.Pattern,
 })  # fmt: skip
 _PARTS: dict[type, Callable[[Any], Iterable[Any]]] = {
     property: lambda made: (made.fget, made.fset, made.fdel),
     classmethod: lambda made: (made.__func__,),
     staticmethod: lambda made: (made.__func__,),
+    slice: lambda made: (made.start, made.stop, made.step),
+    re.Match: lambda match: (match.re, match.string),
     types.MethodType: lambda method: (method.__self__, method.__func__),
     types.BuiltinFunctionType: lambda method: (method.__self__,),
 }

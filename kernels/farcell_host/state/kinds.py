@@ -5,13 +5,14 @@ An object of no kind here is opaque: when it changed, the peer gets a new one.
 
 from __future__ import annotations
 
+import array
 import collections
 import copyreg
 import functools
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from . import caches, dynamic, exceptions, frames, sets, tensors, weak, weakrefs
+from . import caches, dynamic, exceptions, frames, iterators, sets, streams, tensors, weak, weakrefs
 from .arrays import is_array, objects_of
 from .classes import class_content
 from .functions import cell_content, cells_of, function_state, is_by_value, own_globals
@@ -22,11 +23,11 @@ def kind_of(obj: Any) -> str | None:
     """The name of the merge for this object; None for an opaque one."""
     if is_array(obj):
         return "objects" if obj.dtype == object else None if obj.dtype.hasobject else "array"
-    if isinstance(obj, type):
+    if issubclass(type(obj), type):
         return "class"
     if type(obj) is caches.WRAPPER:
         return "lru" if is_by_value(obj) else None
-    if isinstance(obj, ModuleType):
+    if issubclass(type(obj), ModuleType):
         return "module" if is_handmade(obj) else None
     kind: Any = type(obj)
     found = _kind_of_type(kind)
@@ -42,6 +43,12 @@ def _kind_of_type(kind: type) -> str | None:
     }  # fmt: skip
     if kind in exact:
         return exact[kind]
+    if kind in streams.KINDS:
+        return "stream"
+    if kind is array.array:
+        return "numbers"
+    if iterators.is_positioned(kind):
+        return "position"
     of_pandas = frames.kind_of_type(kind)
     if of_pandas is not None:
         return of_pandas
@@ -85,13 +92,13 @@ def is_restorable(obj: Any) -> bool:
     kind = type(obj)
     if not hasattr(kind, "__setstate__") or issubclass(kind, BaseException) or hasattr(kind, "__array_finalize__"):
         return False
-    reduced: Any = obj.__reduce_ex__(4)
+    reduced = iterators.reduced(obj)
     return isinstance(reduced, tuple) and len(reduced) > 2 and reduced[2] is not None and not any(reduced[3:])
 
 
 def made_of(obj: Any) -> Any:
     """What of a restorable object a merge cannot change."""
-    return obj.__reduce_ex__(4)[:2]
+    return iterators.reduced(obj)[:2]
 
 
 def content(kind: str, obj: Any) -> Any:
@@ -134,8 +141,14 @@ def content(kind: str, obj: Any) -> Any:
         return tensors.generator_state(obj)
     if kind == "objects":
         return obj.shape, objects_of(obj)
+    if kind == "stream":
+        return streams.stream_state(obj)
+    if kind == "numbers":
+        return obj.tobytes()
+    if kind == "position":
+        return iterators.position_of(obj)
     if kind == "restorable":
-        return obj.__reduce_ex__(4)[2]
+        return iterators.reduced(obj)[2]
     state = dynamic.state_of(obj) if dynamic.is_dynamic(type(obj)) else obj.__reduce_ex__(4)[2]
     if kind == "stateful":
         return dict(state) if state is getattr(obj, "__dict__", None) else state  # type: ignore[arg-type]

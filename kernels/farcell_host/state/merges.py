@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from . import caches, exceptions, frames, sets, tensors, weak
+from . import caches, exceptions, frames, iterators, sets, tensors, weak
 from .arrays import contiguous, dtype_code, fill, relayout, set_objects
 from .arrays import objects_of as objects_of_array
 from .classes import class_content, set_class_content
@@ -27,6 +28,12 @@ Merge = Iterator[Undo]
 def merge(kind: str, obj: Any, new: Any) -> Merge:
     """Give `obj` the content `new`."""
     return _MERGES[kind](obj, new)
+
+
+def last_step(kind: str, obj: Any, new: Any) -> Callable[[], None] | None:
+    """What `merge` leaves to be done when every other step has been taken: it cannot fail, and is not taken back."""
+    finish = _LAST.get(kind)
+    return partial(finish, obj, new) if finish is not None else None
 
 
 def _merge_list(obj: Any, new: Any) -> Merge:
@@ -218,6 +225,37 @@ def fill_array(array: Any, new: Any) -> None:
         _set_writeable(array, writeable)
 
 
+def _merge_numbers(numbers: Any, new: bytes) -> Merge:
+    old = numbers.tobytes()
+    yield lambda: _set_numbers(numbers, old)
+    _set_numbers(numbers, new)
+
+
+def _set_numbers(numbers: Any, content: bytes) -> None:
+    if (
+        len(content) != len(numbers) * numbers.itemsize or content != numbers.tobytes()
+    ):  # else nothing that looks at it is in the way
+        numbers[:] = type(numbers)(numbers.typecode, content)
+
+
+def _merge_stream(stream: Any, new: Any) -> Merge:
+    """All but closing it, which nothing takes back."""
+    old = None if stream.closed else stream.__getstate__()
+    yield lambda: None if old is None else stream.__setstate__(old)
+    if new is not None and new != old:
+        stream.__setstate__(new)
+
+
+def _close(stream: Any, new: Any) -> None:
+    if new is None:
+        stream.close()
+
+
+def _merge_position(iterator: Any, new: Any) -> Merge:
+    """Nothing yet: Python cuts a position to the length of what is iterated, which may be merged later."""
+    yield lambda: None
+
+
 def _merge_objects(array: Any, new: Any) -> Merge:
     old = objects_of_array(array)
     yield lambda: set_objects(array, old)
@@ -294,9 +332,13 @@ _MERGES: dict[str, Callable[[Any, Any], Merge]] = {
     "array": _merge_array,
     "restorable": _merge_restorable,
     "objects": _merge_objects,
+    "numbers": _merge_numbers,
+    "stream": _merge_stream,
+    "position": _merge_position,
     "frame": _merge_frame,
     "index": _merge_index,
     "refs": _merge_refs,
     "tensor": _merge_tensor,
     "generator": _merge_generator,
 }
+_LAST: dict[str, Callable[[Any, Any], None]] = {"array": fill_array, "stream": _close, "position": iterators.set_position}

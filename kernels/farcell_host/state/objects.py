@@ -22,7 +22,6 @@ import gc
 import io
 import pathlib
 import pickle
-import re
 import sys
 import types
 import uuid
@@ -39,12 +38,12 @@ from .frames import is_structure
 from .functions import Globals, ModuleGlobals
 from .magics import OfExtension, is_shell
 from .modules import ModuleState
-from .refs import RefBase
+from .refs import RefBase, is_ref
+from .replacements import Spared
 
 _VALUES = (
-    str, bytes, int, float, complex, range, slice, types.CodeType, types.MappingProxyType, enum.Enum, datetime.date,
-    datetime.time, datetime.timedelta, datetime.tzinfo, decimal.Decimal, fractions.Fraction, pathlib.PurePath,
-    re.Pattern, uuid.UUID,
+    str, bytes, int, float, complex, types.CodeType, types.MappingProxyType, enum.Enum, datetime.date,
+    datetime.time, datetime.timedelta, datetime.tzinfo, decimal.Decimal, fractions.Fraction, pathlib.PurePath, uuid.UUID,
     Globals, ModuleGlobals, ModuleState, OfExtension, RefBase, pickle.PickleBuffer, type(None),
 )  # fmt: skip
 _NO, _YES, _BY_VALUE, _IF_BOUND = range(4)
@@ -133,7 +132,7 @@ def _makes_dict_when_asked(kind: type) -> bool:
 
 def _own_dict(obj: Any) -> dict[str, Any] | None:
     """The `__dict__` of an instance: a part of it, not an object of its own."""
-    if isinstance(obj, type):
+    if issubclass(type(obj), type):
         return None
     try:
         attributes = object.__getattribute__(obj, "__dict__")
@@ -152,7 +151,7 @@ class Table:
     def __init__(self, sign: int) -> None:
         self._sign = sign
         self._last = 0
-        self.objects: dict[int, Any] = {BUILTINS: vars(builtins)}
+        self.objects: dict[int, Any] = Spared({BUILTINS: vars(builtins)})
         self.numbers: dict[int, int] = {id(vars(builtins)): BUILTINS}
         self.kept: dict[int, int] = {}
         """id -> number of objects that the peer knows as refs only."""
@@ -171,7 +170,7 @@ class Table:
         """Number an object; a number it had before stays valid for reading only."""
         self.objects[number] = obj
         self.numbers[id(obj)] = number
-        if isinstance(obj, RefBase):
+        if is_ref(obj):
             self._refs.add(number)
 
     def remove(self, numbers: Iterable[int]) -> None:
@@ -192,6 +191,10 @@ class Table:
         """No name reaches it, but maybe something else does: it is looked at whenever names are released."""
         self._released.add(number)
 
+    def is_held(self, number: int) -> bool:
+        """Whether a name reaches it."""
+        return self._holders[number] > 0
+
     def take_unheld(self) -> list[int]:
         """Forget what was released and nothing holds any more; the peer may use the numbers until it is told them."""
         known = (self._released - self._leaving) & self.objects.keys()
@@ -204,7 +207,7 @@ class Table:
         return free
 
     def _is_in_use(self, number: int) -> bool:
-        return number in self.pins or (isinstance(self.objects[number], RefBase) and self._other_holders(number) > 0)
+        return number in self.pins or (is_ref(self.objects[number]) and self._other_holders(number) > 0)
 
     def _other_holders(self, number: int) -> int:
         """How many there are of an object, beside this table."""
@@ -215,7 +218,7 @@ class Table:
         if not self._refs:
             return []
         self._refs &= self.objects.keys()
-        names = Counter(id(value) for value in list(namespace.values()) if isinstance(value, RefBase))
+        names = Counter(id(value) for value in list(namespace.values()) if is_ref(value))
         return [number for number in sorted(self._refs) if self._other_holders(number) > names[id(self.objects[number])]]
 
     def objects_of(self, numbers: Iterable[int]) -> list[Any]:

@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 
 from farcell_host._vendor.cloudpickle import cloudpickle
 
-from . import context, frames, tensors, weakrefs
+from . import context, frames, iterators, patterns, streams, tensors, weakrefs
 from .arrays import is_array, reduce_array
 from .classes import is_builtin_type, made_after, reduce_class
 from .descriptors import WRAPPERS, reduce_builtin, reduce_property, reduce_wrapper
@@ -117,15 +117,21 @@ def _rule(kind: type) -> Reducer:
         rule = reduce_proxy
     elif is_shell(kind):
         rule = reduce_shell
+    elif kind in streams.KINDS:
+        rule = streams.reduce_stream
     elif is_weak(kind):
         rule = reduce_weak
     elif is_plain(kind):
         rule = reduce_exception
     else:
-        own = frames.reducer(kind) or tensors.reducer(kind) or weakrefs.reducer(kind)
-        rule = own or (_reduce_instance if is_by_value(kind) else reduce_dynamic if is_misleading(kind) else _plain)
+        rule = _of_library(kind) or (_reduce_instance if is_by_value(kind) else reduce_dynamic if is_misleading(kind) else _plain)
     _RULES[kind] = rule
     return rule
+
+
+def _of_library(kind: type) -> Reducer | None:
+    found = (each.reducer(kind) for each in (iterators, patterns, weakrefs, frames, tensors))
+    return next((each for each in found if each is not None), None)
 
 
 class StatePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unused-ignore]
@@ -215,3 +221,12 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unu
         """Hashes of the texts that the codes met so far stand in."""
         refs = (BOOK.ref(code) for code in self.codes)
         return {ref.source for ref in refs if ref is not None} | self.cells
+
+
+class StrongPickler(StatePickler):
+    """Follows what keeps alive alone: its memo tells what a weak reference does not reach as the only one."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if weakrefs.is_weak_holder(type(obj)):
+            return list, (weakrefs.strong_parts(obj),)
+        return super().reducer_override(obj)

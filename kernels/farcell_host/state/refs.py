@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from . import context
 
@@ -17,6 +17,11 @@ class RefBase:
     def _farcell_elsewhere(self) -> tuple[str, str]:
         """Why it cannot go to a target that does not hold its value, and what to do."""
         return "a ref to a value that is not on this target", "Its .fetch() brings it here"
+
+
+def is_ref(obj: object) -> TypeGuard[RefBase]:
+    """By its type alone: a weak proxy or a class' own `__class__` is not asked."""
+    return issubclass(type(obj), RefBase)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ sent. `capture` and `collect` look, `pack` writes, `sent` remembers; `unpack` de
 from __future__ import annotations
 
 import sys
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -34,7 +35,7 @@ from .modules import MODULES, is_module_state, local_module, module_of
 from .objects import Table
 from .payload import AMBIENT, ERROR, LARGE_BYTES, LOST, PSEUDO_NAMES, RESULT, Capture, NameReport, Payload
 from .places import Places
-from .refs import Ref, RefBase, RefInfo, describe
+from .refs import Ref, RefInfo, describe, is_ref
 from .sources import BOOK
 from .uses import uses as default_uses
 from .watch import Watch
@@ -62,7 +63,7 @@ def has_sets_of_text(payload: Payload) -> bool:
 
 
 def _ref_numbers(delta: Delta) -> list[int]:
-    return [value.__farcell_number__ for value in delta.values.values() if isinstance(value, RefBase)]
+    return [value.__farcell_number__ for value in delta.values.values() if is_ref(value)]
 
 
 @dataclass
@@ -105,6 +106,7 @@ class Replica:
         self._dropped: set[int] = set()
         self._forget: set[str] = set()
         self._pins: list[int] = []
+        self._weakly: dict[int, str] = {}  # of this exchange: number -> a name whose weak references lead to it
         self.introductions = Introductions(self._table)
         self._private_globals: dict[int, PrivateGlobals] = {}
 
@@ -144,6 +146,7 @@ class Replica:
         self, names: Iterable[str], uses: Uses = default_uses, optional: Iterable[str] = (), ambient: bool = True
     ) -> Capture:
         """Walk these names and all that their functions use; raises CannotTravel, but for an optional name, which is left out."""
+        self._let_die()
         with context.working(self):
             walk = Walk(self.places, self._table.kept, uses)
             for seen in self.introductions.known():
@@ -161,6 +164,18 @@ class Replica:
         if ambient:
             self._add_ambient(capture)
         return capture
+
+    def _let_die(self) -> None:
+        """What only names reached that are gone or bound anew, and weak references lead to: it is as dead as it would be here."""
+        ended = [name for name, held in self._held.items() if held.value is not None and self.places.get(name) is not held.value]
+        released = Counter(number for name in ended for number in self._held[name].numbers)
+        for name in ended if released else ():
+            self._held[name].value = None
+        for number in self._table.unheld_without(released) if released else ():
+            if weakref.getweakrefcount(self._table.objects[number]):
+                self._dropped.add(number)
+                self._memory.forget([number])
+                self._table.remove([number])
 
     def _add_ambient(self, capture: Capture) -> None:
         """Raises CannotTravel only if what it consists of can travel one by one."""
@@ -297,7 +312,7 @@ class Replica:
     def _report(self, part: Part) -> NameReport:
         held = self._held.get(part.name)
         status = "new" if held is None else "unchanged" if held.print == part.print else "changed"
-        if isinstance(part.value, RefBase):
+        if is_ref(part.value):
             status = "ref"
         to_send = 0 if status in ("unchanged", "ref") else len(part.data) + self._buffer_bytes(part)
         return NameReport(part.name, part.reason, status, type(part.value).__name__, part.size_bytes, to_send)
@@ -391,7 +406,7 @@ class Replica:
         for part in receipt.parts:
             if part.name not in PSEUDO_NAMES:
                 released.subtract(numbers[key] for key in numbers.keys() & set(part.print.ids))
-            if isinstance(part.value, RefBase):
+            if is_ref(part.value):
                 released[part.value.__farcell_number__] -= 1
         released.subtract(number for name, number, _ in receipt.refs if name not in PSEUDO_NAMES)
         return self._table.unheld_without(released)
@@ -402,9 +417,9 @@ class Replica:
         return {id(self._table.objects[number]) for number in numbers if number in self._table.objects}
 
     def _place_by_name(self, part: Part, header: dict[str, Any], receipt: _Receipt) -> bool:
-        if isinstance(part.value, ModuleType) and not is_handmade(part.value):
+        if issubclass(type(part.value), ModuleType) and not is_handmade(part.value):
             header["modules"][part.name] = [part.value.__name__, self._number_module(part.value, receipt)]
-        elif isinstance(part.value, RefBase):
+        elif is_ref(part.value):
             header["bind"][part.name] = part.value.__farcell_number__
         else:
             return False
@@ -419,8 +434,11 @@ class Replica:
         return number
 
     def _place(self, payload: Payload, stream: Stream, named: set[int], receipt: _Receipt) -> dict[str, Any]:
-        pairs = []
+        pairs, replaced = [], []
         for index, obj in stream.objects:
+            before = self._table.numbers.get(id(obj))
+            if before is not None and id(obj) not in self._table.kept:
+                replaced.append((index, before))
             if id(obj) in named:
                 number = self._table.new_number()
                 pairs.append((index, number))
@@ -433,6 +451,7 @@ class Replica:
             "buffers": [payload.place(buffer.raw()) for buffer in stream.buffers],
             "objects": payload.place(write_numbers(pairs)) if pairs else None,
             "sets": [[index, *how] for index, obj in stream.objects if type(obj) is set and (how := sets.places(obj))],
+            "replaced": payload.place(write_numbers(replaced)) if replaced else None,
         }
 
     def sent(self, payload: Payload) -> None:
@@ -522,7 +541,7 @@ class Replica:
         """Whether this side has changed something of a component since `watch`."""
         if not watch.in_place:
             return False
-        merged = {id(obj) for obj, _, _ in component.states}
+        merged = {id(obj) for obj, *_ in (*component.states, *component.replaced)}
         watched = self._watched(watch)
         names = {name for name in watched if name in component.names or not merged.isdisjoint(self._held[name].print.ids)}
         return any(map(self._has_changed_since, names))
@@ -537,7 +556,7 @@ class Replica:
             with context.working(self):
                 carry_out(merge_steps(aside, self.places, aside.values), fill_steps(aside))
                 for name, value in aside.values.items():
-                    if isinstance(value, RefBase):
+                    if is_ref(value):
                         self._remember(dump_or_refuse(name, value, "", self._table.kept))
         self._table.release(_ref_numbers(aside))
         self._drop_unheld()
@@ -588,7 +607,7 @@ class Replica:
 
     def _others(self, delta: Delta, bindings: dict[str, Any]) -> set[str]:
         """Names that are not part of the exchange and hold objects that it changes."""
-        merged = {id(obj) for obj, _, _ in delta.states}
+        merged = {id(obj) for obj, *_ in (*delta.states, *delta.replaced)}
         found = {name for name, held in self._held.items() if merged and not merged.isdisjoint(held.print.ids)}
         return found - bindings.keys()
 
@@ -642,10 +661,12 @@ class Replica:
     def _remember(self, part: Part) -> None:
         if part.name in PSEUDO_NAMES:
             return
-        numbers = tuple(self._table.numbers[key] for key in part.print.ids if key in self._table.numbers)
-        if isinstance(part.value, RefBase):
+        weak = part.print.weak
+        numbers = tuple(self._table.numbers[key] for key in part.print.ids if key in self._table.numbers and key not in weak)
+        self._weakly.update({self._table.numbers[key]: part.name for key in weak if key in self._table.numbers})
+        if is_ref(part.value):
             numbers = (part.value.__farcell_number__,)
-        is_held = numbers and not isinstance(part.value, RefBase)
+        is_held = numbers and not is_ref(part.value)
         self._hold(part.name, _Held(part.print, numbers, value=part.value if is_held else None))
         with context.working(self):
             special = {
@@ -685,6 +706,10 @@ class Replica:
 
     def _drop_unheld(self) -> None:
         """Only when all names of an exchange are settled: objects move from one to another."""
+        for number, name in self._weakly.items():
+            if not self._table.is_held(number) and name in self._held:  # nothing else that both sides have keeps it alive
+                self._hold(name, replace(self._held[name], numbers=(*self._held[name].numbers, number)))
+        self._weakly.clear()
         free = self._table.take_unheld()
         self._memory.forget(free)
         self._dropped.update(free)

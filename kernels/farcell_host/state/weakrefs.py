@@ -12,6 +12,7 @@ from types import FunctionType
 from typing import Any
 
 from .refusals import Refused
+from .weak import is_weak
 
 CALLBACK = "a weak reference with a callback of the notebook's, which would run on both sides"
 HINT = "Make it inside the remote cell, or leave the callback out"
@@ -85,3 +86,17 @@ def _reduce_proxy(proxy: Any) -> tuple[Any, ...]:
 
 def make_proxy(target: Any) -> Any:
     return weakref.proxy(_Gone() if target is None else target)
+
+
+def is_weak_holder(kind: type) -> bool:
+    """References, proxies, and containers of them."""
+    return issubclass(kind, weakref.ref) or kind in _PROXIES or is_weak(kind)
+
+
+def strong_parts(holder: Any) -> list[Any]:
+    """What it keeps alive."""
+    if isinstance(holder, weakref.WeakKeyDictionary):
+        return list(holder.values())
+    if isinstance(holder, weakref.WeakValueDictionary):
+        return list(holder.keys())
+    return []

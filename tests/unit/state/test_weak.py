@@ -43,18 +43,24 @@ def test_a_weak_reference_looks_at_the_object_there(pair):
     assert pair.here["later"]() is pair.here["b"]
 
 
-def test_a_weak_reference_dies_on_both_sides(pair):
-    """When its name and those of what it looks at are gone here, both are gone there."""
-    pair.cell("import weakref\nclass C: pass\na = C(); ref = weakref.ref(a)")
-    pair.ship("a", "ref")
+def test_what_loses_its_name_dies_on_both_sides(pair):
+    """A reference that both sides have does not keep alive what it leads to; one alone does, as long as it is known."""
+    pair.cell(
+        "import weakref\nclass C: pass\na, b = C(), C()\nref, one, some = weakref.ref(a), weakref.ref(b), weakref.WeakSet([a, b])"
+    )
+    pair.ship("a", "ref", "some", "one")
     there = pair.there["ref"]
-    pair.cell("del a, ref")
-    pair.ship("C")
-    gc.collect()
-    for name in ("a", "ref"):
-        pair.there.pop(name, None)
-    pair.ship("C")
-    assert there() is None
+    assert there() is pair.there["a"]
+    pair.cell("del a")
+    pair.run("gone = ref() is None; left = len(some)", "ref", "some", "one")
+    assert (pair.here["gone"], pair.here["ref"](), there(), pair.here["left"]) == (True, None, None, 1)
+    assert pair.there["one"]() is not None and pair.here["one"]() is pair.here["b"]
+    pair.run("a = C(); kept = weakref.ref(a)", "C", "weakref")
+    pair.ship("kept", "a")
+    pair.remote_exec("del a")
+    pair.collect("kept", "a")
+    pair.run("gone = kept() is None", "kept")
+    assert pair.here["gone"] and pair.here["kept"]() is None and "a" not in pair.here
 
 
 def test_a_view_of_a_mapping_goes_on_looking_at_it(pair):
