@@ -131,6 +131,8 @@ class Describer:
         np = sys.modules.get("numpy")
         if np is not None and isinstance(obj, np.generic) and kind.__module__ == "numpy" and kind is not np.void:
             return f"numpy {obj.dtype} {short(repr(obj.tolist()))}"  # a number: whether two are one object is nobody's affair
+        if np is not None and isinstance(obj, np.dtype):
+            return f"dtype {obj!r}"  # it cannot change, and numpy makes another one as it likes
         if kind is slice:
             return ["slice", self.value(obj.start), self.value(obj.stop), self.value(obj.step)]
         if kind is tuple and not obj:
@@ -458,8 +460,6 @@ def _by_package(kind: type) -> Callable[..., None] | None:
         return _array
     if np is not None and issubclass(kind, np.generic):
         return lambda describer, obj, entry, parts: parts.append(["value", f"{obj.dtype} {short(repr(obj.tolist()))}"])
-    if np is not None and issubclass(kind, np.dtype):
-        return _by_repr
     if np is not None and issubclass(kind, (np.random.Generator, np.random.BitGenerator, np.random.RandomState)):
         return _generator
     if pd is not None and issubclass(kind, (pd.DataFrame, pd.Series)):

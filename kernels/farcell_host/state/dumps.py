@@ -12,12 +12,14 @@ import math
 import pickle
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from types import CodeType
 from typing import Any
 
 from . import weakrefs
 from .arrays import address, contiguous, dtype_code, is_array, layout, numpy, order_of, owner, pickle_buffer, raw
 from .context import collector_paused
+from .deep import deeply, is_too_deep
 from .fixed import ATOMS, is_fixed, parts_of
 from .hashing import changed_spans, digest, piece_digests
 from .kinds import content, is_restorable, kind_of, made_of
@@ -55,6 +57,8 @@ class Part:
     sources: set[str] = field(default_factory=set)
     modules: set[str] = field(default_factory=set)
     """The notebook's own modules that functions, classes and modules in it are of."""
+    is_deep: bool = False
+    """Nested too deeply for the recursion limit."""
 
     @property
     def size_bytes(self) -> int:
@@ -70,6 +74,17 @@ class _AroundBuiltins(StatePickler):
 
 def dump_name(name: str, value: Any, reason: str, kept: dict[int, int]) -> Part:
     """Pass 1."""
+    try:
+        return _dump_part(name, value, reason, kept)
+    except Exception as error:
+        if not is_too_deep(error):
+            raise
+        part = deeply(partial(_dump_part, name, value, reason, kept))
+        part.is_deep = True
+        return part
+
+
+def _dump_part(name: str, value: Any, reason: str, kept: dict[int, int]) -> Part:
     part = _dump_name(StatePickler, name, value, reason, kept) or _dump_name(_AroundBuiltins, name, value, reason, kept)
     assert part is not None
     return part
@@ -280,6 +295,11 @@ def dump_component(parts: list[Part], table: Table, memory: Memory, inline: set[
     if len(parts) == 1 and table.numbers.keys().isdisjoint(parts[0].print.ids):
         part = parts[0]
         return Stream([part.name], part.data, part.buffers, 0, part.objects, part.sources)
+    dump = partial(_dump_component, parts, table, memory, inline)
+    return deeply(dump) if any(part.is_deep for part in parts) else dump()
+
+
+def _dump_component(parts: list[Part], table: Table, memory: Memory, inline: set[int]) -> Stream:
     file = io.BytesIO()
     arrays: dict[int, Pieces] = {}
     for part in parts:

@@ -7,6 +7,8 @@ StateError
 
 from __future__ import annotations
 
+_LONGEST_PATH = 300
+
 
 class StateError(Exception):
     """Base of everything that `farcell_host.state` raises on purpose."""
@@ -16,6 +18,8 @@ class CannotTravel(StateError):
     """A value that cannot leave this process; `path` leads from the notebook name to the culprit."""
 
     def __init__(self, name: str, path: str, reason: str, hint: str = "") -> None:
+        if len(path) > _LONGEST_PATH:
+            path = f"{path[: _LONGEST_PATH // 2]} ... {path[-_LONGEST_PATH // 2 :]}"
         self.name, self.path, self.reason, self.hint = name, path, reason, hint
         super().__init__(f"{path}: {reason}" + (f". {hint}" if hint else ""))
 

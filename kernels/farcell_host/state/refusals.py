@@ -169,7 +169,7 @@ def narrow(root: Any, name: str, fails: Callable[[Any], BaseException | None]) -
 
 def reason_of(error: BaseException, value: Any) -> str:
     """An error of pickling, in the notebook's words."""
-    if isinstance(error, RecursionError):
+    if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
         return f"a {type(value).__name__} nested too deeply (recursion limit {sys.getrecursionlimit()})"
     text = str(error) or type(error).__name__
     return f"a {type(value).__name__} that cannot be pickled ({text[:200]})"

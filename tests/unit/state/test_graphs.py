@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
+import pytest
+from farcell_host.state import CannotTravel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -93,3 +97,18 @@ def test_graphs_stay_equal_through_exchanges(make_pair, plan, roots, there_edits
     assert not pair.last.header["streams"]
     pair.collect(*bound)
     assert not pair.last.header["streams"]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="optional: from Python 3.12 on pickle has a limit of its own")
+def test_graphs_deeper_than_the_recursion_limit_travel(pair):
+    """A chain of five thousand links and lists in lists; what recurses for ever is refused."""
+    pair.cell(
+        "class N:\n    def __init__(self, next): self.next = next\n"
+        "last = first = N(None)\nfor _ in range(5000): first = N(first)\nxs = []\nfor _ in range(5000): xs = [xs]\n"
+        "class Endless:\n    def __reduce__(self): return Endless, (Endless(),)\nendless = Endless()"
+    )
+    last = pair.here["last"]
+    pair.run("n = first\nwhile n.next: n = n.next\nn.end = True; del n", "first", "xs")
+    assert last.end
+    with pytest.raises(CannotTravel, match="nested too deeply"):
+        pair.ship("endless")
