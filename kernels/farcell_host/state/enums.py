@@ -15,6 +15,7 @@ from .quiet import build_quietly
 
 MEMBERS = "<members>"
 _OF_THE_LIBRARY = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
+_OF_THE_SOURCE = frozenset({"__doc__", "__firstlineno__", "__static_attributes__"})
 _ENUM: Any = enum.Enum
 _META: Any = type(_ENUM)
 
@@ -49,7 +50,7 @@ def is_enum_state(cls: Any, name: str, value: Any) -> bool:
     if name in cls.__members__:
         return False
     is_internal = name.startswith("_") and name.endswith("_")
-    return _is_user_made(value) if is_internal and name != "__doc__" else True
+    return _is_user_made(value) if is_internal and name not in _OF_THE_SOURCE else True
 
 
 def _is_user_made(value: Any) -> bool:

@@ -23,6 +23,8 @@ Put = Callable[[dict[int, Any]], None]
 _PASSING = (types.FrameType, types.GeneratorType, types.CoroutineType, types.TracebackType)
 _MOST_SOUGHT = 64
 """The collector is asked about so many: it compares each with all there is. Of more, names alone get the successors."""
+_MOST_LEVELS = 32
+"""Of tuples in tuples and the like: each level asks the collector once more. What holds one deeper keeps it, which is told."""
 
 _SLOT = types.MemberDescriptorType
 
@@ -44,7 +46,7 @@ class Replacements:
         self._puts: list[Put] = [_into_dict(namespace)]
         self._own = {id(namespace), id(pairs), *map(id, pairs), *(id(new) for _, new in pairs)}
         first = [old for old, _ in pairs if not is_fixed(type(old))]
-        if len(first) <= _MOST_SOUGHT:
+        if 0 < len(first) <= _MOST_SOUGHT:
             self._find(first)
         for old in list(self._met.values()):
             self._succeed(old)
@@ -60,13 +62,14 @@ class Replacements:
 
     def _find(self, olds: list[Any]) -> None:
         sought = set(map(id, olds))
-        alive = [olds]  # so that no other list has the id of one of these
+        alive: list[Any] = [olds]  # so that no other list has the id of one of these
         self._own |= {id(alive), id(olds)}
-        while olds:
-            holders = gc.get_referrers(*olds)
+        for _ in range(_MOST_LEVELS):
+            asked = tuple(olds)  # from Python 3.13 on the collector finds the arguments' tuple as well
+            holders = gc.get_referrers(*asked)
             following: list[Any] = []
-            alive += [holders, following]
-            self._own |= {id(holders), id(following)}
+            alive += [asked, holders, following]
+            self._own |= {id(asked), id(holders), id(following)}
             for holder in holders:
                 if id(holder) in self._own or isinstance(holder, (Spared, *_PASSING)):
                     continue
@@ -79,8 +82,11 @@ class Replacements:
                     following.append(holder)
                 else:
                     self.left.append(_name(type(holder)))
+            if not following:
+                return
             sought |= set(map(id, following))
             olds = following
+        self.left += [_name(type(old)) for old in olds]
 
     def _succeed(self, old: Any) -> Any:
         """What cannot be changed, made anew of what its parts are now."""

@@ -49,3 +49,11 @@ def test_patterns_and_matches_travel(pair):
     pair.run("same = p is re.compile('(?i)b(.)'); groups = m.group(1), second.span(), m.re is p", "p", "m", "second", "re")
     assert pair.here["same"] and pair.here["groups"] == ("c", (5, 7), True)
     assert pair.here["m"].re is pair.here["p"]
+
+
+def test_what_holds_an_iterator_too_deep_is_told(pair):
+    """Looking for holders ends, however many tuples stand around what is replaced."""
+    pair.cell("e = enumerate('ab'); t = (e,)\nfor _ in range(100): t = (t,)")
+    pair.run("next(e)", "e")
+    assert pair.returned.left == ["tuple"]
+    assert next(pair.here["e"]) == (1, "b")
