@@ -18,6 +18,7 @@ from typing import Any
 
 from . import weakrefs
 from .arrays import address, contiguous, dtype_code, is_array, layout, numpy, order_of, owner, pickle_buffer, raw
+from .contents import Content, content_of, is_still
 from .context import collector_paused
 from .deep import deeply, is_too_deep
 from .fixed import ATOMS, is_fixed, parts_of
@@ -26,6 +27,7 @@ from .kinds import content, is_restorable, kind_of, made_of
 from .objects import BUILTINS, Table, relevant
 from .payload import LARGE_BYTES
 from .pickler import StatePickler, StrongPickler
+from .replacements import Spared
 
 Pieces = tuple[bytes, ...]
 
@@ -136,21 +138,42 @@ def _weakly_reached(value: Any, objects: list[tuple[int, Any]], kept: dict[int, 
 
 @dataclass
 class Memory:
-    """What is remembered of known objects that do not simply go whole: arrays and opaque ones."""
+    """What is remembered of known objects, by their numbers."""
 
     pieces: dict[int, Pieces] = field(default_factory=dict)
     layouts: dict[int, Any] = field(default_factory=dict)
     digests: dict[int, bytes] = field(default_factory=dict)
+    contents: dict[int, Content] = field(default_factory=Spared)
+    """What small objects consist of at the peer too."""
 
     def forget(self, numbers: Iterable[int]) -> None:
         for number in numbers:
-            for each in (self.pieces, self.layouts, self.digests):
+            for each in (self.pieces, self.layouts, self.digests, self.contents):
                 each.pop(number, None)
+
+    def forget_contents(self, numbers: Iterable[int]) -> None:
+        """The peer may have others: they are told whole."""
+        for number in numbers:
+            self.contents.pop(number, None)
+
+    def agree(self, number: int, obj: Any) -> None:
+        """The peer's object is as this one."""
+        content = content_of(obj)
+        if content is not None:
+            self.contents[number] = content
+        else:
+            self.contents.pop(number, None)
+
+    def is_agreed(self, number: int, obj: Any) -> bool:
+        """Whether the peer's object is known to be as this one, which is of a kind that has a content."""
+        content = self.contents.get(number)
+        return content is not None and is_still(obj, content)
 
     def distrust(self, number: int, is_reshaped: bool) -> None:
         """The peer has changed its own object in a way that was not merged here: next time all of it is told."""
         self.pieces.pop(number, None)
         self.digests.pop(number, None)
+        self.contents.pop(number, None)
         if is_reshaped:
             self.layouts.pop(number, None)
 
@@ -171,6 +194,24 @@ class NumberingPickler(StatePickler):
         self._table, self._memory, self._arrays, self._inline = table, memory, arrays, inline
         self._checked: dict[int, bool] = {BUILTINS: True}
         self.waiting: list[tuple[int, str, Any]] = []
+
+    def leave_out_agreed(self, objects: Iterable[Any]) -> None:
+        """Of all known objects that will be met, have only those wait which the peer has differently.
+
+        When one of them cannot go by its number, all of them wait: its successor belongs in what holds it, which looks unchanged.
+        """
+        numbers, checked, contents = self._table.numbers, self._checked, self._memory.contents
+        for obj in objects:
+            number = numbers.get(id(obj))
+            if number is None or number in checked or is_fixed(type(obj)):
+                continue
+            content = contents.get(number)
+            if content is not None and is_still(obj, content):
+                checked[number] = True
+            elif id(obj) in self._inline or not self._goes_by_number(number, obj):
+                self._checked = {BUILTINS: True}
+                self.waiting.clear()
+                return
 
     def persistent_id(self, obj: Any) -> int | None:
         number = self._table.numbers.get(id(obj))
@@ -288,6 +329,8 @@ class Stream:
     objects: list[tuple[int, Any]]
     """(memo index, object) of objects that are new to the peer."""
     sources: set[str]
+    told: list[tuple[int, Any]] = field(default_factory=list)
+    """(number, object) of those whose states are told."""
 
 
 def dump_component(parts: list[Part], table: Table, memory: Memory, inline: set[int]) -> Stream:
@@ -305,6 +348,7 @@ def _dump_component(parts: list[Part], table: Table, memory: Memory, inline: set
     for part in parts:
         arrays.update(part.arrays)
     pickler = NumberingPickler(file, table, memory, arrays, inline)
+    pickler.leave_out_agreed(obj for part in parts for _, obj in part.objects)
     try:
         for part in parts:
             pickler.dump(part.value)
@@ -316,5 +360,6 @@ def _dump_component(parts: list[Part], table: Table, memory: Memory, inline: set
         objects = [each for each in relevant(pickler.memo.copy(), pickler.by_value) if id(each[1]) in reached]
     finally:
         pickler.clear_memo()
-    sources = pickler.sources()
-    return Stream([part.name for part in parts], file.getvalue(), pickler.buffers, done, objects, sources)
+    told = [(number, obj) for number, _, obj in pickler.waiting]
+    names = [part.name for part in parts]
+    return Stream(names, file.getvalue(), pickler.buffers, done, objects, pickler.sources(), told)

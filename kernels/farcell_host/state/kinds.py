@@ -30,12 +30,12 @@ def kind_of(obj: Any) -> str | None:
     if issubclass(type(obj), ModuleType):
         return "module" if is_handmade(obj) else None
     kind: Any = type(obj)
-    found = _kind_of_type(kind)
+    found = kind_of_type(kind)
     return found if found != "tensor" or tensors.is_merged(obj) else None
 
 
 @functools.lru_cache(4096)
-def _kind_of_type(kind: type) -> str | None:
+def kind_of_type(kind: type) -> str | None:
     exact: dict[type, str] = {
         bytearray: "bytearray", CellType: "cell", FunctionType: "function", collections.deque: "deque",
         collections.Counter: "dict", collections.defaultdict: "dict", collections.OrderedDict: "dict",
@@ -71,7 +71,7 @@ def _kind_of_type(kind: type) -> str | None:
 
 def is_merged_whole(kind: Any) -> bool:
     """Whether nothing needs to be remembered of objects of this type: their whole content goes when they changed."""
-    return kind.__module__ != "numpy" and not issubclass(kind, type) and _kind_of_type(kind) is not None
+    return kind.__module__ != "numpy" and not issubclass(kind, type) and kind_of_type(kind) is not None
 
 
 def reduces_by_default(kind: type) -> bool:
@@ -153,10 +153,11 @@ def content(kind: str, obj: Any) -> Any:
     if kind == "stateful":
         return dict(state) if state is getattr(obj, "__dict__", None) else state  # type: ignore[arg-type]
     attributes, slots = state if isinstance(state, tuple) else (state, None)
-    return type(obj), dict(attributes or {}), slots or {}, not _has_getstate(type(obj))
+    return type(obj), dict(attributes or {}), slots or {}, not has_getstate(type(obj))
 
 
-def _has_getstate(kind: type) -> bool:
+def has_getstate(kind: type) -> bool:
+    """Whether its objects say themselves what their state is."""
     return getattr(kind, "__getstate__", None) is not getattr(object, "__getstate__", None)
 
 

@@ -64,6 +64,11 @@ def _relevance(kind: type) -> int:
     return _NO if issubclass(kind, _VALUES) or is_structure(kind) or is_shell(kind) or kind.__module__ == "typing" else _YES
 
 
+def is_of_value(kind: type) -> bool:
+    """Whether objects of this type are never numbered: which of several equal ones it is does not matter."""
+    return _relevance(kind) == _NO
+
+
 def _count(entry: tuple[int, Any]) -> int:
     return sys.getrefcount(entry[1])
 

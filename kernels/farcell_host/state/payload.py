@@ -85,6 +85,9 @@ class Capture:
     modules: set[str] = field(default_factory=set)
     """Modules of the notebook's own that the peer has not been introduced to, or has in another version."""
 
+    is_still: bool = False
+    """No thread of the notebook's was at work when it was begun."""
+
     @property
     def total_bytes(self) -> int:
         """Bytes that this exchange would send, before chunk deduplication."""

@@ -8,17 +8,20 @@ sent. `capture` and `collect` look, `pack` writes, `sent` remembers; `unpack` de
 from __future__ import annotations
 
 import sys
+import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Literal
 
+from .. import threads
 from ..ambient import Ambient
 from . import context, frames, sets
 from .arrays import contiguous, is_array, owner, raw
 from .capture import Walk, dump_module, dump_or_refuse
+from .contents import Content, content_of, has_content
 from .decode import decode, write_numbers
 from .delta import Component, Delta, carry_out, fill_steps, merge_steps
 from .dumps import Memory, Part, Print, ShallowPickler, Stream, array_layout, dump_component
@@ -62,6 +65,11 @@ def has_sets_of_text(payload: Payload) -> bool:
     return any(sum(isinstance(member, (str, bytes)) for member in each) > 1 for each in sets)
 
 
+def _is_still() -> bool:
+    """Whether nothing but the caller can change the notebook's values at the moment."""
+    return not threads.users(threading.enumerate())
+
+
 def _ref_numbers(delta: Delta) -> list[int]:
     return [value.__farcell_number__ for value in delta.values.values() if is_ref(value)]
 
@@ -77,6 +85,10 @@ class _Receipt:
     deleted: list[str]
     stamps: dict[str, Any]
     pins: list[int] | None = None
+    is_still: bool = False
+    """No thread of the notebook's may have changed anything since it was looked at."""
+    contents: dict[int, Content | None] = field(default_factory=dict)
+    """What known and new objects consist of as they are told; None where that is not to be relied on."""
 
 
 class Replica:
@@ -140,6 +152,7 @@ class Replica:
     def forget(self, names: Iterable[str]) -> None:
         """The peer no longer has these names: they count as never sent."""
         for name in names:
+            self._forget_contents(name)
             self._release(self._held.pop(name, None))
 
     def capture(
@@ -147,6 +160,7 @@ class Replica:
     ) -> Capture:
         """Walk these names and all that their functions use; raises CannotTravel, but for an optional name, which is left out."""
         self._let_die()
+        is_still = _is_still()
         with context.working(self):
             walk = Walk(self.places, self._table.kept, uses)
             for seen in self.introductions.known():
@@ -155,7 +169,7 @@ class Replica:
                 walk.add(name, "read by the cell")
             for name in optional:
                 walk.add(name, "mentioned by the cell", optional=True)
-            capture = Capture({}, dict(walk.parts()), walk.missing)
+            capture = Capture({}, dict(walk.parts()), walk.missing, is_still=is_still)
         for part in capture.parts.values():
             if not is_module_state(part.name):
                 capture.names[part.name] = self._report(part)
@@ -204,7 +218,7 @@ class Replica:
     ) -> Capture:
         """What a run changed among `names`; those of them that the peer has and the namespace has no more were deleted."""
         names, out, keep = list(names), set(out), set(keep)
-        capture = Capture({})
+        capture = Capture({}, is_still=_is_still())
         with context.working(self):
             for seen in self.introductions.known():
                 part = dump_module(seen, self._table.kept)
@@ -374,6 +388,7 @@ class Replica:
         payload = Payload(header)
         changed = self._changed(capture)
         receipt = _Receipt(changed, [], [], set(), set(self._dropped), set(self._forget), capture.deleted, capture.stamps)
+        receipt.is_still = capture.is_still and _is_still()
         plain = [part for part in changed if not self._place_by_name(part, header, receipt)]
         named = {key for part in changed if part.name not in PSEUDO_NAMES for key in part.print.ids}
         with context.working(self):
@@ -443,6 +458,10 @@ class Replica:
                 number = self._table.new_number()
                 pairs.append((index, number))
                 receipt.objects.append((number, obj))
+                if receipt.is_still and (content := content_of(obj)) is not None:
+                    receipt.contents[number] = content
+        for number, obj in stream.told:
+            receipt.contents[number] = content_of(obj) if receipt.is_still and id(obj) in named else None
         receipt.sources |= stream.sources
         return {
             "names": stream.names,
@@ -464,6 +483,11 @@ class Replica:
             self._ambient.agree(receipt.stamps)
         for number, obj in receipt.objects:
             self._table.add(number, obj)
+        for number, content in receipt.contents.items():
+            if content is None:
+                self._memory.contents.pop(number, None)
+            else:
+                self._memory.contents[number] = content
         for name, number, value in receipt.refs:
             self._table.add(number, value)
             self._table.kept[id(value)] = number
@@ -525,6 +549,7 @@ class Replica:
         self._forget.update(aside.names)
         self._dropped.update(number for number, _ in aside.objects)
         for name in (self._others(aside, {}) | aside.names) & self.held:
+            self._forget_contents(name)
             self._distrust(name)
         for obj, _, content in aside.states:
             self._memory.distrust(self._table.numbers.get(id(obj), 0), is_reshaped=is_array(obj) and content[-1] is not None)
@@ -573,16 +598,20 @@ class Replica:
             steps.append(self._ambient.merge(delta.values[AMBIENT]))
         others = self._others(delta, bindings)
         unsent = {name for name in others if self._has_changed_since(name)}
+        came = {id(obj): obj for obj in (*(obj for obj, *_ in delta.states), *(obj for _, obj in delta.objects))}
+        unsent |= {name for name in bindings.keys() & self._held.keys() if self._has_more_to_tell(name, came)}
         with context.working(self):
             carry_out(steps, fill_steps(delta))
         frames.settle()
         for name, ref in refs.items():
             if name in PSEUDO_NAMES:
                 delta.values[name] = ref
+        known = set(self._held)
         self._note(delta, refs)
-        touched = {name for name in others | bindings.keys() if self._exists(name)}
+        touched = {name for name in (others - set(delta.forget)) | bindings.keys() if self._exists(name)}
         self._forget_pieces(delta)
-        self._reprint(touched - unsent, delta, refs)
+        self._reprint(touched - (unsent - bindings.keys()), delta, refs, came)
+        unsent |= {name for name in bindings.keys() - known if name in self._held and self._has_others(name, came)}
         for name in touched & unsent & self.held:
             self._distrust(name)
         self._drop_unheld()
@@ -601,6 +630,7 @@ class Replica:
             self._table.add(delta.refs[name].number, ref)
             self._table.watch(delta.refs[name].number)
         for name in (*delta.deleted, *delta.forget):
+            self._forget_contents(name)
             self._release(self._held.pop(name, None))
         self._table.remove(delta.dropped)
         self._memory.forget(delta.dropped)
@@ -622,6 +652,18 @@ class Replica:
                 return True
         return part.print != self._held[name].print
 
+    def _has_more_to_tell(self, name: str, came: dict[int, Any]) -> bool:
+        """Whether this side has changed something of a name that the peer, which left it as it was, did not send along."""
+        return self._has_others(name, came) and self._has_changed_since(name)
+
+    def _has_others(self, name: str, came: dict[int, Any]) -> bool:
+        """Whether the peer may have a part of a name, which it did not send along, differently."""
+        for number in self._held[name].numbers:
+            obj = self._table.objects.get(number)
+            if id(obj) not in came and has_content(type(obj)) and not self._memory.is_agreed(number, obj):
+                return True
+        return False
+
     def _exists(self, name: str) -> bool:
         return local_module(module_of(name)) is not None if is_module_state(name) else name in self.places
 
@@ -636,8 +678,10 @@ class Replica:
             if kind == "array":
                 self._memory.pieces.pop(self._table.numbers.get(id(obj), 0), None)
 
-    def _reprint(self, names: Iterable[str], delta: Delta, refs: dict[str, Any]) -> None:
+    def _reprint(self, names: Iterable[str], delta: Delta, refs: dict[str, Any], came: dict[int, Any]) -> None:
         """Fingerprint anew what came in: each side compares with its own history, hashed after decoding."""
+        self._memory.forget_contents(self._table.numbers.get(key, 0) for key in came)
+        is_still = _is_still()
         with context.working(self):
             for name in names:
                 if is_module_state(name):
@@ -652,9 +696,13 @@ class Replica:
                     self._hold(name, _Held(_UNKNOWN, (self._table.kept[id(value)],), kept=True))
                     continue
                 try:
-                    self._remember(dump_or_refuse(name, value, "", self._table.kept))
+                    part = dump_or_refuse(name, value, "", self._table.kept)
                 except CannotTravel:
                     self._hold(name, _Held(_UNKNOWN, ()))
+                    continue
+                self._remember(part)
+                for key in came.keys() & part.print.ids if is_still else ():
+                    self._memory.agree(self._table.numbers[key], came[key])
 
     # -- remembering --------------------------------------------------------------------------------------------------
 
@@ -688,6 +736,12 @@ class Replica:
             self._memory.digests[number] = ShallowPickler(self._table, obj).digest()
             if is_restorable(obj):
                 self._memory.layouts[number] = ShallowPickler(self._table, made_of(obj)).digest()
+
+    def _forget_contents(self, name: str) -> None:
+        """What the peer has of the objects of a name is not known for certain."""
+        held = self._held.get(name)
+        if held is not None:
+            self._memory.forget_contents(self._table.numbers.get(key, 0) for key in held.print.ids)
 
     def _distrust(self, name: str) -> None:
         """The peer has something else: what is here counts as changed."""
