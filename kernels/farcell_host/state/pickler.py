@@ -7,6 +7,7 @@ afterwards, without a callback per object, which objects the dump met; the recei
 
 from __future__ import annotations
 
+import copyreg
 import enum
 import functools
 import io
@@ -25,8 +26,8 @@ from .descriptors import WRAPPERS, reduce_builtin, reduce_property, reduce_wrapp
 from .dynamic import is_dynamic, reduce_dynamic
 from .enums import reduce_member
 from .exceptions import is_plain, reduce_exception
+from .finalizers import FINALIZED, finalized, finalizer_of_type, goes_by_value
 from .finalizers import HINT as FINALIZER_HINT
-from .finalizers import finalizer_of
 from .functions import (
     KEY_WRAPPER,
     is_by_value,
@@ -68,12 +69,21 @@ def _plain(obj: Any) -> Any:
     return NotImplemented
 
 
-def _reduce_instance(obj: Any) -> Any:
-    """Of a class of the notebook's own."""
-    reason = finalizer_of(obj)
-    if reason is not None:
-        raise Refused(obj, reason, FINALIZER_HINT)
-    return reduce_dynamic(obj) if is_misleading(type(obj)) else NotImplemented
+def _of_instances(kind: type) -> Reducer:
+    """Of a class of the notebook's own. For one dump: what has a finalizer may change."""
+    reduce_one = reduce_dynamic if is_misleading(kind) else _plain
+    if goes_by_value(kind):
+        return reduce_one
+    reason, with_finalizer = finalizer_of_type(kind), finalized()
+    if reason is None and not with_finalizer:
+        return reduce_one
+
+    def reduce_instance(obj: Any) -> Any:
+        if reason is not None or id(obj) in with_finalizer:
+            raise Refused(obj, reason or FINALIZED, FINALIZER_HINT)
+        return reduce_one(obj)
+
+    return reduce_instance
 
 
 def _misleads_pickle(kind: Any) -> bool:
@@ -124,7 +134,10 @@ def _rule(kind: type) -> Reducer:
     elif is_plain(kind):
         rule = reduce_exception
     else:
-        rule = _of_library(kind) or (_reduce_instance if is_by_value(kind) else reduce_dynamic if is_misleading(kind) else _plain)
+        of_library = _of_library(kind)
+        if of_library is None and is_by_value(kind):
+            return _of_instances(kind)
+        rule = of_library or (reduce_dynamic if is_misleading(kind) else _plain)
     _RULES[kind] = rule
     return rule
 
@@ -145,7 +158,10 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unu
         self.by_value: set[int] = set()
         self.modules: set[str] = set()
         self._entered: set[int] = set()
+        self._rules: dict[type, Reducer] = {}
         self._kept = kept
+        # A dict: pickle looks a type up in it for each instance, and in the ChainMap of cloudpickle at the speed of Python.
+        self.dispatch_table = {**copyreg.dispatch_table, **cloudpickle.Pickler._dispatch_table}
         buffers = self.buffers
 
         def leaves_the_pickle(buffer: pickle.PickleBuffer) -> bool:
@@ -163,6 +179,9 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unu
         kind = type(obj)
         if self._kept and id(obj) in self._kept:
             return resolve, (self._kept[id(obj)],)
+        rule = self._rules.get(kind)
+        if rule is not None:
+            return rule(obj)
         if kind is FunctionType:
             if not is_by_value(obj):
                 self._note_module(obj.__module__)
@@ -184,7 +203,8 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unu
             return self._reduce_class(obj)
         if kind is ModuleType:
             return self._reduce_module(obj)
-        return (_RULES.get(kind) or _rule(kind))(obj)
+        rule = self._rules[kind] = _RULES.get(kind) or _rule(kind)
+        return rule(obj)
 
     def _enters(self, obj: Any) -> bool:
         """Whether it is met for the first time. What leads back to an object must be in the pickle before the object is made, or

@@ -8,13 +8,29 @@ import pytest
 
 from .conftest import over_the_wire
 
-GRAPH = "class N:\n    def __init__(self): self.xs, self.d = [0], {}\nclass S:\n    __slots__ = ('a', 'b')\n"
-GRAPH += "from collections import deque\nimport enum, datetime\nclass Zone(datetime.tzinfo): pass\nclass Text(str): pass\n"
-GRAPH += "class E(enum.Enum):\n    A = 1\n"
-GRAPH += "def counter():\n    n = 1000\n    def add():\n        nonlocal n\n        n += 1\n    def read(): return n\n    return add, read\n"
-GRAPH += "s = S(); s.a = 1; add, read = counter()\n"
-GRAPH += "nodes = [N() for _ in range(100)]; extra = [s, {1, 2}, deque([1]), {'k': 1}, Zone(), Text('t'), E.A, add, read]\n"
-GRAPH += "graph = [nodes, extra]"
+GRAPH = """
+import datetime, enum
+from collections import deque
+class N:
+    def __init__(self): self.xs, self.d = [0], {}
+class S:
+    __slots__ = ("a", "b")
+class Zone(datetime.tzinfo): pass
+class Text(str): pass
+class E(enum.Enum):
+    A = 1
+def counter():
+    n = 1000
+    def add():
+        nonlocal n
+        n += 1
+    def read(): return n
+    return add, read
+s = S(); s.a = 1; add, read = counter()
+nodes = [N() for _ in range(100)]
+extra = [s, {1, 2}, deque([1]), {"k": 1}, Zone(), Text("t"), E.A, add, read]
+graph = [nodes, extra]
+"""
 
 
 @pytest.fixture
