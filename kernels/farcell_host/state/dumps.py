@@ -13,7 +13,7 @@ import pickle
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
 from . import weakrefs
@@ -195,18 +195,20 @@ class NumberingPickler(StatePickler):
         self._checked: dict[int, bool] = {BUILTINS: True}
         self.waiting: list[tuple[int, str, Any]] = []
 
-    def leave_out_agreed(self, objects: Iterable[Any]) -> None:
+    def leave_out_agreed(self, objects: list[Any]) -> None:
         """Of all known objects that will be met, have only those wait which the peer has differently.
 
         When one of them cannot go by its number, all of them wait: its successor belongs in what holds it, which looks unchanged.
+        So does what holds a class or a function that went by its name before, and does no more since its module was reloaded.
         """
         numbers, checked, contents = self._table.numbers, self._checked, self._memory.contents
+        renamed = {id(obj) for obj in objects if issubclass(type(obj), (type, FunctionType)) and id(obj) not in numbers}
         for obj in objects:
             number = numbers.get(id(obj))
             if number is None or number in checked or is_fixed(type(obj)):
                 continue
             content = contents.get(number)
-            if content is not None and is_still(obj, content):
+            if content is not None and is_still(obj, content) and (not renamed or renamed.isdisjoint(map(id, content))):
                 checked[number] = True
             elif id(obj) in self._inline or not self._goes_by_number(number, obj):
                 self._checked = {BUILTINS: True}
@@ -348,7 +350,7 @@ def _dump_component(parts: list[Part], table: Table, memory: Memory, inline: set
     for part in parts:
         arrays.update(part.arrays)
     pickler = NumberingPickler(file, table, memory, arrays, inline)
-    pickler.leave_out_agreed(obj for part in parts for _, obj in part.objects)
+    pickler.leave_out_agreed([obj for part in parts for _, obj in part.objects])
     try:
         for part in parts:
             pickler.dump(part.value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import types
 
 import pytest
 
@@ -166,3 +168,15 @@ def test_numpy_records_in_lists_are_seen(pair):
     pair.cell("record[0] = 7; graph[1].append(2)")
     pair.ship("graph")
     assert pair.there["graph"][0][0][0] == 7 and isinstance(pair.there["graph"][0][0], numpy.void)
+
+
+def test_a_class_that_its_module_no_longer_has_stays_one(pair, monkeypatch):
+    """Instances that look unchanged are given it once it goes by value."""
+    module = types.ModuleType("lib_reloaded")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec("class Item: pass", vars(module))
+    pair.here["kept"], pair.here["kind"] = module.Item(), module.Item
+    pair.ship("kept", "kind")
+    exec("class Item: pass", vars(module))
+    pair.ship("kept", "kind")
+    assert type(pair.there["kept"]) is pair.there["kind"]
