@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from . import strings
 from .halves import in_halves
 from .payload import LARGE_BYTES
 
@@ -184,15 +185,14 @@ def _reduce_objects(array: Any) -> Any:
     return make_objects, (array.shape, order_of(array) or "C"), state, None, None, set_objects
 
 
-def objects_of(array: Any) -> list[Any]:
-    return list(array.flat)
+def objects_of(array: Any) -> list[Any] | strings.Packed:
+    return strings.pack(list(array.flat))
 
 
 def make_objects(shape: tuple[int, ...], order: str) -> Any:
     return importlib.import_module("numpy").empty(shape, object, order)
 
 
-def set_objects(array: Any, objects: list[Any]) -> None:
-    # Item by item: numpy would look into sequences when given them together.
-    for index, value in zip(numpy().ndindex(array.shape), objects, strict=False):
-        array[index] = value
+def set_objects(array: Any, objects: list[Any] | strings.Packed) -> None:
+    values = strings.unpack(objects)
+    array[...] = numpy().fromiter(values, object, len(values)).reshape(array.shape)  # which looks into no sequence

@@ -33,7 +33,7 @@ from typing import Any
 from . import tensors
 from .arrays import is_array, numpy
 from .descriptors import is_bound
-from .fixed import is_fixed
+from .fixed import ATOMS, is_fixed
 from .frames import is_structure
 from .functions import Globals, ModuleGlobals
 from .magics import OfExtension, is_shell
@@ -91,6 +91,7 @@ _HELD_BY_MEMO = _baseline()
 
 def relevant(entries: dict[int, tuple[int, Any]], by_value: set[int]) -> list[tuple[int, Any]]:
     """(memo index, object) of the objects in a memo's copy whose identity matters, in order of the index."""
+    entries = {key: entry for key, entry in entries.items() if type(entry[1]) not in ATOMS}  # most are strings
     dropped = _temporaries(entries)
     if tensors.torch() is not None:
         dropped = {key for key in dropped if not (is_array(entries[key][1]) and tensors.shows_storage(entries[key][1]))}
@@ -114,8 +115,8 @@ def _temporaries(entries: dict[int, tuple[int, Any]]) -> set[int]:
     found = set(waiting)
     counts: dict[int, int] = {}
     while waiting:
-        for key in [id(referent) for referent in gc.get_referents(entries[waiting.pop()][1])]:
-            if key not in entries or key in found:
+        for key in [key for key in map(id, gc.get_referents(entries[waiting.pop()][1])) if key in entries]:
+            if key in found:
                 continue
             counts[key] = counts.get(key, _count(entries[key])) - 1
             if counts[key] <= _HELD_BY_MEMO:
