@@ -212,6 +212,7 @@ class Runner:
         shell = self.shell
         error = result.error_before_exec if result.error_before_exec is not None else result.error_in_exec
         traceback = shell.end_run(error)
+        printed = error is not None and shell.printed is error
         answer: dict[str, Any] = {
             "run": content.get("run"),
             "status": "ok",
@@ -222,7 +223,9 @@ class Runner:
         }
         shell.payload_manager.clear_payload()
         if error is not None:
-            answer.update(status="error", ename=type(error).__name__, evalue=_text(error), traceback=traceback)
+            answer.update(status="error", ename=type(error).__name__, evalue=_text(error), traceback=traceback, printed=printed)
+        elif shell.unshown:
+            answer["unshown"] = shell.unshown
         elif content.get("user_expressions"):
             answer["user_expressions"] = json_clean(shell.user_expressions(content["user_expressions"]))
         return answer
