@@ -1,7 +1,7 @@
 """Showing the error that ended a remote cell: as the target has shown it, and once.
 
-IPython asks an exception how it wants to be shown, but not a SyntaxError, nor a group of exceptions (which it prints itself): these
-would appear a second time, with the frames through which farcell raised them here.
+IPython asks an exception how it wants to be shown, but neither a SyntaxError nor a group of exceptions, which it prints
+itself: these would appear a second time, with the frames through which farcell raised them here.
 """
 
 from __future__ import annotations

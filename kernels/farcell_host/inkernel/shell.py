@@ -93,7 +93,7 @@ class RemoteShell(ZMQInteractiveShell):
         self._is_running = False
         self._nested = 0
         super().__init__(*args, **kwargs)
-        interactiveshell.warn = self._warn
+        interactiveshell.warn = self._warn  # type: ignore[attr-defined, assignment]
         for kind in ("line", "cell"):
             self.magics_manager.register_function(_already_remote, kind, "remote")
 
