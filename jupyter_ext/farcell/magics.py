@@ -385,6 +385,8 @@ class RemoteMagics(Magics):  # type: ignore[misc]
     def bring_here(self, info: ExecutionInfo) -> None:
         """Called before each cell: what a local cell reads is brought here first, if it stayed on a target or went on there."""
         raw = info.raw_cell or ""
+        if self.workspace.sessions:
+            self.workspace.see_assignments(raw)
         goes_away = self.switch.target is not None and not raw.lstrip().startswith("%%local")
         if goes_away or _REMOTE_CELL.match(raw):
             return

@@ -28,6 +28,7 @@ from .. import hashing_seed
 from ..peermemory import Unreadable
 from ..state import Payload
 from ..state.modules import MODULES, Source
+from ..state.patches import PATCHES
 from . import environment, files
 from .background import Background
 from .exchange import Channel, Exchange, Refused, Reply, Request
@@ -89,6 +90,7 @@ class Runner:
         except _Cancelled:
             return _refusal(content, "The run was cancelled before it began", status="aborted")
         self.exchange.drop(content.get("drop") or ())
+        PATCHES.watch(content.get("assigned") or ())
         self._refresh_builtins(content["code"])
         verified = set(content.get("names") or ())
         before, magics_before = namespace.begin_run(verified), self.magics.begin_run(verified)

@@ -10,7 +10,8 @@ from typing import Any
 from .dumps import Part, Print, dump_name
 from .errors import CannotTravel
 from .handmade import is_handmade
-from .modules import Seen, local_module, pseudo_name
+from .modules import HasState, local_module, pseudo_name
+from .patches import PATCHES
 from .places import Places
 from .refusals import Refused, narrow, path_to, reason_of
 from .uses import EVERYTHING
@@ -49,7 +50,7 @@ def _failure(value: Any, kept: dict[int, int]) -> BaseException | None:
     return None
 
 
-def dump_module(seen: Seen, kept: dict[int, int]) -> Part:
+def dump_module(seen: HasState, kept: dict[int, int]) -> Part:
     """Its state, without what cannot travel: the peer has its own of that."""
     name = pseudo_name(seen.module.__name__)
     try:
@@ -69,12 +70,12 @@ class Walk:
         self._reasons: dict[str, str] = {}
         self._optional: set[str] = set()
         self._waiting: list[str] = []
-        self._modules: list[Seen] = []
+        self._modules: list[HasState] = []
         self.missing: list[str] = []
         self.modules: set[str] = set()
         """Modules of the notebook's own that were met."""
 
-    def add_module(self, seen: Seen) -> None:
+    def add_module(self, seen: HasState) -> None:
         self._modules.append(seen)
 
     def add(self, name: str, reason: str, optional: bool = False) -> None:
@@ -104,6 +105,16 @@ class Walk:
                 raise
             yield name, part
             self._meet(part)
+            if isinstance(part.value, ModuleType):
+                self._refuse_stuck(name, part.value)
+
+    def _refuse_stuck(self, name: str, module: ModuleType) -> None:
+        """What the notebook has set on a library's module that the cell reads goes along, or the cell is refused."""
+        patched = PATCHES.of(module.__name__)
+        for path, key in patched.stuck.items() if patched is not None else ():
+            value = patched.now(path)  # type: ignore[union-attr]
+            if id(value) == key:
+                dump_or_refuse(f"{name}.{path}", value, self._reasons[name], self._kept)
 
     def _meet(self, part: Part) -> None:
         self.modules |= part.modules
