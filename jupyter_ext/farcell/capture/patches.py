@@ -16,7 +16,9 @@ from farcell_host.no_warnings import no_warnings
 
 from .reads import Transform
 
-_MAY_ASSIGN = re.compile(r"[\w)\]]\.\w+\s*[^\w\s=!<>]{0,2}=(?!=)|[\w)\]]\.\w+\s*,|\bsetattr\b|\bdelattr\b|\bdel\b")
+_MAY_ASSIGN = re.compile(  # most cells do not, and need not be parsed
+    r"[\w)\]]\.\w+\s*(?:[^\w\s=!<>]{0,2}=(?!=)|[,:)\]])|\b(?:setattr|delattr|del)\b|\b(?:for|as)\s+\w+\."
+)
 _CELL_MAGICS = re.compile(r"\A(?:\s*%%[^\n]*(?:\n|$))+")
 
 

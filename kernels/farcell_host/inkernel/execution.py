@@ -106,6 +106,9 @@ class Runner:
             names = verified | run.fetched | changes.new | changes.rebound | changes.deleted
             names |= self.magics.changes_since(magics_before)
             payload = self._collect(names, content, result, answer)
+            stuck = ", ".join(PATCHES.newly_stuck())
+            if stuck:
+                answer.setdefault("message", f"{stuck}, set by the cell, cannot travel: on the target only it is so.")
         finally:
             self._run = None
             self.shell.prune(content["execution_count"], verified | run.fetched)

@@ -90,6 +90,13 @@ class Patched:
         """Where anything else is, or has been, than there was."""
         self.stuck: dict[str, int] = {}
         """Attribute -> id of its value, where that cannot travel."""
+        self._told: dict[str, int] = {}
+
+    def newly_stuck(self) -> list[str]:
+        """Attributes whose values cannot travel, each once."""
+        found = [path for path, key in self.stuck.items() if key == id(self.now(path)) and self._told.get(path) != key]
+        self._told.update(self.stuck)
+        return found
 
     def look(self) -> bool:
         """Whether anything is to be told."""
@@ -200,6 +207,9 @@ class Patches:
 
     def known(self) -> list[Patched]:
         return [each for each in self._patched.values() if each.look()]
+
+    def newly_stuck(self) -> list[str]:
+        return [f"{each.module.__name__}.{path}" for each in self._patched.values() for path in each.newly_stuck()]
 
     @property
     def is_used(self) -> bool:

@@ -168,7 +168,8 @@ class Replica:
 
     def _let_die(self) -> None:
         """What only names reached that are gone or bound anew, and weak references lead to: it is as dead as it would be here."""
-        ended = [name for name, held in self._held.items() if held.value is not None and self.places.get(name) is not held.value]
+        named = ((name, held) for name, held in self._held.items() if not is_module_state(name))
+        ended = [name for name, held in named if held.value is not None and self.places.get(name) is not held.value]
         released = Counter(number for name in ended for number in self._held[name].numbers)
         for name in ended if released else ():
             self._held[name].value = None
