@@ -15,7 +15,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from ..ambient.imports import ImportWatch
@@ -229,7 +229,7 @@ class Patches:
         patched = self._patched.get(module) if isinstance(module, str) else None
         if patched is None or patched.originals.get(path, _ABSENT) is not _UNKNOWN:  # type: ignore[arg-type]
             return False
-        return getattr(obj, "__globals__", None) in (None, vars(patched.module))
+        return not isinstance(obj, FunctionType) or obj.__globals__ is vars(patched.module)
 
 
 PATCHES = Patches()

@@ -115,7 +115,7 @@ class Book:
         return None
 
     def _candidates(self, filename: str) -> list[str]:
-        lines = linecache.getlines(filename)
+        lines = _lines(filename)
         if lines:
             self.add(filename, "".join(lines))
         return self._by_filename.get(filename, [])[::-1]
@@ -152,6 +152,15 @@ class Book:
             raise LookupError(f"no code {ref.name!r} at line {ref.line} of {ref.filename}")
         self._refs.setdefault(id(code), (code, ref))
         return code
+
+
+def _lines(filename: str) -> list[str]:
+    """Nobody shall see in linecache that we have looked: a file may be gone later."""
+    is_kept = filename in linecache.cache
+    lines = linecache.getlines(filename)
+    if not is_kept:
+        linecache.cache.pop(filename, None)
+    return lines
 
 
 BOOK = Book()
