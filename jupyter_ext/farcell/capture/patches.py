@@ -17,8 +17,20 @@ from farcell_host.no_warnings import no_warnings
 from .reads import Transform
 
 _MAY_ASSIGN = re.compile(  # most cells do not, and need not be parsed
-    r"[\w)\]]\.\w+\s*(?:[^\w\s=!<>]{0,2}=(?!=)|[,:)\]])|\b(?:setattr|delattr|del)\b|\b(?:for|as)\s+\w+\."
+    r"[\w)\]]\.\w+\s*(?:[^\w\s=!<>]{0,2}=(?!=)|[,:)\]])|\b(?:setattr|delattr|del|register_\w+)\b|\b(?:for|as)\s+\w+\."
 )
+# Of pandas, xarray and polars: what they are called sets an attribute of the class.
+_REGISTRARS = {
+    "register_dataframe_accessor": "DataFrame",
+    "register_series_accessor": "Series",
+    "register_index_accessor": "Index",
+    "register_dataset_accessor": "Dataset",
+    "register_dataarray_accessor": "DataArray",
+    "register_dataframe_namespace": "DataFrame",
+    "register_lazyframe_namespace": "LazyFrame",
+    "register_series_namespace": "Series",
+    "register_expr_namespace": "Expr",
+}
 _CELL_MAGICS = re.compile(r"\A(?:\s*%%[^\n]*(?:\n|$))+")
 
 
@@ -29,8 +41,9 @@ def assigned(cell: str, namespace: Mapping[str, Any], transform: Transform | Non
         return set()
     tree = _parsed(code, transform)
     imported = dict(_imported(tree))
+    registered = set(_registered(tree, imported, namespace))
     chains = {(root, rest) for name, rest in _assigned(tree) if (root := _root(name, namespace) or imported.get(name))}
-    return {f"{root}.{rest}" for root, rest in chains}
+    return {f"{root}.{rest}" for root, rest in chains} | registered
 
 
 def _root(name: str, namespace: Mapping[str, Any]) -> str | None:
@@ -75,6 +88,19 @@ def _assigned(tree: ast.Module) -> Iterator[tuple[str, str]]:
             attribute = node.args[1] if chain is not None else None
             if chain is not None and isinstance(attribute, ast.Constant) and isinstance(attribute.value, str):
                 yield chain[0], ".".join([*chain[1:], attribute.value])
+
+
+def _registered(tree: ast.Module, imported: Mapping[str, str], namespace: Mapping[str, Any]) -> Iterator[str]:
+    """`@pd.api.extensions.register_dataframe_accessor("geo")` sets `DataFrame.geo`."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=func, args=[ast.Constant(value=str(name))]):
+                chain = _chain(func) or [""]
+                value = namespace.get(chain[0])
+                root = imported.get(chain[0]) or _root(chain[0], namespace) or str(getattr(value, "__module__", ""))
+                cls = _REGISTRARS.get(chain[-1]) or _REGISTRARS.get(root.rpartition(".")[2])
+                if cls is not None:
+                    yield f"{root.partition('.')[0]}.{cls}.{name}"
 
 
 def _chain(node: ast.expr) -> list[str] | None:

@@ -308,6 +308,27 @@ SCENARIOS: list[Scenario] = [
         "calendar.weekheader(2)",
     ),
     scenario(
+        "settings of the standard library that its functions set",
+        "import csv, io, socket\nimport xml.etree.ElementTree as ET\n"
+        "csv.register_dialect('bars', delimiter='|'); csv.field_size_limit(200_000); socket.setdefaulttimeout(7)",
+        "rows = list(csv.reader(io.StringIO('a|b'), 'bars')); ET.register_namespace('fc', 'urn:fc')\n"
+        "rows, csv.field_size_limit(), socket.getdefaulttimeout()",
+        "ET.tostring(ET.Element('{urn:fc}a')), csv.field_size_limit(131072)",
+        "csv.unregister_dialect('bars'); socket.setdefaulttimeout(None)",
+        "'bars' in csv.list_dialects(), csv.field_size_limit(), socket.getdefaulttimeout()",
+    ),
+    scenario(
+        "an accessor of one's own on data frames",
+        "import pandas as pd\ndf = pd.DataFrame({'a': [1, 2]})",
+        "@pd.api.extensions.register_dataframe_accessor('fc')\nclass Fc:\n    def __init__(self, df): self.df = df\n"
+        "    def total(self): return int(self.df.a.sum())",
+        "df.fc.total()",
+        "df['a'] = [5, 6]\ndf.fc.total()",
+        "del pd.DataFrame.fc; pd.DataFrame._accessors.discard('fc')",
+        "hasattr(df, 'fc')",
+        needs=("pandas",),
+    ),
+    scenario(
         "an unused import is a name all the same",
         "import colorsys",
         "'colorsys' in globals()",

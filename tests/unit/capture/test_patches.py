@@ -42,6 +42,8 @@ NAMESPACE = {
         ("%%time\n\ntime.n = 1", {"time.n"}),
         ("%%remote gpu\n%%time\ntime.n = 1", {"time.n"}),
         ("!ls\ntime.n = 1", {"time.n"}),
+        ("import pandas as pd\n@pd.api.extensions.register_dataframe_accessor('geo')\nclass G: ...", {"pandas.DataFrame.geo"}),
+        ("from xarray import register_dataset_accessor as r\nr('geo')(print)", {"xarray.Dataset.geo"}),
         ("obj.n = 1; Mine.n = 2; unknown.n = 3; obj.x.n = 4; time.sleep(1); x = time.n == 1", set()),
         ("f(time).n = 1; time.tzname[0].n = 2; setattr(time, name, 1)", set()),
         ("time.sleep = = 3", set()),
