@@ -22,7 +22,7 @@ CASES = [
     (standard_library.FirstWeekday, lambda: calendar.setfirstweekday(6), lambda: calendar.firstweekday() == 6),
     (standard_library.SocketTimeout, lambda: socket.setdefaulttimeout(7.5), lambda: socket.getdefaulttimeout() == 7.5),
     (standard_library.CsvSettings, lambda: csv.field_size_limit(5), lambda: csv.field_size_limit() == 5),
-    (standard_library.CsvSettings, _add_a_dialect, lambda: list(csv.reader(["a|b"], "fc-bars")) == [["a", "b"]]),
+    (standard_library.CsvSettings, _add_a_dialect, lambda: "fc-bars" in csv.list_dialects()),
     (standard_library.XmlNamespaces, lambda: ET.register_namespace("fc", "urn:fc"), lambda: "urn:fc" in ET._namespace_map),
 ]
 
