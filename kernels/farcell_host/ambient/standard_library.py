@@ -43,10 +43,13 @@ class CsvSettings(_OfModule):
 
     name, module = "csv", "csv"
 
-    def take(self) -> Any:
+    def stamp(self) -> Any:
         csv = self._module
-        found = {name: csv.get_dialect(name) for name in csv.list_dialects()}
-        return csv.field_size_limit(), {name: [getattr(each, part) for part in _OF_A_DIALECT] for name, each in found.items()}
+        return csv.field_size_limit(), {name: csv.get_dialect(name) for name in csv.list_dialects()}
+
+    def take(self) -> Any:
+        limit, found = self.stamp()
+        return limit, {name: [getattr(each, part) for part in _OF_A_DIALECT] for name, each in found.items()}
 
     def put(self, content: Any) -> None:
         csv = self._module
