@@ -52,6 +52,7 @@ class Workspace:
         self._definitions: dict[str, Target] = {}
         self._lock = threading.Lock()
         self._magics: Magics | None = None
+        self._has_seen_history = False
 
     def targets(self) -> Targets:
         """As the files have them now: an edit counts from the next cell on. Every use of farcell begins here."""
@@ -83,6 +84,23 @@ class Workspace:
 
         options = target.launch_options(Notebook(self.namespace, self.shell).name)
         return RemoteSession(options, self.namespace, self.shell, confirm_bytes=target.confirm_bytes)
+
+    def see_assignments(self, cell: str) -> None:
+        """Called with each cell, as typed, before it runs: what it assigns to on modules of libraries is looked at from now on.
+
+        The first time, before there is a session, all cells are looked at that have run so far.
+        """
+        from farcell_host.state.patches import PATCHES
+
+        from .capture.patches import assigned
+
+        transform = self.shell.transform_cell if self.shell is not None else None
+        if not self._has_seen_history:
+            self._has_seen_history = True
+            history = getattr(getattr(self.shell, "history_manager", None), "input_hist_raw", [])
+            for earlier in history[:-1]:
+                PATCHES.watch(assigned(earlier, self.namespace, transform), was_run=True)
+        PATCHES.watch(assigned(cell, self.namespace, transform))
 
     def touched(self) -> list[RemoteSession]:
         """Sessions whose own threads or tasks go on."""
@@ -204,6 +222,7 @@ class Remote:
         from .errors import CannotTravel
         from .refs import human_bytes
 
+        self._workspace.see_assignments(code)
         found = self._reads(code)
         others = [session for session in self._workspace.touched() if session is not self.session]
         self._workspace.refresh(others, found)

@@ -23,6 +23,7 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 from .api import Remote, Workspace, workspace
 from .errors import FarcellError
 from .tables import Table
+from .tracebacks import Tracebacks
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
@@ -50,6 +51,7 @@ def load(shell: InteractiveShell) -> None:
     magics = RemoteMagics(shell)
     shell.register_magics(magics)
     magics.switch.install()
+    magics.tracebacks.install()
     shell.events.register("pre_run_cell", magics.bring_here)
     shell.events.register("post_run_cell", magics.see_modules)
     completion.install(shell, magics)
@@ -59,6 +61,7 @@ def unload(shell: InteractiveShell) -> None:
     magics = shell.magics_manager.registry.pop(RemoteMagics.__name__, None)
     if isinstance(magics, RemoteMagics):
         magics.switch.uninstall()
+        magics.tracebacks.uninstall()
         shell.events.unregister("pre_run_cell", magics.bring_here)
         shell.events.unregister("post_run_cell", magics.see_modules)
         shell.magics_manager.magics["cell"].pop("remote", None)
@@ -130,6 +133,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)  # type: ignore[no-untyped-call]
         self.switch = Switch(shell)
+        self.tracebacks = Tracebacks(shell)
         self._last: tuple[Target, str, argparse.Namespace] | None = None
 
     @property
@@ -381,6 +385,8 @@ class RemoteMagics(Magics):  # type: ignore[misc]
     def bring_here(self, info: ExecutionInfo) -> None:
         """Called before each cell: what a local cell reads is brought here first, if it stayed on a target or went on there."""
         raw = info.raw_cell or ""
+        if self.workspace.sessions:
+            self.workspace.see_assignments(raw)
         goes_away = self.switch.target is not None and not raw.lstrip().startswith("%%local")
         if goes_away or _REMOTE_CELL.match(raw):
             return

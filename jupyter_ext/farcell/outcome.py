@@ -46,6 +46,8 @@ def conclude(
     if content.get("has_result") and returned.result is not NOTHING:
         notebook.set_result(returned.result, relay.result)
         relay.show_value(returned.result)
+    if content.get("unshown"):
+        notebook.fail_display(content["unshown"])
 
 
 def exception_of(content: dict[str, Any], travelled: BaseException | None) -> BaseException:
@@ -55,9 +57,10 @@ def exception_of(content: dict[str, Any], travelled: BaseException | None) -> Ba
     if error is None:
         cls = getattr(builtins, ename, None)
         if cls not in (KeyboardInterrupt, SystemExit, GeneratorExit):
-            return remote_error(ename, evalue, lines)
-        error = cls(evalue) if evalue else cls()
-    if lines:
+            error = remote_error(ename, evalue, lines)
+        else:
+            error = cls(evalue) if evalue else cls()
+    if lines or content.get("printed"):
         try:
             setattr(error, "_render_traceback_", RemoteTraceback(lines, error))  # noqa: B010 - no class declares it
         except AttributeError:  # a class with __slots__

@@ -22,6 +22,7 @@ from farcell_host.protocol.messages import Buffer, Channel, Message
 from farcell_host.state import BOOK
 from farcell_host.state.capture import is_of_ipython
 from farcell_host.state.modules import MODULES, find_source, import_quietly, local_module, pseudo_name, reload_quietly
+from farcell_host.state.patches import PATCHES
 from farcell_host.state.payload import Capture, Payload
 from farcell_host.state.replica import has_sets_of_text
 from farcell_host.state.watch import Watch
@@ -445,6 +446,7 @@ class RemoteSession:
             "user_expressions": {},
             "names": list(capture.names),
             "drop": list(capture.deleted),
+            "assigned": PATCHES.paths,
             "out": list(out),
             "keep": list(keep),
             "limit_bytes": self._limit_bytes,

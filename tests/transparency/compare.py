@@ -62,6 +62,10 @@ def _compare_cell(where: str, plain: dict[str, Any], marked: dict[str, Any], fou
         _compare_plain(f"{where} {part}", plain[part], marked[part], found)
     if plain["frames"] != marked["frames"]:
         found.append(Difference(f"{where} frames", str(plain["frames"]), str(marked["frames"])))
+    else:
+        _compare_plain(
+            f"{where} traceback", *(each["traceback"].replace(f"# {MAGIC}", COMMENT) for each in (plain, marked)), found
+        )
     ours, theirs = plain["outputs"], marked["outputs"]
     for index in range(max(len(ours), len(theirs))):
         one, other = (each[index] if index < len(each) else {} for each in (ours, theirs))

@@ -131,6 +131,7 @@ def _record(cell: Cell) -> dict[str, Any]:
         "error": [each.name for each in cell.errors],
         "message": [each.value for each in cell.errors],
         "frames": [tuple(map(_clean, frame)) for frame in _FRAME.findall(error.traceback)] if error else [],
+        "traceback": without_colours(error.traceback) if error else "",
         "execution_count": cell.reply.get("execution_count"),
         "payload": cell.reply.get("payload", []),
         "outputs": list(_outputs(cell)),

@@ -18,13 +18,12 @@ import ast
 import contextlib
 import re
 import symtable
-import threading
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from farcell_host.no_warnings import no_warnings
 from farcell_host.single_lines import below_comments
 
 from .toplevel import TopLevel
@@ -158,12 +157,8 @@ def _default_transform() -> Transform:
     return TransformerManager().transform_cell  # type: ignore[no-untyped-call]
 
 
-_quiet = threading.Lock()  # catch_warnings changes what all threads see
-
-
 def _python_reads(source: str, transform: Transform | None) -> Reads:
-    with _quiet, warnings.catch_warnings():  # the run itself warns of "\\d"
-        warnings.simplefilter("ignore")
+    with no_warnings():  # the run itself warns of "\\d"
         tree = ast.parse(source)
         scopes = symtable.symtable(source, "<cell>", "exec")
     walked = _Walked(tree)

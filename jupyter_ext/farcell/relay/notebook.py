@@ -22,6 +22,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from .frames import FramePublisher
 
+_DISPLAY_FAILED = "_last_traceback_during_displayhook"  # since ipykernel 7
 END_OF_INPUT = "\x04"  # ipykernel's raw_input turns it into EOFError
 
 
@@ -111,6 +112,12 @@ class Notebook:
         hook.fill_exec_result(value)
         if shown is not None:
             hook.log_output(shown.content.get("data", {}))
+
+    def fail_display(self, traceback: Iterable[str]) -> None:
+        """Showing the result has failed: ipykernel's reply says so, and its error is on the screen already."""
+        if hasattr(self.shell, _DISPLAY_FAILED):
+            setattr(self.shell, _DISPLAY_FAILED, True)
+            self.shell._last_traceback = [*traceback]
 
 
 def _fills_out(hook: Any) -> bool:

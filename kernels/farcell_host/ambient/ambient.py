@@ -21,6 +21,7 @@ from . import (
     pandas_options,
     randoms,
     search_path,
+    standard_library,
     torch_settings,
     warning_filters,
 )
@@ -43,6 +44,10 @@ def providers(started_in: str | None = None) -> list[Provider]:
         loggers.Loggers(),
         ipython_settings.IPythonSettings(),
         ipython_settings.InlineFigures(),
+        standard_library.FirstWeekday(),
+        standard_library.SocketTimeout(),
+        standard_library.CsvSettings(),
+        standard_library.XmlNamespaces(),
         randoms.Random(),
         numpy_random.NumpyRandom(),
         numpy_settings.NumpySettings(),

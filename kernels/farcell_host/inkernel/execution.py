@@ -28,6 +28,7 @@ from .. import hashing_seed
 from ..peermemory import Unreadable
 from ..state import Payload
 from ..state.modules import MODULES, Source
+from ..state.patches import PATCHES
 from . import environment, files
 from .background import Background
 from .exchange import Channel, Exchange, Refused, Reply, Request
@@ -89,6 +90,7 @@ class Runner:
         except _Cancelled:
             return _refusal(content, "The run was cancelled before it began", status="aborted")
         self.exchange.drop(content.get("drop") or ())
+        PATCHES.watch(content.get("assigned") or ())
         self._refresh_builtins(content["code"])
         verified = set(content.get("names") or ())
         before, magics_before = namespace.begin_run(verified), self.magics.begin_run(verified)
@@ -104,6 +106,9 @@ class Runner:
             names = verified | run.fetched | changes.new | changes.rebound | changes.deleted
             names |= self.magics.changes_since(magics_before)
             payload = self._collect(names, content, result, answer)
+            stuck = ", ".join(PATCHES.newly_stuck())
+            if stuck:
+                answer.setdefault("message", f"{stuck}, set by the cell, cannot travel: on the target only it is so.")
         finally:
             self._run = None
             self.shell.prune(content["execution_count"], verified | run.fetched)
@@ -212,6 +217,7 @@ class Runner:
         shell = self.shell
         error = result.error_before_exec if result.error_before_exec is not None else result.error_in_exec
         traceback = shell.end_run(error)
+        printed = error is not None and shell.printed is error
         answer: dict[str, Any] = {
             "run": content.get("run"),
             "status": "ok",
@@ -222,7 +228,9 @@ class Runner:
         }
         shell.payload_manager.clear_payload()
         if error is not None:
-            answer.update(status="error", ename=type(error).__name__, evalue=_text(error), traceback=traceback)
+            answer.update(status="error", ename=type(error).__name__, evalue=_text(error), traceback=traceback, printed=printed)
+        elif shell.unshown:
+            answer["unshown"] = shell.unshown
         elif content.get("user_expressions"):
             answer["user_expressions"] = json_clean(shell.user_expressions(content["user_expressions"]))
         return answer

@@ -39,7 +39,6 @@ _MODULE_NAMES = {
     "__builtins__",
     "__cached__",
     "__doc__",
-    "__file__",
     "__loader__",
     "__name__",
     "__package__",

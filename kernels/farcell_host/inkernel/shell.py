@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import warnings
 from collections.abc import Container
 from typing import Any
 
@@ -14,6 +15,7 @@ from ipykernel.compiler import XCachingCompiler
 from ipykernel.displayhook import ZMQShellDisplayHook
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.zmqshell import ZMQInteractiveShell
+from IPython.core import interactiveshell
 from IPython.core.error import UsageError
 from IPython.core.history import HistoryManager
 from traitlets import Type
@@ -84,9 +86,14 @@ class RemoteShell(ZMQInteractiveShell):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._kept: list[tuple[type[BaseException], BaseException, list[str]]] = []
+        self.printed: BaseException | None = None
+        """The error that was shown last and is not kept: IPython prints groups of exceptions itself."""
+        self.unshown: list[str] = []
+        """The traceback of an error that came when the result was to be shown."""
         self._is_running = False
         self._nested = 0
         super().__init__(*args, **kwargs)
+        interactiveshell.warn = self._warn  # type: ignore[attr-defined, assignment]
         for kind in ("line", "cell"):
             self.magics_manager.register_function(_already_remote, kind, "remote")
 
@@ -136,9 +143,9 @@ class RemoteShell(ZMQInteractiveShell):
         self.execution_count = execution_count
         self.compile.names = {code: filename} if filename else {}
         self._kept = []
+        self.printed, self.unshown = None, []
         self._is_running = True
         self._last_traceback = None
-        self._last_traceback_during_displayhook = False
 
     def end_run(self, error: BaseException | None) -> list[str]:
         """The traceback of the error that ended the run; what else was kept is published now."""
@@ -152,8 +159,16 @@ class RemoteShell(ZMQInteractiveShell):
                 super()._showtraceback(kind, value, traceback)
         return lines
 
+    def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
+        error = exc_tuple[1] if exc_tuple is not None else sys.exc_info()[1]
+        kept = len(self._kept)
+        super().showtraceback(exc_tuple, *args, **kwargs)
+        self.printed = error if len(self._kept) == kept else None
+
     def _showtraceback(self, etype: type[BaseException], evalue: BaseException, stb: list[str]) -> None:
         if not self._may_end_the_run(evalue):
+            if self._is_running and not self._nested and getattr(self.displayhook, "msg", None) is not None:
+                self.unshown = stb
             super()._showtraceback(etype, evalue, stb)
             return
         self._kept.append((etype, evalue, stb))
@@ -171,6 +186,11 @@ class RemoteShell(ZMQInteractiveShell):
             return False
         result = self.displayhook.exec_result
         return result is None or error is result.error_in_exec or error is result.error_before_exec
+
+    def _warn(self, message: Any, category: Any = None, stacklevel: int = 1, **options: Any) -> None:
+        """In the place of `warn` in IPython's shell: how to exit is told by the notebook's own, which gets the SystemExit too."""
+        if not (self._is_running and not self._nested and str(message).startswith("To exit: use")):
+            warnings.warn(message, category, stacklevel + 1, **options)
 
     def prune(self, execution_count: int, sent: Container[str] = ()) -> None:
         """Forgets what the run displayed: `_`, `Out` and the like are the notebook's, which sends them when they are read.

@@ -10,10 +10,11 @@ from typing import Any
 from .dumps import Part, Print, dump_name
 from .errors import CannotTravel
 from .handmade import is_handmade
-from .modules import Seen, local_module, pseudo_name
+from .modules import HasState, local_module, pseudo_name
+from .patches import PATCHES
 from .places import Places
 from .refusals import Refused, narrow, path_to, reason_of
-from .uses import EVERYTHING
+from .uses import EVERYTHING, nested
 
 _OF_IPYTHON = frozenset({"get_ipython", "exit", "quit", "In", "Out", "open", "_", "__", "___", "_i", "_ii", "_iii"})
 _NUMBERED = re.compile(r"_i?\d+$|_[ido]h$|__\w+__$")
@@ -49,7 +50,7 @@ def _failure(value: Any, kept: dict[int, int]) -> BaseException | None:
     return None
 
 
-def dump_module(seen: Seen, kept: dict[int, int]) -> Part:
+def dump_module(seen: HasState, kept: dict[int, int]) -> Part:
     """Its state, without what cannot travel: the peer has its own of that."""
     name = pseudo_name(seen.module.__name__)
     try:
@@ -68,55 +69,75 @@ class Walk:
         self._places, self._namespace, self._kept, self._uses = places, places.namespace, kept, uses
         self._reasons: dict[str, str] = {}
         self._optional: set[str] = set()
+        self._found: dict[str, Part] = {}
         self._waiting: list[str] = []
-        self._modules: list[Seen] = []
+        self._modules: list[HasState] = []
         self.missing: list[str] = []
         self.modules: set[str] = set()
         """Modules of the notebook's own that were met."""
 
-    def add_module(self, seen: Seen) -> None:
+    def add_module(self, seen: HasState) -> None:
         self._modules.append(seen)
 
     def add(self, name: str, reason: str, optional: bool = False) -> None:
-        """An optional name that cannot travel is left out; it is asked for again when it was needed after all."""
-        if name in self._reasons:
+        """An optional name that cannot travel is left out; it is asked for again when it was needed after all.
+
+        What its functions use is as optional as it is."""
+        if name in self._reasons and (optional or name not in self._optional):
             return
         if optional:
             self._optional.add(name)
+        else:
+            self._optional.discard(name)
         self._reasons[name] = reason
         if name in self._places:
             self._waiting.append(name)
-        else:
+        elif name not in self.missing:
             self.missing.append(name)
 
     def parts(self) -> Iterator[tuple[str, Part]]:
         for seen in self._modules:
             part = dump_module(seen, self._kept)
             yield part.name, part
-            self._meet(part)
+            self._meet(part, optional=True)
         while self._waiting:
             name = self._waiting.pop(0)
-            try:
-                part = dump_or_refuse(name, self._places[name], self._reasons[name], self._kept)
-            except CannotTravel:
-                if name in self._optional:
-                    continue
-                raise
-            yield name, part
-            self._meet(part)
+            optional = name in self._optional
+            if name not in self._found:
+                try:
+                    self._found[name] = dump_or_refuse(name, self._places[name], self._reasons[name], self._kept)
+                except CannotTravel:
+                    if optional:
+                        continue
+                    raise
+                yield name, self._found[name]
+            part = self._found[name]
+            self._meet(part, optional)
+            if isinstance(part.value, ModuleType) and not optional:
+                self._refuse_stuck(name, part.value)
 
-    def _meet(self, part: Part) -> None:
+    def _refuse_stuck(self, name: str, module: ModuleType) -> None:
+        """What the notebook has set on a library's module that the cell reads goes along, or the cell is refused."""
+        patched = PATCHES.of(module.__name__)
+        for path, key in patched.stuck.items() if patched is not None else ():
+            value = patched.now(path)  # type: ignore[union-attr]
+            if id(value) == key:
+                dump_or_refuse(f"{name}.{path}", value, self._reasons[name], self._kept)
+
+    def _meet(self, part: Part, optional: bool) -> None:
         self.modules |= part.modules
         for code in part.codes:
-            self._follow(code)
+            self._follow(code, optional)
 
-    def _follow(self, code: CodeType) -> None:
+    def _follow(self, code: CodeType, optional: bool) -> None:
         used = _uses_of(code, self._uses)
         if EVERYTHING in used:
             used = frozenset(self._namespace)
+        named = {name for part in nested(code) for name in part.co_names}
         for name in sorted(name for name in used if name in self._namespace):
             if not is_of_ipython(name):
-                self.add(name, f"used by {code.co_name}")
+                # One of all names, or a word in a string: it may not be read at all.
+                self.add(name, f"used by {code.co_name}", optional or name not in named)
 
 
 _USES: dict[tuple[int, int], tuple[CodeType, frozenset[str]]] = {}

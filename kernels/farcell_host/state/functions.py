@@ -70,6 +70,8 @@ def is_by_value(obj: Any) -> bool:
     """A function or class that the peer cannot import: notebook-defined, or local to a library's function."""
     if getattr(obj, "__module__", None) == "__main__":
         return True
+    if isinstance(obj, FunctionType) and obj.__globals__.get("__name__") == "__main__":
+        return True  # under the name of another one, which `functools.wraps` has given it
     if isinstance(obj, (FunctionType, type)):
         return not cloudpickle._should_pickle_by_reference(obj)
     return cloudpickle._lookup_module_and_qualname(obj) is None

@@ -12,9 +12,10 @@ import collections
 import gc
 import itertools
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from ..no_warnings import no_warnings
 
 
 class _Nothing:
@@ -70,8 +71,7 @@ def reduced(obj: Any) -> Any:
     """An object's own way into a pickle. That itertools' will end with Python 3.14 is nothing to tell the notebook."""
     if type(obj).__module__ != "itertools" or sys.version_info < (3, 12):
         return obj.__reduce_ex__(4)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with no_warnings(DeprecationWarning):
         return obj.__reduce_ex__(4)
 
 

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from .sources import BOOK
 
@@ -82,6 +82,18 @@ def local_module(name: object) -> ModuleType | None:
     return module if isinstance(module, ModuleType) and is_local(module) else None
 
 
+class HasState(Protocol):
+    """A module of which something travels."""
+
+    module: ModuleType
+    stuck: dict[str, int]
+
+    @property
+    def state(self) -> ModuleState: ...
+    def data(self) -> dict[str, Any]: ...
+    def missing(self) -> list[str]: ...
+
+
 @dataclass
 class Source:
     """A module as it was loaded; `filename` is the notebook's."""
@@ -113,7 +125,7 @@ class Seen:
 
     @property
     def state(self) -> ModuleState:
-        return ModuleState(self)
+        return ModuleState(self, ModuleContent)
 
     def data(self) -> dict[str, Any]:
         """What it and its classes hold beside their original definitions, and can travel."""
@@ -176,11 +188,11 @@ def delete_attribute(module: ModuleType, name: str) -> None:
 class ModuleState:
     """Stands for a module's state in a dump."""
 
-    def __init__(self, seen: Seen) -> None:
-        self.seen = seen
+    def __init__(self, seen: HasState, content: type[ModuleContent]) -> None:
+        self.seen, self.content = seen, content
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ModuleContent, (self.seen.module.__name__, self.seen.data(), tuple(self.seen.missing()))
+        return self.content, (self.seen.module.__name__, self.seen.data(), tuple(self.seen.missing()))
 
 
 class ModuleContent:

@@ -46,6 +46,7 @@ from .handmade import handmade_state, is_handmade, make_handmade, set_handmade_s
 from .kinds import reduces_by_default
 from .magics import is_shell, reduce_shell
 from .modules import local_module
+from .patches import PATCHES, original
 from .payload import LARGE_BYTES
 from .refs import RefBase, resolve
 from .refusals import Refused, refusal
@@ -179,6 +180,9 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unu
         kind = type(obj)
         if self._kept and id(obj) in self._kept:
             return resolve, (self._kept[id(obj)],)
+        place = PATCHES.place_of(obj) if PATCHES.is_used else None
+        if place is not None:
+            return original, place
         rule = self._rules.get(kind)
         if rule is not None:
             return rule(obj)

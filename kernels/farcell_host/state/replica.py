@@ -34,8 +34,9 @@ from .hashing import piece_digests
 from .introductions import Introductions
 from .kinds import is_merged_whole, is_restorable, kind_of, made_of
 from .magics import Magics
-from .modules import MODULES, is_module_state, local_module, module_of
+from .modules import MODULES, HasState, is_module_state, local_module, module_of
 from .objects import Table
+from .patches import PATCHES
 from .payload import AMBIENT, ERROR, LARGE_BYTES, LOST, PSEUDO_NAMES, RESULT, Capture, NameReport, Payload
 from .places import Places
 from .refs import Ref, RefInfo, describe, is_ref
@@ -163,7 +164,7 @@ class Replica:
         is_still = _is_still()
         with context.working(self):
             walk = Walk(self.places, self._table.kept, uses)
-            for seen in self.introductions.known():
+            for seen in self._modules():
                 walk.add_module(seen)
             for name in names:
                 walk.add(name, "read by the cell")
@@ -181,7 +182,8 @@ class Replica:
 
     def _let_die(self) -> None:
         """What only names reached that are gone or bound anew, and weak references lead to: it is as dead as it would be here."""
-        ended = [name for name, held in self._held.items() if held.value is not None and self.places.get(name) is not held.value]
+        named = ((name, held) for name, held in self._held.items() if not is_module_state(name))
+        ended = [name for name, held in named if held.value is not None and self.places.get(name) is not held.value]
         released = Counter(number for name in ended for number in self._held[name].numbers)
         for name in ended if released else ():
             self._held[name].value = None
@@ -220,7 +222,7 @@ class Replica:
         names, out, keep = list(names), set(out), set(keep)
         capture = Capture({}, is_still=_is_still())
         with context.working(self):
-            for seen in self.introductions.known():
+            for seen in self._modules():
                 part = dump_module(seen, self._table.kept)
                 capture.parts[part.name] = part
             for name, value in self._to_collect(names, result, error, has_result):
@@ -369,6 +371,14 @@ class Replica:
         with context.working(self):
             self.introductions.agree(offers, answer)
             self._hold_modules(offers, answer)
+
+    def _modules(self) -> list[HasState]:
+        """Whose state is a part of every exchange."""
+        return [*self.introductions.known(), *PATCHES.known()]
+
+    def _module(self, name: str) -> HasState | None:
+        own = local_module(module_of(name))
+        return MODULES.see(own) if own is not None else PATCHES.of(module_of(name))
 
     def _hold_modules(self, offers: list[dict[str, Any]], answer: dict[str, Any]) -> None:
         for offer in offers:
@@ -665,12 +675,13 @@ class Replica:
         return False
 
     def _exists(self, name: str) -> bool:
-        return local_module(module_of(name)) is not None if is_module_state(name) else name in self.places
+        return self._module(name) is not None if is_module_state(name) else name in self.places
 
     def _dump(self, name: str) -> Part:
         """A name or a module's state as it is now."""
-        if is_module_state(name):
-            return dump_module(MODULES.see(sys.modules[module_of(name)]), self._table.kept)
+        module = self._module(name) if is_module_state(name) else None
+        if module is not None:
+            return dump_module(module, self._table.kept)
         return dump_or_refuse(name, self.places[name], "", self._table.kept)
 
     def _forget_pieces(self, delta: Delta) -> None:

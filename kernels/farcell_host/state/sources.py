@@ -15,17 +15,20 @@ from the first sight on. Which file name is which `Cell In[n]` IPython's compile
 from __future__ import annotations
 import __future__
 
+import ast
 import functools
 import hashlib
 import linecache
 import os
 import sys
-import warnings
+from collections.abc import Iterator
+from itertools import islice
 from types import CodeType
 from typing import Any, NamedTuple
 
 from farcell_host._vendor.cloudpickle import cloudpickle
 
+from ..no_warnings import no_warnings
 from .uses import nested
 
 _FUTURE_FLAGS = functools.reduce(
@@ -112,37 +115,52 @@ class Book:
         return None
 
     def _candidates(self, filename: str) -> list[str]:
-        lines = linecache.getlines(filename)
+        lines = _lines(filename)
         if lines:
             self.add(filename, "".join(lines))
         return self._by_filename.get(filename, [])[::-1]
 
-    def _alike(self, source: str, flags: int, name: str, line: int) -> list[CodeType]:
-        try:
-            codes = self.compiled(source, flags)
-        except (SyntaxError, ValueError):
-            return []
-        return [code for code in codes if code.co_name == name and code.co_firstlineno == line]
+    def _alike(self, source: str, flags: int, name: str, line: int) -> Iterator[CodeType]:
+        """Compiled as a whole, as a module is, and then one statement after the other, as IPython compiles a cell: the bytecode
+        of `math.sqrt(x)` depends on whether what it was compiled with imports `math`."""
+        for by_statement in (False, True):
+            try:
+                codes = self.compiled(source, flags, by_statement)
+            except (SyntaxError, ValueError):
+                return
+            yield from (code for code in codes if code.co_name == name and code.co_firstlineno == line)
 
     @functools.lru_cache(maxsize=256)  # noqa: B019 - one Book per process
-    def compiled(self, source: str, flags: int) -> list[CodeType]:
+    def compiled(self, source: str, flags: int, by_statement: bool = False) -> list[CodeType]:
         filename, text = self._texts[source]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            module = compile(text, filename, "exec", flags | _ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-        return [code for code in nested(module) if code is not module]
+        flags |= _ALLOW_TOP_LEVEL_AWAIT
+        with no_warnings():
+            modules: list[Any] = [text]
+            if by_statement:
+                whole = compile(text, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+                modules = [ast.Module([statement], []) for statement in whole.body]
+            compiled = [compile(each, filename, "exec", flags, dont_inherit=True) for each in modules]
+        return [code for module in compiled for code in nested(module) if code is not module]
 
     def find(self, ref: CodeRef) -> CodeType:
         """The code object that `ref` means, compiled here."""
         if ref.source not in self._texts:
             raise LookupError(f"the source of {ref.name!r} ({ref.filename}) was not sent")
         self.compiled(ref.source, ref.flags)
-        alike = self._alike(ref.source, ref.flags, ref.name, ref.line)
-        if ref.ordinal >= len(alike):
+        code = next(islice(self._alike(ref.source, ref.flags, ref.name, ref.line), ref.ordinal, None), None)
+        if code is None:
             raise LookupError(f"no code {ref.name!r} at line {ref.line} of {ref.filename}")
-        code = alike[ref.ordinal]
         self._refs.setdefault(id(code), (code, ref))
         return code
+
+
+def _lines(filename: str) -> list[str]:
+    """Nobody shall see in linecache that we have looked: a file may be gone later."""
+    is_kept = filename in linecache.cache
+    lines = linecache.getlines(filename)
+    if not is_kept:
+        linecache.cache.pop(filename, None)
+    return lines
 
 
 BOOK = Book()

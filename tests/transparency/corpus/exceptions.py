@@ -223,6 +223,49 @@ SCENARIOS: list[Scenario] = [
         "x, y",
     ),
     scenario(
+        "a warning of a function shows its line",
+        "import warnings\ndef old():\n    warnings.warn('old')\n    return warnings.__name__",
+        "old()",
+        "old() + '!'",
+    ),
+    scenario(
+        "a group of exceptions ends the cell",
+        "import sys\ndef fail():\n    if sys.version_info < (3, 11): raise ValueError('as good')\n"
+        "    raise ExceptionGroup('all', [ValueError(1), KeyError('k')])",
+        "fail()",
+        "try: fail()\nexcept Exception: 1 / 0",
+    ),
+    scenario(
+        "an exception is raised again",
+        "e = ValueError('kept')",
+        "raise e",
+        "raise e",
+        "def f(): raise e\nf()",
+    ),
+    scenario(
+        "a magic that has no good Python behind it",
+        "n = 0",
+        "%time -q 1",
+        "def f():\n    exec('b = = 3')\nn = 1",
+        "f()",
+        "n",
+    ),
+    scenario(
+        "exit with a code, twice, and what is shown of it later",
+        "n = 1",
+        "raise SystemExit(3)",
+        "import sys; n = 2; sys.exit('why')",
+        "n",
+    ),
+    scenario(
+        "a display that fails in the middle of a cell",
+        "class Bad:\n    def __repr__(self): raise RuntimeError('no repr')\n    def _repr_html_(self): return 1 / 0",
+        "display(Bad()); n = 1",
+        "n = 2; Bad();",
+        "[Bad()]",
+        "n",
+    ),
+    scenario(
         "warnings are recorded, and made errors",
         "import warnings\nclass Mine(UserWarning): pass",
         "with warnings.catch_warnings(record=True) as got:\n"

@@ -84,6 +84,20 @@ def test_tracebacks_show_the_source(pair):
     assert inspect.getsource(pair.there["f"]) == "def f():\n    return 'here'\n"
 
 
+def test_a_cell_that_imports_what_its_functions_use_goes_by_source(pair):
+    """IPython compiles each statement by itself, which gives `math.sqrt(x)` another bytecode than beside its import."""
+    import ast
+    import linecache
+
+    text = "import math\ndef f(x): return math.sqrt(x)\ndef f(x): return math.sqrt(x) + 1\n"
+    linecache.cache["<statements>"] = (len(text), None, text.splitlines(True), "<statements>")
+    for statement in ast.parse(text).body:
+        exec(compile(ast.Module([statement], []), "<statements>", "exec"), pair.here)
+    capture = pair.ship("f")
+    assert capture.parts["f"].sources
+    assert pair.there["f"](4) == 3
+
+
 def test_a_redefined_function_of_the_same_cell_number_is_told_apart(pair):
     """Two texts under one file name do not get mixed up."""
     import linecache

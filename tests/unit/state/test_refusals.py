@@ -124,3 +124,29 @@ def test_a_payload_that_cannot_be_rebuilt_changes_nothing_and_is_sent_again(pair
     pair.collect("a", "odd")
     assert pair.here["odd"] == [5]
     assert pair.here["a"] == pair.there["a"]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        "def f(): return 'about gen'",
+        "def f(): return globals()['n'] + eval('n')",
+        "def f(): return vars()\ndef other(): return next(gen)",
+    ],
+)
+def test_what_a_function_may_only_name_is_no_reason_to_refuse(pair, function):
+    """A word in a string, or one of all names: it goes along if it can, and so does what it uses itself."""
+    pair.cell(f"gen = (i for i in range(3)); n = 1\n{function}")
+    pair.ship("f")
+    assert "gen" not in pair.there and pair.there["f"].__name__ == "f"
+    if "globals" in function:
+        assert pair.there["f"]() == 2
+
+
+@pytest.mark.parametrize("order", [("f", "g"), ("g", "f")])
+def test_what_another_function_does_read_is(pair, order):
+    """Whichever is met first; also when it is used by what had only been named."""
+    pair.cell("gen = (i for i in range(3))\ndef f(): return 'g, gen'\ndef g(): return h()\ndef h(): return next(gen)")
+    pair.ship("f")
+    with pytest.raises(CannotTravel, match="^gen: a generator"):
+        pair.local.capture(order)
