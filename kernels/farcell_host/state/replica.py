@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from ..ambient import Ambient
 from . import context, frames, sets
-from .arrays import contiguous, is_array, owner, raw
+from .arrays import base_of, contiguous, is_array, raw
 from .capture import Walk, dump_module, dump_or_refuse
 from .decode import decode, write_numbers
 from .delta import Component, Delta, carry_out, fill_steps, merge_steps
@@ -682,7 +682,7 @@ class Replica:
             return
         if is_array(obj):
             self._memory.layouts[number] = array_layout(obj)
-            if not obj.dtype.hasobject and owner(obj) is obj and obj.nbytes >= LARGE_BYTES:
+            if not obj.dtype.hasobject and base_of(obj) is None and obj.nbytes >= LARGE_BYTES:
                 self._memory.pieces[number] = part.arrays.get(id(obj)) or piece_digests(raw(contiguous(obj)))
         elif kind_of(obj) is None and id(obj) not in self._table.kept:
             self._memory.digests[number] = ShallowPickler(self._table, obj).digest()
