@@ -60,13 +60,13 @@ class Inbound:
             if "descriptor" in entry:
                 yield self.mapped[entry["descriptor"]]
             else:
-                whole = bytearray(entry["size"])
+                whole = bulk_memory.room(entry["size"])
                 at = 0
                 for address in entry["chunks"]:
                     data = self.chunks[address]
                     whole[at : at + len(data)] = data
                     at += len(data)
-                yield memoryview(whole)
+                yield whole
 
 
 class Way(Enum):

@@ -7,10 +7,12 @@ releases the GIL, so from 8 MiB on two threads write pieces.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import mmap
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +22,7 @@ from . import capabilities
 CHUNK_BYTES = 1 << 20  # protocol: the piece that has an address
 _PARALLEL_BYTES = 8 << 20
 _PIECE_BYTES = 2 * CHUNK_BYTES
+_HUGE_FROM = 4 << 20  # bytes; smaller memory has no use for huge pages
 
 try:
     from blake3 import blake3 as _blake3
@@ -121,6 +124,21 @@ def write_all(fd: int, data: Buffer, offset: int) -> None:
         written = os.pwrite(fd, view, offset)
         view = view[written:]
         offset += written
+
+
+def room(size: int) -> memoryview:
+    """Writable memory of our own, with huge pages from 4 MiB on. Where numpy is loaded it is that of a whole array, which the
+    state turns into the one that was sent: that owns its memory then (`state/arrays.py`)."""
+    numpy = sys.modules.get("numpy")
+    if size and hasattr(numpy, "uint8") and hasattr(numpy, "empty"):  # else it is being imported just now
+        return memoryview(numpy.empty(size, numpy.uint8))  # type: ignore[union-attr]
+    if size < _HUGE_FROM:
+        return memoryview(bytearray(size))
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a system built without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(memory)
 
 
 def map_descriptor(fd: int, size: int) -> memoryview:

@@ -8,19 +8,16 @@ as memory files then.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import mmap
 import os
 import secrets
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from . import capabilities
+from . import bulk, capabilities
 from .bulk import Buffer, in_pieces
 
-_HUGE_FROM = 4 << 20  # bytes; smaller memory has no use for huge pages
 _TOKEN = ctypes.create_string_buffer(secrets.token_bytes(16), 16)
 
 
@@ -64,7 +61,7 @@ def read(place: dict[str, Any], size: int, check: Callable[[], object]) -> memor
     pid, (token_at, token) = int(place["pid"]), place["token"]
     if bytes(_copy(pid, int(token_at), bytearray(len(token) // 2))).hex() != token:
         raise Unreadable(f"Process {pid} is not the one whose memory is meant")
-    room = _room(size)
+    room = bulk.room(size)
     target, source = _address(room), int(place["address"])
 
     def piece(start: int, stop: int) -> None:
@@ -72,16 +69,6 @@ def read(place: dict[str, Any], size: int, check: Callable[[], object]) -> memor
 
     in_pieces(size, check, piece)
     return room
-
-
-def _room(size: int) -> memoryview:
-    if size < _HUGE_FROM:
-        return memoryview(bytearray(size))
-    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with contextlib.suppress(OSError):  # a system built without them
-            memory.madvise(mmap.MADV_HUGEPAGE)
-    return memoryview(memory)
 
 
 def _copy(pid: int, address: int, into: bytearray) -> bytearray:

@@ -1,13 +1,19 @@
 """numpy arrays: raw memory out of the pickle, restored writable, views kept views.
 
-An array that owns its memory travels as (dtype, shape, order, memory). A view travels as (base, offset, shape,
-strides, dtype), so base and
-view share memory at the peer too. numpy is only looked at when the program has imported it.
+An array that owns its memory travels as (dtype, shape, order, memory), and owns it at the peer. One that looks at the memory of
+something else travels as (that, offset, shape, strides, dtype), so that both share memory at the peer too: what it looks at is
+an array, bytes, a bytearray or an `array.array`. Subclasses do the same and take their attributes along; only those of a package
+with a pickle of its own, and memory maps, go their own way. numpy is only looked at when the program has imported it.
 """
 
 from __future__ import annotations
 
+import array as arrays_of_python
+import functools
 import importlib
+import itertools
+import math
+import operator
 import pickle
 import sys
 import warnings
@@ -20,6 +26,7 @@ from .payload import LARGE_BYTES
 
 _PARALLEL_BYTES = 8 << 20
 _COPY_BYTES = 1 << 20
+_BUFFERS = (bytes, bytearray, arrays_of_python.array)
 
 
 def numpy() -> Any:
@@ -27,21 +34,60 @@ def numpy() -> Any:
     return sys.modules.get("numpy")
 
 
-def is_array(obj: object) -> bool:
+def is_array(obj: Any) -> bool:
+    kind: Any = type(obj)
+    base = getattr(numpy(), "ndarray", None)
+    return base is not None and (kind is base or (is_subclass(kind) and not obj.dtype.hasobject))
+
+
+@functools.lru_cache(4096)
+def is_subclass(kind: Any) -> bool:
+    """Whether its instances are an array and their attributes."""
     np = numpy()
-    return np is not None and type(obj) is getattr(np, "ndarray", None)
+    if not hasattr(np, "memmap") or not issubclass(kind, np.ndarray) or kind is np.ndarray or issubclass(kind, np.memmap):
+        return False
+    if kind.__module__ == "__main__":
+        return True
+    own = kind.__reduce__, kind.__reduce_ex__, kind.__setstate__
+    masked = sys.modules.get("numpy.ma")
+    known = [np.ndarray, *([masked.MaskedArray] if masked is not None and hasattr(masked, "MaskedArray") else [])]
+    return any(own == (base.__reduce__, base.__reduce_ex__, base.__setstate__) for base in known)
 
 
-def owner(array: Any) -> Any:
-    """The array whose memory `array` uses, when that is a plain array; else `array` itself."""
-    base, last = array.base, array
-    while type(base) is type(array) or _is_stride_trick(base):
-        base, last = base.base, last if _is_stride_trick(base) else base
-    if base is not None and type(base).__module__ == "torch":  # `tensor.numpy()`
+def plain(array: Any) -> Any:
+    """The same memory without the ways of a subclass."""
+    np = numpy()
+    return array if type(array) is np.ndarray else np.ndarray.view(array, np.ndarray)
+
+
+def base_of(array: Any) -> Any:
+    """What an array looks at, and travels with; None when its memory goes along with itself."""
+    last, base = array, numpy().ndarray.base.__get__(array)
+    while _is_stride_trick(base):
+        last, base = base, base.base
+    if base is None:
+        return None
+    kind = type(base)
+    if kind in _BUFFERS:
+        return base
+    if kind is memoryview:
+        return base if type(base.obj) in _BUFFERS and base.c_contiguous and array.flags.c_contiguous else None
+    if kind.__module__ == "torch":  # `tensor.numpy()`
         from .tensors import bytes_under
 
-        return bytes_under(base, last)
-    return last
+        under = bytes_under(base, array)
+        return None if under is array else under
+    if not is_array(base) or base.dtype.hasobject:
+        return None
+    if order_of(base) or (last is array and _looks_like(array, base)):
+        return base
+    return base_of(base)  # only the whole of it can be cut out anew
+
+
+def _looks_like(array: Any, base: Any) -> bool:
+    of_array, of_base = plain(array), plain(base)
+    same_place = address(of_array) == address(of_base) and of_array.strides == of_base.strides
+    return same_place and of_array.shape == of_base.shape and of_array.dtype == of_base.dtype
 
 
 def _is_stride_trick(base: Any) -> bool:
@@ -63,6 +109,7 @@ def raw(array: Any) -> memoryview:
 def _flat(array: Any) -> Any:
     """The memory of a contiguous array as an array of bytes, without a copy."""
     np = numpy()
+    array = plain(array)
     if array.nbytes == 0:
         return np.empty(0, np.uint8)
     flat = array if array.flags.c_contiguous else array.T
@@ -80,12 +127,18 @@ def pickle_buffer(array: Any, start: int = 0, stop: int | None = None) -> pickle
 
 def contiguous(array: Any) -> Any:
     """The array, or a copy of one with gaps."""
-    return array if order_of(array) else array.copy("C")
+    return array if order_of(array) else plain(array).copy("C")
 
 
 def layout(array: Any) -> tuple[Any, ...]:
     """What must be the same for a merge into this array's memory."""
-    return dtype_code(array.dtype), array.shape, order_of(array)
+    return dtype_code(array.dtype), plain(array).shape, order_of(array)
+
+
+def layout_in(base: Any, array: Any) -> tuple[Any, ...]:
+    """The same for one that looks at something else, which stays what it is."""
+    array = plain(array)
+    return id(base), address(array) - start_of(base), array.shape, array.strides, dtype_code(array.dtype)
 
 
 def dtype_code(dtype: Any) -> Any:
@@ -95,15 +148,14 @@ def dtype_code(dtype: Any) -> Any:
 
 
 def reduce_array(array: Any, note: Any) -> Any:
-    """How a plain ndarray goes into a pickle; `note(array, pickle_buffer)` hears of memory that stays outside of it."""
+    """How an array goes into a pickle; `note(array, pickle_buffer)` hears of memory that stays outside of it."""
     if array.dtype.hasobject:
         return _reduce_objects(array)
-    base = owner(array)
-    if base is not array and not base.dtype.hasobject and order_of(base):
-        offset = address(array) - address(base)
-        dtype = dtype_code(array.dtype)
-        make = make_strided if _is_stride_trick(array.base) else make_view
-        return make, (base, offset, array.shape, array.strides, dtype, array.flags.writeable)
+    attributes = attributes_of(array)
+    state = () if attributes is None else (attributes, None, None, set_attributes)
+    base = base_of(array)
+    if base is not None:
+        return (*_reduce_view(array, base), *state)
     order = order_of(array) or "C"
     memory: Any
     if array.nbytes >= LARGE_BYTES:
@@ -111,7 +163,31 @@ def reduce_array(array: Any, note: Any) -> Any:
         note(array, memory)
     else:
         memory = bytes(raw(contiguous(array)))
-    return make_array, (dtype_code(array.dtype), array.shape, order, memory, array.flags.writeable)
+    kind = () if type(array) is numpy().ndarray else (type(array),)
+    return make_array, (dtype_code(array.dtype), plain(array).shape, order, memory, array.flags.writeable, *kind), *state
+
+
+def _reduce_view(array: Any, base: Any) -> tuple[Any, ...]:
+    offset, dtype = address(array) - start_of(base), dtype_code(array.dtype)
+    shape, strides, writeable = plain(array).shape, array.strides, array.flags.writeable
+    if _is_stride_trick(numpy().ndarray.base.__get__(array)):
+        return make_strided, (base, offset, shape, strides, dtype, writeable)
+    if type(base) is memoryview:
+        return make_over_memoryview, (base.obj, offset, shape, dtype, writeable)
+    kind = () if type(array) is numpy().ndarray else (type(array),)
+    return make_view, (base, offset, shape, strides, dtype, writeable, *kind)
+
+
+def attributes_of(array: Any) -> dict[str, Any] | None:
+    """Of an instance of a subclass."""
+    return object.__getattribute__(array, "__dict__") if type(array).__dictoffset__ else None
+
+
+def set_attributes(array: Any, attributes: dict[str, Any]) -> None:
+    own = object.__getattribute__(array, "__dict__")
+    if own is not attributes:
+        own.clear()  # of what its __array_finalize__ has set
+        own.update(attributes)
 
 
 def address(array: Any) -> int:
@@ -119,34 +195,115 @@ def address(array: Any) -> int:
     return where
 
 
-def make_array(dtype: Any, shape: tuple[int, ...], order: str, memory: Any, writeable: bool) -> Any:
+def start_of(base: Any) -> int:
+    """The address of what an array may look at."""
+    if isinstance(base, memoryview):
+        base = base.obj
+    return address(numpy().frombuffer(base, "u1") if type(base) in _BUFFERS else base)
+
+
+def make_array(dtype: Any, shape: tuple[int, ...], order: str, memory: Any, writeable: bool, kind: Any = None) -> Any:
     np = importlib.import_module("numpy")
     view = memoryview(memory)
-    if view.nbytes >= LARGE_BYTES and not view.readonly:
-        array = np.ndarray(shape, dtype, buffer=view, order=order)
+    array = _own(view, order) if kind is None and view.nbytes >= LARGE_BYTES else None
+    if array is not None:
+        relayout(array, dtype, shape, order)
     else:
-        array = np.empty(shape, dtype, order)
+        array = np.ndarray.__new__(kind or np.ndarray, shape, dtype, order=order)
         if view.nbytes:
-            raw(array)[:] = view.cast("B")
+            fill(array, [(0, view)])
     if not writeable:
         array.flags.writeable = False
     return array
 
 
-def make_view(base: Any, offset: int, shape: Any, strides: Any, dtype: Any, writeable: bool) -> Any:
+def _own(memory: memoryview, order: str) -> Any:
+    """The array of bytes whose memory this is, when it is all of it: it becomes the array that was sent (`bulk.room`)."""
+    np = numpy()
+    array: Any = memory.obj
+    is_own = type(array) is np.ndarray and array.base is None and array.dtype == np.uint8 and array.ndim == 1
+    return array if is_own and array.flags.owndata and array.nbytes == memory.nbytes and not memory.readonly else None
+
+
+def make_view(base: Any, offset: int, shape: Any, strides: Any, dtype: Any, writeable: bool, kind: Any = None) -> Any:
     np = importlib.import_module("numpy")
-    flat = base if base.flags.c_contiguous else base.T
-    memory = flat.reshape(-1).view(np.uint8) if base.nbytes else base
-    view = np.ndarray(shape, dtype, buffer=memory, offset=offset, strides=strides)
+    kind = kind or np.ndarray
+    if isinstance(base, _BUFFERS):
+        view = np.ndarray.__new__(kind, shape, dtype, base, offset, strides)
+    elif offset == 0 and not order_of(base):
+        view = np.ndarray.view(base, kind)
+    else:
+        # the array itself, so that it is what the view's `base` will be; what is in Fortran's order gives no buffer
+        memory = base if base.flags.c_contiguous else np.ndarray.transpose(base)
+        view = np.ndarray.__new__(kind, shape, dtype, memory, offset, strides)
     if view.flags.writeable and not writeable:
         view.flags.writeable = False
     return view
+
+
+def make_over_memoryview(memory: Any, offset: int, shape: Any, dtype: Any, writeable: bool) -> Any:
+    """As `numpy.frombuffer` and `numpy.asarray(memoryview)` do it."""
+    np = importlib.import_module("numpy")
+    array = np.frombuffer(memory, dtype, math.prod(shape), offset)
+    relayout(array, dtype, shape)
+    if array.flags.writeable and not writeable:
+        array.flags.writeable = False
+    return array
 
 
 def make_strided(base: Any, offset: int, shape: Any, strides: Any, dtype: Any, writeable: bool) -> Any:
     tricks = importlib.import_module("numpy.lib.stride_tricks")
     view = make_view(base, offset, shape, strides, dtype, True)
     return tricks.as_strided(view, shape, strides, writeable=writeable and view.flags.writeable)
+
+
+# -- records: scalars that look at an array -------------------------------------------------------------------------------
+
+
+def reducer(kind: type) -> Any:
+    """How scalars of this type go into a pickle; None for numpy's own way."""
+    np = numpy()
+    return _reduce_record if np is not None and issubclass(kind, getattr(np, "void", ())) else None
+
+
+def is_record(kind: Any) -> bool:
+    """Whether its instances can change: scalars of several fields."""
+    return reducer(kind) is not None
+
+
+def _reduce_record(record: Any) -> Any:
+    base = record.base
+    if base is None or not is_array(base) or base.dtype != record.dtype or not plain(base).size:
+        return NotImplemented
+    offset = address(record) - address(base)
+    where = tuple(offset // stride % size if stride else 0 for size, stride in zip(plain(base).shape, base.strides, strict=True))
+    if address(numpy().ndarray.__getitem__(base, where)) != address(record):
+        return NotImplemented
+    return make_record, (base, where)
+
+
+def is_merged_record(record: Any) -> bool:
+    """Whether it is changed in place: by itself, or with the array that it looks at."""
+    return bool(record.dtype.names) and not record.dtype.hasobject
+
+
+def record_content(record: Any) -> bytes | None:
+    """None for what is told with the array that it looks at."""
+    return None if record.base is not None else record.tobytes()
+
+
+def set_record(record: Any, content: bytes | None) -> None:
+    if content is not None:
+        new = numpy().frombuffer(content, record.dtype)[0]
+        for name in record.dtype.names:
+            record[name] = new[name]
+
+
+def make_record(base: Any, index: tuple[int, ...]) -> Any:
+    return numpy().ndarray.__getitem__(base, index)
+
+
+# -- content --------------------------------------------------------------------------------------------------------------
 
 
 def fill(array: Any, pieces: Iterable[tuple[int, Any]]) -> None:
@@ -167,19 +324,24 @@ def fill(array: Any, pieces: Iterable[tuple[int, Any]]) -> None:
             in_halves(copy, range(0, source.nbytes, _COPY_BYTES))
 
 
-def relayout(array: Any, dtype: Any, shape: tuple[int, ...]) -> None:
+def relayout(array: Any, dtype: Any, shape: tuple[int, ...], order: str = "C") -> None:
     """As setting `dtype` and `shape` does: the memory stays."""
     np = numpy()
+    own = np.ndarray  # subclasses have setters of their own
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # NumPy 2.5
+        warnings.simplefilter("ignore", DeprecationWarning)  # NumPy 2.4, 2.5
         if array.dtype != np.dtype(dtype):
-            array.shape = (array.size,)
-            array.dtype = np.dtype(dtype)
-        array.shape = shape
+            own.shape.__set__(array, (plain(array).size,))
+            own.dtype.__set__(array, np.dtype(dtype))
+        if order == "F" and len(shape) > 1:
+            own.shape.__set__(array, shape)
+            own.strides.__set__(array, tuple(itertools.accumulate(shape[:-1], operator.mul, initial=array.itemsize)))
+        else:
+            own.shape.__set__(array, shape)
 
 
 def _reduce_objects(array: Any) -> Any:
-    if array.dtype.fields is not None:
+    if array.dtype.fields is not None or type(array) is not numpy().ndarray:
         return NotImplemented
     state = objects_of(array)
     return make_objects, (array.shape, order_of(array) or "C"), state, None, None, set_objects

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from .arrays import is_array, owner
+from .arrays import base_of, is_array
 from .errors import CannotRestore
 from .kinds import kind_of
 from .merges import Merge, Undo, last_step, merge
@@ -106,7 +106,7 @@ class Delta:
 
 
 def _fits(array: Any, content: Any) -> bool:
-    size = array.nbytes if owner(array) is array else 0
+    size = array.nbytes if base_of(array) is None else 0
     return all(offset + memoryview(piece).nbytes <= size for offset, piece in content[1])
 
 

@@ -17,7 +17,20 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from . import weakrefs
-from .arrays import address, contiguous, dtype_code, is_array, layout, numpy, order_of, owner, pickle_buffer, raw
+from .arrays import (
+    attributes_of,
+    base_of,
+    contiguous,
+    dtype_code,
+    is_array,
+    is_record,
+    layout,
+    layout_in,
+    numpy,
+    pickle_buffer,
+    plain,
+    raw,
+)
 from .contents import Content, content_of, is_still
 from .context import collector_paused
 from .deep import deeply, is_too_deep
@@ -180,10 +193,8 @@ class Memory:
 
 def array_layout(array: Any) -> Any:
     """What of an array a merge cannot change."""
-    base = owner(array)
-    if base is array or base.dtype.hasobject or not order_of(base):
-        return layout(array)
-    return id(base), address(array) - address(base), array.shape, array.strides, dtype_code(array.dtype)
+    base = base_of(array)
+    return layout(array) if base is None else layout_in(base, array)
 
 
 class NumberingPickler(StatePickler):
@@ -240,10 +251,17 @@ class NumberingPickler(StatePickler):
             if not is_restorable(obj) or not self._is_unchanged_in(number, made_of(obj), self._memory.layouts):
                 return False
             kind = "restorable"
-        if kind == "array" and owner(obj) is not obj and self.persistent_id(owner(obj)) is None:
+        if kind in ("array", "record") and not self._base_stays(obj):
             return False
         self.waiting.append((number, kind, obj))
         return True
+
+    def _base_stays(self, array: Any) -> bool:
+        """Whether the peer's goes on looking at what it looks at there."""
+        base = array.base if is_record(type(array)) else base_of(array)
+        if isinstance(base, memoryview):
+            base = base.obj
+        return base is None or type(base) is bytes or self.persistent_id(base) is not None
 
     def _stays(self, part: Any) -> bool:
         """Whether the peer's object for this part of a fixed one is still the right one."""
@@ -257,11 +275,11 @@ class NumberingPickler(StatePickler):
     def _is_reshaped(self, number: int, kind: str | None, array: Any) -> bool:
         """Whether its memory is as long as it was, and in order: the peer's array can be given the same shape and type."""
         before = self._memory.layouts.get(number)
-        if kind != "array" or before is None or len(before) != 3 or owner(array) is not array:
+        if kind != "array" or before is None or len(before) != 3 or base_of(array) is not None:
             return False
         dtype, shape, order = before
         size = math.prod(shape) * numpy().dtype(dtype).itemsize
-        return size == array.nbytes and "C" in order and bool(array.flags.c_contiguous)
+        return size == plain(array).nbytes and "C" in order and bool(array.flags.c_contiguous)
 
     def _is_unchanged(self, number: int, obj: Any) -> bool:
         return self._is_unchanged_in(number, obj, self._memory.digests)
@@ -274,12 +292,14 @@ class NumberingPickler(StatePickler):
         if kind != "array":
             return number, kind, content(kind, obj)
         layout = None
-        if owner(obj) is obj and self._memory.layouts.get(number) != array_layout(obj):
-            layout = dtype_code(obj.dtype), obj.shape
-        return number, kind, (obj.flags.writeable, list(self._changed_pieces(number, obj)), layout)
+        if base_of(obj) is None and self._memory.layouts.get(number) != array_layout(obj):
+            layout = dtype_code(obj.dtype), plain(obj).shape
+        attributes = attributes_of(obj)
+        attributes = None if attributes is None else dict(attributes)
+        return number, kind, (obj.flags.writeable, list(self._changed_pieces(number, obj)), attributes, layout)
 
     def _changed_pieces(self, number: int, array: Any) -> Iterable[tuple[int, Any]]:
-        if owner(array) is not array:  # its memory is told with its owner's
+        if base_of(array) is not None:  # its memory is told with that
             return
         whole = contiguous(array)
         memory = raw(whole)

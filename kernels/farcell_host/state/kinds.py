@@ -13,7 +13,7 @@ from types import CellType, FunctionType, ModuleType
 from typing import Any
 
 from . import caches, dynamic, exceptions, frames, iterators, sets, streams, tensors, weak, weakrefs
-from .arrays import is_array, objects_of
+from .arrays import is_array, is_merged_record, is_record, objects_of, record_content
 from .classes import class_content
 from .functions import cell_content, cells_of, function_state, is_by_value, own_globals
 from .handmade import handmade_state, is_handmade
@@ -23,6 +23,8 @@ def kind_of(obj: Any) -> str | None:
     """The name of the merge for this object; None for an opaque one."""
     if is_array(obj):
         return "objects" if obj.dtype == object else None if obj.dtype.hasobject else "array"
+    if is_record(type(obj)):
+        return "record" if is_merged_record(obj) else None
     if issubclass(type(obj), type):
         return "class"
     if type(obj) is caches.WRAPPER:
@@ -141,6 +143,8 @@ def content(kind: str, obj: Any) -> Any:
         return tensors.generator_state(obj)
     if kind == "objects":
         return obj.shape, objects_of(obj)
+    if kind == "record":
+        return record_content(obj)
     if kind == "stream":
         return streams.stream_state(obj)
     if kind == "numbers":

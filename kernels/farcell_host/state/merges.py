@@ -13,7 +13,7 @@ from types import CellType, FunctionType, ModuleType
 from typing import Any
 
 from . import caches, exceptions, frames, iterators, sets, tensors, weak
-from .arrays import contiguous, dtype_code, fill, relayout, set_objects
+from .arrays import contiguous, dtype_code, fill, plain, record_content, relayout, set_objects, set_record
 from .arrays import objects_of as objects_of_array
 from .classes import class_content, set_class_content
 from .dynamic import slots_of
@@ -192,15 +192,18 @@ def _merge_restorable(obj: Any, state: Any) -> Merge:
 def _merge_array(array: Any, new: Any) -> Merge:
     """All but its memory, which is filled when every other step has been taken (`fill_array`): large arrays need no copy of what
     they were."""
-    (writeable, pieces, layout), was = new, array.flags.writeable
-    before = dtype_code(array.dtype), array.shape
+    (writeable, pieces, attributes, layout), was = new, array.flags.writeable
+    before, old = (dtype_code(array.dtype), plain(array).shape), _attributes(array)
 
     def undo() -> None:
-        if (dtype_code(array.dtype), array.shape) != before:
+        if (dtype_code(array.dtype), plain(array).shape) != before:
             relayout(array, *before)
         _set_writeable(array, was)
+        _set_attributes(array, old)
 
     yield undo
+    if attributes is not None:
+        _set_attributes(array, attributes)
     if pieces or layout is not None:
         _set_writeable(array, True)
     if layout is not None:
@@ -216,13 +219,19 @@ def _set_writeable(array: Any, writeable: bool) -> None:
 
 def fill_array(array: Any, new: Any) -> None:
     """What `merge` leaves out of an array. Cannot fail: sizes are validated, and `merge` has made it writeable."""
-    writeable, pieces, _ = new
+    writeable, pieces, *_ = new
     if pieces:
         whole = contiguous(array)
         fill(whole, pieces)
         if whole is not array:
-            array[...] = whole
+            plain(array)[...] = whole
         _set_writeable(array, writeable)
+
+
+def _merge_record(record: Any, new: bytes | None) -> Merge:
+    old = record_content(record)
+    yield lambda: set_record(record, old)
+    set_record(record, new)
 
 
 def _merge_numbers(numbers: Any, new: bytes) -> Merge:
@@ -333,6 +342,7 @@ _MERGES: dict[str, Callable[[Any, Any], Merge]] = {
     "restorable": _merge_restorable,
     "objects": _merge_objects,
     "numbers": _merge_numbers,
+    "record": _merge_record,
     "stream": _merge_stream,
     "position": _merge_position,
     "frame": _merge_frame,

@@ -31,7 +31,7 @@ from operator import itemgetter
 from typing import Any
 
 from . import tensors
-from .arrays import is_array, numpy
+from .arrays import is_array, is_record, numpy
 from .descriptors import is_bound
 from .fixed import ATOMS, is_fixed
 from .frames import is_structure
@@ -60,7 +60,7 @@ def _relevance(kind: type) -> int:
         return _BY_VALUE
     np = numpy()
     if np is not None and issubclass(kind, (np.generic, np.dtype)):
-        return _NO
+        return _YES if is_record(kind) else _NO
     return _NO if issubclass(kind, _VALUES) or is_structure(kind) or is_shell(kind) or kind.__module__ == "typing" else _YES
 
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from .. import threads
 from ..ambient import Ambient
 from . import context, frames, sets
-from .arrays import contiguous, is_array, owner, raw
+from .arrays import base_of, contiguous, is_array, raw
 from .capture import Walk, dump_module, dump_or_refuse
 from .contents import Content, content_of, has_content
 from .decode import decode, write_numbers
@@ -741,7 +741,7 @@ class Replica:
             return
         if is_array(obj):
             self._memory.layouts[number] = array_layout(obj)
-            if not obj.dtype.hasobject and owner(obj) is obj and obj.nbytes >= LARGE_BYTES:
+            if not obj.dtype.hasobject and base_of(obj) is None and obj.nbytes >= LARGE_BYTES:
                 self._memory.pieces[number] = part.arrays.get(id(obj)) or piece_digests(raw(contiguous(obj)))
         elif kind_of(obj) is None and id(obj) not in self._table.kept:
             self._memory.digests[number] = ShallowPickler(self._table, obj).digest()

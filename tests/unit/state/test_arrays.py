@@ -7,6 +7,8 @@ import sys
 
 import numpy as np
 import pytest
+from farcell_host import bulk
+from farcell_host.state.arrays import make_array
 
 MIB = 1 << 20
 
@@ -249,3 +251,102 @@ def test_buffers_in_a_cycle_are_collected_safely():
     """Ctrl-C while a large array is packed keeps its buffers in a traceback: the interpreter outlives their end."""
     done = subprocess.run([sys.executable, "-c", IN_A_CYCLE], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr[-2000:]
+
+
+def test_a_masked_array_shares_its_data_and_its_mask(pair):
+    """Both are arrays like others: written through the masked array, and by themselves."""
+    pair.cell("import numpy as np\nm = np.ma.array([1, 2, 3], mask=[0, 1, 0], fill_value=-9); data = m.data; mask = m.mask")
+    masked, data = pair.here["m"], pair.here["data"]
+    pair.run("import numpy as np\nm[0] = np.ma.masked; m[2] = 30; other = m.data", "m", "data", "mask")
+    assert pair.here["m"] is masked and masked.tolist() == [None, None, 30]
+    assert data.tolist() == [1, 2, 30] and pair.here["mask"].tolist() == [True, True, False]
+    assert np.shares_memory(pair.here["other"], data) and masked.fill_value == -9
+    pair.cell("data[1] = 20; m.mask[1] = False")
+    pair.ship("m")
+    assert pair.there["m"].tolist() == [None, 20, 30]
+
+
+def test_a_view_of_a_subclass_has_it_as_its_base(pair):
+    """Attributes go along, and `base` is the very object."""
+    code = "class Signal(np.ndarray):\n    def __array_finalize__(self, obj): self.rate = getattr(obj, 'rate', None)"
+    pair.cell(f"import numpy as np\n{code}\ns = np.arange(4.0).view(Signal); s.rate = [100]; same = s")
+    signal = pair.here["s"]
+    pair.run("s[0] = 5; s.rate[0] = 200; half = s[::2]", "s")
+    half = pair.here["half"]
+    assert pair.here["s"] is pair.here["same"] is signal is half.base
+    assert type(half) is type(signal) and half.rate is signal.rate == [200] and half.tolist() == [5, 2]
+    half[1] = 7
+    pair.ship("s", "half")
+    assert pair.there["s"].tolist() == [5, 1, 7, 3] and pair.there["half"].base is pair.there["s"]
+    pair.collect()
+    assert pair.last.is_empty
+
+
+def test_a_record_looks_at_its_array(pair):
+    """What is set in a record is set in the array that it is of; one of its own is changed in place."""
+    pair.cell("import numpy as np\nr = np.rec.array([(1, 'a'), (2, 'b')], names='num,let'); num = r.num; own = r[1].copy()")
+    own = pair.here["own"]
+    first = pair.here["first"] = pair.here["r"][0]
+    pair.run("first.num = 10; own.let = 'z'; last = r[1]", "first", "own", "r")
+    assert pair.here["r"].tolist() == [(10, "a"), (2, "b")] and pair.here["num"][0] == 10
+    assert pair.here["first"] is first and first.num == 10
+    assert pair.here["own"] is own and own.item() == (2, "z")
+    assert pair.here["last"].base is pair.here["r"]
+
+
+MEMORIES = {
+    "a bytearray": "np.frombuffer(raw, 'u1')",
+    "in two dimensions": "np.frombuffer(raw, 'u2').reshape(2, 2)",
+    "a part": "np.frombuffer(raw, 'i2', count=2, offset=2)",
+    "with gaps": "np.ndarray((3,), 'u1', buffer=raw, offset=1, strides=(2,))",
+    "numbers": "np.frombuffer(numbers, 'i4')",
+}
+
+
+@pytest.mark.parametrize("make", MEMORIES.values(), ids=MEMORIES)
+def test_an_array_over_other_memory_writes_into_it(pair, make):
+    """Both ways, and its `base` is of the same kind."""
+    pair.cell(f"import numpy as np, array\nraw = bytearray(8); numbers = array.array('i', [1, 2]); a = {make}")
+    memories = pair.here["raw"], pair.here["numbers"]
+    pair.run("a.flat[1] = 9", "a")
+    assert pair.here["a"].flat[1] == 9
+    assert (pair.here["raw"], pair.here["numbers"]) == memories and 9 in (*memories[0], *memories[1])
+    assert type(pair.there["a"].base) is type(pair.here["a"].base)
+    pair.cell("raw[:] = bytes([1] * 8); numbers[0] = 1")
+    pair.ship("a")
+    assert pair.there["a"].tolist() == pair.here["a"].tolist()
+
+
+def test_an_array_over_bytes_is_read_only(pair):
+    """It cannot be made writeable, and stays the same object while what it is in changes."""
+    pair.cell("import numpy as np\na = np.frombuffer(b'abcd', 'u1'); both = [a]")
+    array = pair.here["a"]
+    pair.run("both.append(1)", "both", "a")
+    assert type(pair.there["a"].base) is bytes
+    with pytest.raises(ValueError):
+        pair.there["a"].flags.writeable = True
+    assert pair.here["both"] == [array, 1] and pair.here["both"][0] is array
+
+
+OWN = ["np.zeros(300_000)", "np.zeros((3, 100_000), order='F')", "np.zeros(9000)", "np.zeros(200_000, '>i4')"]
+
+
+@pytest.mark.parametrize("make", OWN)
+def test_an_array_owns_its_memory(pair, make):
+    """Of any size: it can be resized, and `base` says nothing of the wire."""
+    pair.cell("import numpy as np")
+    pair.run(f"import numpy as np\na = {make}", limit_bytes=None)
+    array = pair.here["a"]
+    assert array.flags.owndata and array.base is None
+    assert array.dtype == pair.there["a"].dtype and array.strides == pair.there["a"].strides
+
+
+def test_an_array_takes_over_the_memory_that_it_was_read_into():
+    """No copy of large arrays where the transport has made room for them."""
+    for shape, order in (((300, 1000), "C"), ((300, 1000), "F"), ((3, 100, 1000), "F")):
+        room = bulk.room(300_000 * 8)
+        room.cast("d")[7] = 5.0
+        array = make_array("<f8", shape, order, room, True)
+        assert array is room.obj
+        assert array.base is None and array.flags.owndata
+        assert array.ravel("K")[7] == 5 and array.strides == np.zeros(shape, order=order).strides
