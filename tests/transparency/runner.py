@@ -99,7 +99,7 @@ class Kernel:
         self._quietly(f"__import__('farcell').connect().run({code!r})")
 
     def run(self, sources: Sequence[str], cell_s: float = CELL_S, watched: bool = False) -> Record:
-        """One twin, from a clean kernel to the description of what it left; if watched, also whether each cell set libraries' state."""
+        """One twin, from a clean kernel to the description of what it left; watched, also which cells set state of libraries."""
         path = self.place.folder / f"state-{next(self._numbers)}.json"
         reset = "__import__('transparency.reset').reset"
         notebook = self.notebook

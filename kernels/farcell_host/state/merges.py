@@ -17,6 +17,7 @@ from .arrays import contiguous, dtype_code, fill, relayout, set_objects
 from .arrays import objects_of as objects_of_array
 from .classes import class_content, set_class_content
 from .dynamic import slots_of
+from .filled import fill_dict
 from .functions import cell_content, function_state, set_cell, set_function_state
 from .handmade import handmade_state, set_handmade_state
 from .kinds import content, factory_of, items_of
@@ -48,28 +49,18 @@ def _merge_list(obj: Any, new: Any) -> Merge:
     _set_attributes(obj, new[1] or {})
 
 
-def _fill_dict(obj: Any, items: dict[Any, Any]) -> None:
-    if isinstance(obj, collections.OrderedDict):  # dict.update would pass its links by
-        collections.OrderedDict.clear(obj)
-        for key, value in items.items():
-            collections.OrderedDict.__setitem__(obj, key, value)
-    else:
-        dict.clear(obj)
-        dict.update(obj, items)
-
-
 def _merge_dict(obj: Any, new: Any) -> Merge:
     old, attributes, factory = items_of(obj), _attributes(obj), factory_of(obj)
     has_factory = isinstance(obj, collections.defaultdict)
 
     def undo() -> None:
-        _fill_dict(obj, old)
+        fill_dict(obj, old)
         _set_attributes(obj, attributes)
         if has_factory:
             obj.default_factory = factory
 
     yield undo
-    _fill_dict(obj, new[0])
+    fill_dict(obj, new[0])
     _set_attributes(obj, new[1] or {})
     if has_factory:
         obj.default_factory = new[2]

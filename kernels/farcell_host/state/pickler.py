@@ -25,6 +25,7 @@ from .descriptors import WRAPPERS, reduce_builtin, reduce_property, reduce_wrapp
 from .dynamic import is_dynamic, reduce_dynamic
 from .enums import reduce_member
 from .exceptions import is_plain, reduce_exception
+from .filled import fills_itself, reduce_filled
 from .finalizers import HINT as FINALIZER_HINT
 from .finalizers import finalizer_of
 from .functions import (
@@ -73,14 +74,15 @@ def _reduce_instance(obj: Any) -> Any:
     reason = finalizer_of(obj)
     if reason is not None:
         raise Refused(obj, reason, FINALIZER_HINT)
-    return reduce_dynamic(obj) if is_misleading(type(obj)) else NotImplemented
+    return (_out_of_the_way(type(obj)) or _plain)(obj)
 
 
-def _misleads_pickle(kind: Any) -> bool:
-    return is_dynamic(kind) and reduces_by_default(kind) and not hasattr(kind, "__setstate__")
-
-
-is_misleading: Callable[[Any], bool] = functools.lru_cache(4096)(_misleads_pickle)
+@functools.lru_cache(4096)
+def _out_of_the_way(kind: Any) -> Reducer | None:
+    """For classes whose own methods pickle would run into."""
+    if fills_itself(kind):
+        return reduce_filled
+    return reduce_dynamic if is_dynamic(kind) and reduces_by_default(kind) and not hasattr(kind, "__setstate__") else None
 
 
 _RULES: WeakKeyDictionary[type, Reducer] = WeakKeyDictionary()
@@ -124,7 +126,7 @@ def _rule(kind: type) -> Reducer:
     elif is_plain(kind):
         rule = reduce_exception
     else:
-        rule = _of_library(kind) or (_reduce_instance if is_by_value(kind) else reduce_dynamic if is_misleading(kind) else _plain)
+        rule = _of_library(kind) or (_reduce_instance if is_by_value(kind) else _out_of_the_way(kind) or _plain)
     _RULES[kind] = rule
     return rule
 
