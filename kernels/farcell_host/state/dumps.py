@@ -26,6 +26,7 @@ from .kinds import content, is_restorable, kind_of, made_of
 from .objects import BUILTINS, Table, relevant
 from .payload import LARGE_BYTES
 from .pickler import StatePickler, StrongPickler
+from .whole import whole_or_not
 
 Pieces = tuple[bytes, ...]
 
@@ -85,7 +86,9 @@ def dump_name(name: str, value: Any, reason: str, kept: dict[int, int]) -> Part:
 
 
 def _dump_part(name: str, value: Any, reason: str, kept: dict[int, int]) -> Part:
-    part = _dump_name(StatePickler, name, value, reason, kept) or _dump_name(_AroundBuiltins, name, value, reason, kept)
+    part = whole_or_not(
+        lambda: _dump_name(StatePickler, name, value, reason, kept) or _dump_name(_AroundBuiltins, name, value, reason, kept)
+    )
     assert part is not None
     return part
 

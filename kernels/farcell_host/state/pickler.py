@@ -22,7 +22,7 @@ from . import context, frames, iterators, patterns, streams, tensors, weakrefs
 from .arrays import is_array, reduce_array
 from .classes import is_builtin_type, made_after, reduce_class
 from .descriptors import WRAPPERS, reduce_builtin, reduce_property, reduce_wrapper
-from .dynamic import is_dynamic, reduce_dynamic
+from .dynamic import is_dynamic, reduce_dynamic, reduces_by_default
 from .enums import reduce_member
 from .exceptions import is_plain, reduce_exception
 from .filled import fills_itself, reduce_filled
@@ -43,7 +43,6 @@ from .functions import (
 )
 from .generics import is_alias, is_variable, reduce_alias, reduce_variable
 from .handmade import handmade_state, is_handmade, make_handmade, set_handmade_state
-from .kinds import reduces_by_default
 from .magics import is_shell, reduce_shell
 from .modules import local_module
 from .payload import LARGE_BYTES
@@ -51,6 +50,7 @@ from .refs import RefBase, resolve
 from .refusals import Refused, refusal
 from .sources import BOOK, CellName, reduce_code, reduce_name
 from .weak import is_weak, reduce_weak
+from .whole import goes_whole, reduce_whole
 
 Reducer = Callable[[Any], Any]
 
@@ -74,15 +74,19 @@ def _reduce_instance(obj: Any) -> Any:
     reason = finalizer_of(obj)
     if reason is not None:
         raise Refused(obj, reason, FINALIZER_HINT)
+    if goes_whole(type(obj)):
+        return reduce_whole(obj)
     return (_out_of_the_way(type(obj)) or _plain)(obj)
 
 
-@functools.lru_cache(4096)
-def _out_of_the_way(kind: Any) -> Reducer | None:
-    """For classes whose own methods pickle would run into."""
+def _past_own_methods(kind: Any) -> Reducer | None:
     if fills_itself(kind):
         return reduce_filled
     return reduce_dynamic if is_dynamic(kind) and reduces_by_default(kind) and not hasattr(kind, "__setstate__") else None
+
+
+_out_of_the_way: Callable[[Any], Reducer | None] = functools.lru_cache(4096)(_past_own_methods)
+"""For classes whose own methods pickle would run into."""
 
 
 _RULES: WeakKeyDictionary[type, Reducer] = WeakKeyDictionary()
