@@ -23,7 +23,7 @@ demo: $(call stamp,demo)
 test: $(call stamp,test)
 	$(BIN)/python -m pytest $(PYTEST)
 
-transparency: $(call stamp,test)
+transparency: $(call stamp,transparency)
 	FARCELL_TRANSPARENCY=full $(BIN)/python -m pytest tests/transparency $(PYTEST)
 
 lint: $(call stamp,dev)

@@ -13,7 +13,6 @@ from typing import Any
 
 from .program import COMMENT, MAGIC
 
-MOST_TOLD = 40
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 _CLOCK = re.compile(r"((?:Wall time|CPU times?|user|sys|total|real)\s*:?\s*)[\d.]+ *(?:ns|[µmu]s|s|min|h)\b")
 _FILE_OF_CELL = re.compile(r"\b\d{5,}\.py\b")  # named after the cell's text, whose first line is ours
@@ -54,7 +53,7 @@ def compare(plain: dict[str, Any], marked: dict[str, Any], own: Iterable[str] = 
         _compare_cell(f"cell {number}", ours, theirs, found)
     if plain["state"] is not None and marked["state"] is not None:
         _compare_state(plain["state"], marked["state"], frozenset(own), found)
-    return found[:MOST_TOLD]
+    return found
 
 
 def _compare_cell(where: str, plain: dict[str, Any], marked: dict[str, Any], found: list[Difference]) -> None:
@@ -122,7 +121,7 @@ class _Graphs:
         self._memory()
 
     def _finish(self) -> None:
-        while self.waiting and len(self.found) < MOST_TOLD:
+        while self.waiting:
             path, here, there = self.waiting.pop(0)
             self._object(path, self.plain["objects"][here], self.marked["objects"][there])
 

@@ -81,9 +81,7 @@ def main(count: int = 200, first: int = 0, ignored: str = "$^") -> None:
                 least = shrink(program, lambda each, kind=kind: kind in map(shape, [look(each)]))
                 print(f"seed {seed}: {kind}\n{look(least, confirm=True)}\n", flush=True)
         seconds = time.monotonic() - began
-        print(
-            f"{count} programs, {seconds / max(1, harness.programs):.3f} s each; {harness.masked} of {harness.items} items masked"
-        )
+        print(f"{count} programs, {seconds / max(1, harness.programs):.3f} s each")
     for kind, times in sorted(known.items(), key=lambda pair: -pair[1]):
         print(f"{times:5} {kind}")
 

@@ -47,6 +47,14 @@ def placements(cells: Sequence[str], seed: int, halves: int = 2) -> list[frozens
     return [each for each in dict.fromkeys(found) if each]
 
 
+def half(cells: Sequence[str], together: frozenset[int], seed: int) -> frozenset[int]:
+    """A random half that has either all or none of the cells that belong together."""
+    chooser = random.Random(f"{seed} {len(cells)}")
+    possible = [index for index, cell in enumerate(cells) if may_be_remote(cell)]
+    chosen = frozenset(index for index in possible if chooser.random() < 0.5)
+    return (chosen | together if chooser.random() < 0.5 else chosen - together) & frozenset(possible)
+
+
 def as_text(cells: Sequence[str], remote: frozenset[int]) -> str:
     """A program as a person would paste it."""
     return "\n\n".join(f"[{index + 1}] {source}" for index, source in enumerate(marked_twin(cells, remote)))

@@ -2,6 +2,8 @@
 
 One warm front-end kernel runs program after program, reset in between (`reset.py`); a difference is looked for once more
 with a fresh kernel for each twin before it is told, and one that only a warm kernel shows is told as such.
+
+What two plain runs under different hash seeds do not agree on is the mask: no difference is told there.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from sandbox import Sandbox
 from .compare import Difference, compare, count_items
 from .program import as_text, marked_twin, plain_twin
 
-HASH_SEED = "0"
+HASH_SEED, OTHER_SEED = "0", "1"
 CELL_S = 30.0
+MOST_TOLD = 40
 TESTS = Path(__file__).resolve().parent.parent
 _FRAME = re.compile(r"Cell In\[(\d+)\], line (\d+)(?:, in ([^\n(]+))?")
 REFUSALS = ("CannotTravel", "Refused")
@@ -52,26 +55,26 @@ class _Place(Sandbox):
 
 
 class Kernel:
-    """A front end's kernel with farcell, ready for programs; a context manager."""
+    """A front end's kernel, with farcell and a remote kernel unless told otherwise, ready for programs; a context manager."""
 
-    def __init__(self, hash_seed: str = HASH_SEED, with_remote: bool = True, faults: Sequence[str] = ()) -> None:
+    def __init__(self, hash_seed: str = HASH_SEED, with_farcell: bool = True, faults: Sequence[str] = ()) -> None:
         self.place = _Place(hash_seed)
         work = self.place.folder / "work"
         work.mkdir()
         self._numbers = itertools.count()
-        self._with_remote = with_remote
+        self._with_farcell = with_farcell
         self.goes_on = False
         """Whether the last program has left something at work on the target, which the next one would see."""
         try:
             self.notebook = Notebook(self.place, cwd=work)
-            self._quietly("%load_ext farcell")
+            if with_farcell:
+                self._quietly("%load_ext farcell")
             self._quietly("__import__('transparency.reset').reset.remember()")
-            if with_remote:
+            if with_farcell:
                 self._remotely("__import__('transparency.reset').reset.remember()")
             for fault in faults:
                 planting = f"__import__('transparency.faults').faults.plant({fault!r})"
-                if with_remote:
-                    self._remotely(planting)
+                self._remotely(planting)
                 self._quietly(planting)
         except BaseException:
             self.close()
@@ -95,33 +98,39 @@ class Kernel:
     def _remotely(self, code: str) -> None:
         self._quietly(f"__import__('farcell').connect().run({code!r})")
 
-    def run(self, sources: Sequence[str]) -> Record:
-        """One twin, from a clean kernel to the description of what it left."""
+    def run(self, sources: Sequence[str], cell_s: float = CELL_S, watched: bool = False) -> Record:
+        """One twin, from a clean kernel to the description of what it left; watched, also which cells set state of libraries."""
         path = self.place.folder / f"state-{next(self._numbers)}.json"
         reset = "__import__('transparency.reset').reset"
         notebook = self.notebook
         if self._ran_remotely:
             self._quietly(f"{reset}.notebook()")  # first: the remote kernel forgets names when it next hears of the notebook
             self._remotely(f"{reset}.remote()")
-        waiting = [notebook.start(f"{reset}.notebook()", silent=True)]
-        waiting += [notebook.start(source) for source in sources]
-        touched = "print(any(each.is_touched for each in __import__('farcell.api').api.workspace().sessions.values()))"
+        libraries = "__import__('transparency.library_state').library_state"
+        first = notebook.start(f"{reset}.notebook()" + f"; {libraries}.have_changed()" * watched, silent=True)
+        cells, watches = [], []
+        for source in sources:
+            cells.append(notebook.start(source))
+            if watched:
+                watches.append(notebook.start(f"print({libraries}.have_changed())", silent=True))
         write = f"__import__('transparency.snapshot').snapshot.write({str(path)!r})"
-        waiting += [notebook.start(f"{write}; {touched}", silent=True)]
+        if self._with_farcell:
+            write += "; print(any(each.is_touched for each in __import__('farcell.api').api.workspace().sessions.values()))"
+        last = notebook.start(write, silent=True)
         try:
-            first, *cells, last = [running.finish(CELL_S) for running in waiting]
+            first.finish(cell_s).check()
+            ran = [running.finish(cell_s) for running in cells]
+            changed = [running.finish(cell_s).check().stdout == "True\n" for running in watches]
+            self.goes_on = last.finish(cell_s).check().stdout == "True\n"
         except CellTimeout as error:
             raise ProgramFailed(f"a cell did not end: {error}") from error
-        first.check()
-        last.check()
-        self.goes_on = last.stdout == "True\n"
         self._ran_remotely = any(source.startswith("%%remote") for source in sources)
         state = path.read_text(encoding="utf-8", errors="surrogatepass")
         path.unlink()
-        text = json.dumps([_record(cell) for cell in cells])
+        text = json.dumps([_record(cell) for cell in ran])
         # Each kernel has a folder of its own, which its twin cannot have.
         text, state = (each.replace(str(self.place.folder), "(sandbox)") for each in (text, state))
-        return {"cells": json.loads(text), "state": json.loads(state)}
+        return {"cells": json.loads(text), "state": json.loads(state), "set libraries": changed}
 
 
 def _record(cell: Cell) -> dict[str, Any]:
@@ -167,8 +176,9 @@ class Verdict:
     remote: frozenset[int]
     differences: list[Difference] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    masked: int = 0
     items: int = 0
+    masked: int = 0
+    """Of the items, those that the mask hides."""
     warm_only: bool = False
 
     @property
@@ -178,26 +188,46 @@ class Verdict:
     def __str__(self) -> str:
         where = "all cells" if len(self.remote) == len(self.cells) else f"cells {sorted(each + 1 for each in self.remote)}"
         head = f"{len(self.differences)} differences with {where} remote" + (", in a warm kernel only" * self.warm_only)
-        return "\n".join([head, *(f"  {each}" for each in self.differences), "", as_text(self.cells, self.remote)])
+        told = [f"  {each}" for each in self.differences[:MOST_TOLD]]
+        return "\n".join([head, *told, "", as_text(self.cells, self.remote)])
+
+
+@dataclass
+class Plain:
+    """A plain twin's run, which serves for several placements in a row."""
+
+    cells: tuple[str, ...]
+    record: Record
+    mask: set[str] | None = None
+    set_libraries: frozenset[int] = frozenset()
+    """Cells that changed state of modules of installed packages, known of a fresh kernel's."""
 
 
 class Harness:
-    """Compares programs; starts kernels when they are first needed. A context manager."""
+    """Compares programs; starts kernels when they are first needed. A context manager.
 
-    def __init__(self, faults: Sequence[str] = (), confirm: bool = True, most_confirmed: int = 1_000_000) -> None:
+    The mask costs one more plain run a program: with `masks_all` each program's is known, otherwise that of those which differ.
+    """
+
+    def __init__(
+        self, faults: Sequence[str] = (), confirm: bool = True, most_confirmed: int = 1_000_000, masks_all: bool = False
+    ) -> None:
         self._faults, self._confirm, self._left_to_confirm = tuple(faults), confirm, most_confirmed
+        self.masks_all = masks_all
         self._warm: Kernel | None = None
-        self._seeded: list[Kernel] = []
-        self.masked = self.items = self.programs = 0
-        self._plain: tuple[tuple[str, ...], Record] | None = None
+        self._seeded: Kernel | None = None
+        self.programs = 0
+        self._plain: Plain | None = None
+        self._plain_fresh: Plain | None = None
 
     def __enter__(self) -> Harness:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for kernel in [*([self._warm] if self._warm else []), *self._seeded]:
-            kernel.close()
-        self._warm, self._seeded = None, []
+        for kernel in (self._warm, self._seeded):
+            if kernel is not None:
+                kernel.close()
+        self._warm = self._seeded = None
 
     @property
     def warm(self) -> Kernel:
@@ -223,8 +253,8 @@ class Harness:
         cells, remote, own = tuple(cells), frozenset(remote), frozenset(own)
         self.programs += 1
         try:
-            if self._plain is None or self._plain[0] != cells:
-                self._plain = cells, self.warm.run(plain_twin(cells))
+            if self._plain is None or self._plain.cells != cells:
+                self._plain = Plain(cells, self.warm.run(plain_twin(cells)))
             marked = self.warm.run(marked_twin(cells, remote))
             if self.warm.goes_on:
                 self.discard()
@@ -232,10 +262,9 @@ class Harness:
             self.discard()
             self._plain = None
             return Verdict(cells, remote, [Difference("the program", "runs to its end", str(error)[-2000:])])
-        verdict = self._judge(cells, remote, self._plain[1], marked, own, refuses)
-        if verdict.is_same:
-            return verdict
-        verdict.differences = self._unmasked(verdict, own)
+        verdict = self._judge(self._plain, remote, marked, own, refuses)
+        if verdict.differences or self.masks_all:
+            self._hide(verdict, self._mask(self._plain, own), own)
         if verdict.is_same or not (self._confirm if confirm is None else confirm) or self._left_to_confirm <= 0:
             return verdict
         self._left_to_confirm -= 1
@@ -247,27 +276,32 @@ class Harness:
         return fresh
 
     def check_fresh(
-        self, cells: tuple[str, ...], remote: frozenset[int], own: frozenset[str] = frozenset(), refuses: str | None = None
+        self,
+        cells: Iterable[str],
+        remote: Iterable[int],
+        own: Iterable[str] = (),
+        refuses: str | None = None,
+        cell_s: float = CELL_S,
     ) -> Verdict:
-        """The same with two kernels that have run nothing else."""
+        """The same with kernels that have run nothing else, and no farcell in the plain twin's."""
+        cells, remote, own = tuple(cells), frozenset(remote), frozenset(own)
+        plain = self.plain_fresh(cells, own, cell_s)
         with Kernel(faults=self._faults) as kernel:
-            plain = kernel.run(plain_twin(cells))
-        with Kernel(faults=self._faults) as kernel:
-            marked = kernel.run(marked_twin(cells, remote))
-        verdict = self._judge(cells, remote, plain, marked, own, refuses)
-        verdict.differences = self._unmasked(verdict, own) if verdict.differences else []
+            marked = kernel.run(marked_twin(cells, remote), cell_s)
+        verdict = self._judge(plain, remote, marked, own, refuses)
+        assert plain.mask is not None
+        self._hide(verdict, plain.mask, own)
         return verdict
 
-    def _judge(
-        self,
-        cells: tuple[str, ...],
-        remote: frozenset[int],
-        plain: Record,
-        marked: Record,
-        own: frozenset[str],
-        refuses: str | None,
-    ) -> Verdict:
-        verdict = Verdict(cells, remote, items=count_items(plain))
+    def plain_fresh(self, cells: tuple[str, ...], own: frozenset[str] = frozenset(), cell_s: float = CELL_S) -> Plain:
+        if self._plain_fresh is None or self._plain_fresh.cells != cells:
+            first, other = (_run_fresh(cells, seed, cell_s) for seed in (HASH_SEED, OTHER_SEED))
+            self._plain_fresh = Plain(cells, first, _disagreed(first, other, own), _set_positions(other))
+        return self._plain_fresh
+
+    def _judge(self, twin: Plain, remote: frozenset[int], marked: Record, own: frozenset[str], refuses: str | None) -> Verdict:
+        plain = twin.record
+        verdict = Verdict(twin.cells, remote, items=count_items(plain))
         for index, cell in enumerate(marked["cells"]):
             if index in remote and any(name in REFUSALS for name in cell["error"]):
                 verdict.refused.append(f"cell {index + 1}: {' '.join(cell['message'])}")
@@ -277,24 +311,39 @@ class Harness:
             plain = {"cells": plain["cells"][:first], "state": None}
             marked = {"cells": marked["cells"][:first], "state": None}
         verdict.differences = [each for each in compare(plain, marked, own) if not _is_own(each.path, own)]
-        self.items += verdict.items
         return verdict
 
     # -- the mask ----------------------------------------------------------------------------------------------------
 
-    def mask(self, cells: Sequence[str], own: frozenset[str] = frozenset()) -> set[str]:
-        """Paths of what two local runs with other hash seeds do not agree on."""
-        if not self._seeded:
-            self._seeded = [Kernel(seed, with_remote=False) for seed in ("1", "2")]
-        one, other = (kernel.run(plain_twin(cells)) for kernel in self._seeded)
-        return {each.path for each in compare(one, other, own) if not _is_of_process(each.path)}
+    def _mask(self, plain: Plain, own: frozenset[str]) -> set[str]:
+        if plain.mask is None:
+            if self._seeded is None:
+                self._seeded = Kernel(OTHER_SEED, with_farcell=False)
+            try:
+                plain.mask = _disagreed(plain.record, self._seeded.run(plain_twin(plain.cells)), own)
+            except (ProgramFailed, AssertionError):
+                self._seeded.close()
+                self._seeded = None
+                plain.mask = set()
+        return plain.mask
 
-    def _unmasked(self, verdict: Verdict, own: frozenset[str]) -> list[Difference]:
-        mask = self.mask(verdict.cells, own)
-        left = [each for each in verdict.differences if each.path not in mask]
-        verdict.masked = len(verdict.differences) - len(left)
-        self.masked += verdict.masked
-        return left
+    def _hide(self, verdict: Verdict, mask: set[str], own: frozenset[str]) -> None:
+        verdict.differences = [each for each in verdict.differences if each.path not in mask]
+        verdict.masked = sum(not _is_own(path, own) for path in mask)
+
+
+def _run_fresh(cells: Sequence[str], hash_seed: str, cell_s: float) -> Record:
+    with Kernel(hash_seed, with_farcell=False) as kernel:
+        return kernel.run(plain_twin(cells), cell_s, watched=hash_seed == OTHER_SEED)
+
+
+def _set_positions(record: Record) -> frozenset[int]:
+    return frozenset(index for index, changed in enumerate(record["set libraries"]) if changed)
+
+
+def _disagreed(one: Record, other: Record, own: frozenset[str]) -> set[str]:
+    """The mask: paths of what two plain runs with different hash seeds do not agree on."""
+    return {each.path for each in compare(one, other, own) if not _is_of_process(each.path)}
 
 
 def _is_of_process(path: str) -> bool:

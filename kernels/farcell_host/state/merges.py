@@ -16,10 +16,11 @@ from . import caches, exceptions, frames, iterators, sets, tensors, weak
 from .arrays import contiguous, dtype_code, fill, plain, record_content, relayout, set_objects, set_record
 from .arrays import objects_of as objects_of_array
 from .classes import class_content, set_class_content
-from .dynamic import slots_of
+from .dynamic import attributes_of, slots_of
+from .filled import factory_of, fill_dict, items_of
 from .functions import cell_content, function_state, set_cell, set_function_state
 from .handmade import handmade_state, set_handmade_state
-from .kinds import content, factory_of, items_of
+from .kinds import content
 
 Undo = Callable[[], None]
 Merge = Iterator[Undo]
@@ -37,7 +38,7 @@ def last_step(kind: str, obj: Any, new: Any) -> Callable[[], None] | None:
 
 
 def _merge_list(obj: Any, new: Any) -> Merge:
-    old, attributes = list(list.__iter__(obj)), _attributes(obj)
+    old, attributes = list(list.__iter__(obj)), attributes_of(obj)
 
     def undo() -> None:
         list.__setitem__(obj, slice(None), old)
@@ -48,28 +49,18 @@ def _merge_list(obj: Any, new: Any) -> Merge:
     _set_attributes(obj, new[1] or {})
 
 
-def _fill_dict(obj: Any, items: dict[Any, Any]) -> None:
-    if isinstance(obj, collections.OrderedDict):  # dict.update would pass its links by
-        collections.OrderedDict.clear(obj)
-        for key, value in items.items():
-            collections.OrderedDict.__setitem__(obj, key, value)
-    else:
-        dict.clear(obj)
-        dict.update(obj, items)
-
-
 def _merge_dict(obj: Any, new: Any) -> Merge:
-    old, attributes, factory = items_of(obj), _attributes(obj), factory_of(obj)
+    old, attributes, factory = items_of(obj), attributes_of(obj), factory_of(obj)
     has_factory = isinstance(obj, collections.defaultdict)
 
     def undo() -> None:
-        _fill_dict(obj, old)
+        fill_dict(obj, old)
         _set_attributes(obj, attributes)
         if has_factory:
             obj.default_factory = factory
 
     yield undo
-    _fill_dict(obj, new[0])
+    fill_dict(obj, new[0])
     _set_attributes(obj, new[1] or {})
     if has_factory:
         obj.default_factory = new[2]
@@ -157,7 +148,7 @@ def _merge_module(obj: ModuleType, new: Any) -> Merge:
 
 def _merge_object(obj: Any, new: Any) -> Merge:
     cls, attributes, slots, replaces = new
-    before, old, old_slots = type(obj), _attributes(obj), slots_of(obj)
+    before, old, old_slots = type(obj), attributes_of(obj), slots_of(obj)
 
     def undo() -> None:
         if type(obj) is not before:
@@ -173,7 +164,7 @@ def _merge_object(obj: Any, new: Any) -> Merge:
 
 
 def _merge_stateful(obj: Any, state: Any) -> Merge:
-    old, old_slots = _attributes(obj), slots_of(obj)
+    old, old_slots = attributes_of(obj), slots_of(obj)
 
     def undo() -> None:
         _set_attributes(obj, old)
@@ -193,7 +184,7 @@ def _merge_array(array: Any, new: Any) -> Merge:
     """All but its memory, which is filled when every other step has been taken (`fill_array`): large arrays need no copy of what
     they were."""
     (writeable, pieces, attributes, layout), was = new, array.flags.writeable
-    before, old = (dtype_code(array.dtype), plain(array).shape), _attributes(array)
+    before, old = (dtype_code(array.dtype), plain(array).shape), attributes_of(array)
 
     def undo() -> None:
         if (dtype_code(array.dtype), plain(array).shape) != before:
@@ -272,13 +263,13 @@ def _merge_objects(array: Any, new: Any) -> Merge:
 
 
 def _merge_frame(frame: Any, new: Any) -> Merge:
-    old = _attributes(frame)
+    old = attributes_of(frame)
     yield lambda: _set_attributes(frame, old)
     frames.set_frame_state(frame, new)
 
 
 def _merge_index(index: Any, new: Any) -> Merge:
-    old = _attributes(index)
+    old = attributes_of(index)
     yield lambda: _set_attributes(index, old)
     frames.merge_index(index, new)
 
@@ -302,10 +293,6 @@ def _merge_refs(refs: Any, shared: bool) -> Merge:
 
 
 # What objects have beside what their kind says
-
-
-def _attributes(obj: Any) -> dict[str, Any]:
-    return dict(object.__getattribute__(obj, "__dict__")) if type(obj).__dictoffset__ else {}
 
 
 def _set_attributes(obj: Any, attributes: dict[str, Any]) -> None:

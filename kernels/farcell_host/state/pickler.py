@@ -23,9 +23,10 @@ from . import arrays, context, frames, iterators, patterns, streams, tensors, we
 from .arrays import is_array, reduce_array
 from .classes import is_builtin_type, made_after, reduce_class
 from .descriptors import WRAPPERS, reduce_builtin, reduce_property, reduce_wrapper
-from .dynamic import is_dynamic, reduce_dynamic
+from .dynamic import is_dynamic, reduce_dynamic, reduces_by_default
 from .enums import reduce_member
 from .exceptions import is_plain, reduce_exception
+from .filled import fills_itself, reduce_filled
 from .finalizers import FINALIZED, finalized, finalizer_of_type, goes_by_value
 from .finalizers import HINT as FINALIZER_HINT
 from .functions import (
@@ -43,7 +44,6 @@ from .functions import (
 )
 from .generics import is_alias, is_variable, reduce_alias, reduce_variable
 from .handmade import handmade_state, is_handmade, make_handmade, set_handmade_state
-from .kinds import reduces_by_default
 from .magics import is_shell, reduce_shell
 from .modules import local_module
 from .patches import PATCHES, original
@@ -52,6 +52,7 @@ from .refs import RefBase, resolve
 from .refusals import Refused, refusal
 from .sources import BOOK, CellName, reduce_code, reduce_name
 from .weak import is_weak, reduce_weak
+from .whole import goes_whole, reduce_whole
 
 Reducer = Callable[[Any], Any]
 
@@ -72,7 +73,7 @@ def _plain(obj: Any) -> Any:
 
 def _of_instances(kind: type) -> Reducer:
     """Of a class of the notebook's own. For one dump: what has a finalizer may change."""
-    reduce_one = reduce_dynamic if is_misleading(kind) else _plain
+    reduce_one = reduce_whole if goes_whole(kind) else _out_of_the_way(kind) or _plain
     if goes_by_value(kind):
         return reduce_one
     reason, with_finalizer = finalizer_of_type(kind), finalized()
@@ -87,11 +88,14 @@ def _of_instances(kind: type) -> Reducer:
     return reduce_instance
 
 
-def _misleads_pickle(kind: Any) -> bool:
-    return is_dynamic(kind) and reduces_by_default(kind) and not hasattr(kind, "__setstate__")
+def _past_own_methods(kind: Any) -> Reducer | None:
+    if fills_itself(kind):
+        return reduce_filled
+    return reduce_dynamic if is_dynamic(kind) and reduces_by_default(kind) and not hasattr(kind, "__setstate__") else None
 
 
-is_misleading: Callable[[Any], bool] = functools.lru_cache(4096)(_misleads_pickle)
+_out_of_the_way: Callable[[Any], Reducer | None] = functools.lru_cache(4096)(_past_own_methods)
+"""For classes whose own methods pickle would run into."""
 
 
 _RULES: WeakKeyDictionary[type, Reducer] = WeakKeyDictionary()
@@ -138,7 +142,7 @@ def _rule(kind: type) -> Reducer:
         of_library = _of_library(kind)
         if of_library is None and is_by_value(kind):
             return _of_instances(kind)
-        rule = of_library or (reduce_dynamic if is_misleading(kind) else _plain)
+        rule = of_library or _out_of_the_way(kind) or _plain
     _RULES[kind] = rule
     return rule
 

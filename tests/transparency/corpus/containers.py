@@ -178,6 +178,77 @@ SCENARIOS += [
         "v['a'], v.reads, Counting.reads, dict(v)",
     ),
     scenario(
+        "a dict whose __setitem__ prints and needs an attribute",
+        """
+        class Renaming(dict):
+            def __init__(self, names, **given):
+                super().__init__(given)
+                self.names = names
+
+            def __setitem__(self, key, value):
+                print("set", key)
+                super().__setitem__(self.names[key], value)
+
+        v = Renaming({'a': 'x', 'b': 'y'}, z=0); v['a'] = 1
+        """,
+        "v['b'] = 2; w = Renaming({'c': 'd'}, e=1); both = [v, w]",
+        "w['c'] = 3; v['a'] = both",
+        "v, w, both[0] is v, v.names, list(v)",
+    ),
+    scenario(
+        "a list whose append and extend count",
+        """
+        class Counted(list):
+            def append(self, each):
+                self.count += 1
+                super().append(each)
+
+            def extend(self, more):
+                print("extend", self.count)
+                super().extend(more)
+
+        v = Counted([1, 2]); v.count = 0; v.append(3)
+        """,
+        "v.append(v); w = Counted('ab'); w.count = 7",
+        "w.append(4); v.extend(w)",
+        "v, w, v.count, w.count, v[3] is v",
+    ),
+    scenario(
+        "ordered and default dicts with a __setitem__ of their own",
+        """
+        from collections import OrderedDict, defaultdict
+
+        class Last(OrderedDict):
+            def __setitem__(self, key, value):
+                super().__setitem__(key, value)
+                self.move_to_end(key, last=self.ends)
+
+        class Told(defaultdict):
+            def __setitem__(self, key, value):
+                print("set", key)
+                super().__setitem__(key, value)
+
+        o = Last(); o.ends = False; o['a'] = 1; o['b'] = 2; t = Told(list)
+        """,
+        "o['c'] = t; t['k'].append(o)",
+        "o['a'] = 5; t['l']",
+        "list(o), o['c'] is t, t['k'][0] is o, t.default_factory, list(t)",
+    ),
+    scenario(
+        "a dict with __setstate__, and one more key",
+        """
+        class Stateful(dict):
+            def __setstate__(self, state):
+                self.restored = True
+                self.__dict__.update(state)
+
+        v = Stateful(a=1); v.more = [1]; w = v.more
+        """,
+        "v['b'] = 2; v.more.append(3)",
+        "v['c'] = w",
+        "v, v.more is w, sorted(v.__dict__)",
+    ),
+    scenario(
         "a UserDict and a UserList",
         "from collections import UserDict, UserList\nd = UserDict(a=1); n = UserList([1]); inner = d.data",
         "d['b'] = 2; n.append(2)",

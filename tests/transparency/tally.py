@@ -1,0 +1,36 @@
+"""How much the mask hides: counted per kind of program, told at the end of a run (`conftest.py`), and bounded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .runner import Verdict
+
+MOST_MASKED = 0.02
+
+
+@dataclass
+class Tally:
+    runs: int = 0
+    items: int = 0
+    masked: int = 0
+
+    def add(self, verdict: Verdict) -> None:
+        self.runs += 1
+        self.items += verdict.items
+        self.masked += verdict.masked
+
+    @property
+    def share(self) -> float:
+        return self.masked / max(1, self.items)
+
+    def __str__(self) -> str:
+        return f"{self.runs} comparisons of {self.items} items, of which the mask hides {self.masked} ({self.share:.2%})"
+
+
+TALLIES: dict[str, Tally] = {}
+
+
+def count(kind: str, verdict: Verdict) -> Verdict:
+    TALLIES.setdefault(kind, Tally()).add(verdict)
+    return verdict
