@@ -20,7 +20,7 @@ CHANGES = {
     "interpreter": (lambda: sys.setrecursionlimit(sys.getrecursionlimit() + 77), sys.getrecursionlimit),
     "warning filters": (lambda: warnings.filterwarnings("ignore", "odd"), lambda: warnings.filters.copy()),
     "decimal context": (lambda: setattr(decimal.getcontext(), "prec", 7), lambda: repr(decimal.getcontext())),
-    "logger levels": (
+    "loggers": (
         lambda: logging.getLogger("ambient.tested").setLevel(33),
         lambda: logging.getLogger("ambient.tested").level,
     ),
