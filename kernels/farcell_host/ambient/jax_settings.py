@@ -28,14 +28,7 @@ class JaxSettings(Provider):
         return hasattr(jax, "config") and hasattr(jax, "vmap")  # not while it is being imported
 
     def watch(self) -> Watch:
-        holders = getattr(_config(), "_value_holders", None)
-        if not isinstance(holders, dict) or any(hasattr(each, "__dict__") for each in holders.values()):
-            return Watch(self.stamp)
-        watch = Watch()
-        watch.dict(holders)
-        for each in holders.values():
-            watch.body(each)  # its slots
-        return watch
+        return Watch(lambda: dict(_config().values))
 
     def take(self) -> Any:
         plain = {name: value.value if isinstance(value, enum.Enum) else value for name, value in _config().values.items()}

@@ -11,7 +11,7 @@ from typing import Any
 from .provider import Provider
 from .watch import Watch
 
-_OWN = frozenset({"backend_fallback", "interactive", "toolbar", "savefig.directory"})
+_OWN = frozenset({"backend", "backend_fallback", "interactive", "toolbar", "savefig.directory"})
 _INLINE = frozenset({"inline", "module://matplotlib_inline.backend_inline"})
 _WITHOUT_SCREEN = _INLINE | {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
 
@@ -45,9 +45,15 @@ class MatplotlibParameters(Provider):
         found = {
             key: value for key, value in dict.items(mpl.rcParams) if key not in _OWN and dict.get(defaults, key, None) != value
         }
-        if str(found.get("backend")).lower() not in _WITHOUT_SCREEN:  # nor if none has been chosen yet
-            found.pop("backend", None)
+        backend = dict.get(mpl.rcParams, "backend")
+        if str(backend).lower() in _WITHOUT_SCREEN:  # which also says that one has been chosen
+            found["backend"] = backend
         return found
+
+    def take_since(self, stamp: Any) -> Any:
+        """With lists that were changed in place, which are those of the defaults, too."""
+        pairs = zip(dict.items(sys.modules["matplotlib"].rcParams), stamp, strict=True)
+        return {**self.take(), **{key: value for (key, value), before in pairs if type(value) is list and value != before}}
 
     def put(self, content: Any) -> None:
         mpl: Any = sys.modules["matplotlib"]

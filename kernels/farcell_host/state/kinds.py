@@ -12,7 +12,7 @@ import functools
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from . import caches, dynamic, exceptions, frames, iterators, sets, streams, tensors, weak, weakrefs
+from . import caches, dynamic, exceptions, frames, handlers, iterators, sets, streams, tensors, weak, weakrefs
 from .arrays import is_array, objects_of
 from .classes import class_content
 from .functions import cell_content, cells_of, function_state, is_by_value, own_globals
@@ -59,6 +59,8 @@ def _kind_of_type(kind: type) -> str | None:
         return "weak"
     if exceptions.is_plain(kind):
         return "exception"
+    if handlers.is_handler(kind):
+        return "handler"
     if not reduces_by_default(kind) or kind is functools.cached_property:
         return None
     if hasattr(kind, "__setstate__"):
@@ -120,6 +122,8 @@ def content(kind: str, obj: Any) -> Any:
         return function_state(obj), cells_of(obj), own_globals(obj)
     if kind == "exception":
         return exceptions.exception_state(obj)
+    if kind == "handler":
+        return handlers.handler_state(obj)
     if kind == "weak":
         return weak.weak_state(obj)
     if kind == "lru":

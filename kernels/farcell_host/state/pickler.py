@@ -41,6 +41,7 @@ from .functions import (
     reduce_proxy,
 )
 from .generics import is_alias, is_variable, reduce_alias, reduce_variable
+from .handlers import is_handler, reduce_handler
 from .handmade import handmade_state, is_handmade, make_handmade, set_handmade_state
 from .kinds import reduces_by_default
 from .magics import is_shell, reduce_shell
@@ -123,6 +124,8 @@ def _rule(kind: type) -> Reducer:
         rule = reduce_weak
     elif is_plain(kind):
         rule = reduce_exception
+    elif is_handler(kind):
+        rule = reduce_handler
     else:
         rule = _of_library(kind) or (_reduce_instance if is_by_value(kind) else reduce_dynamic if is_misleading(kind) else _plain)
     _RULES[kind] = rule

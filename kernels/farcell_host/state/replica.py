@@ -187,7 +187,7 @@ class Replica:
                 try:
                     part = dump_or_refuse(AMBIENT, contents, "", self._table.kept)
                 except CannotTravel:
-                    contents = {name: each for name, each in contents.items() if self._can_travel(each)}
+                    contents = self._ambient.reduced(contents, self._can_travel)
                     part = dump_or_refuse(AMBIENT, contents, "", self._table.kept)
             capture.parts[AMBIENT] = part
 

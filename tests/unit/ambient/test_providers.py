@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import locale
 import logging
 import os
 import random
@@ -10,8 +11,11 @@ import sys
 import warnings
 
 import pytest
+from farcell_host.ambient import memory
 from farcell_host.ambient.ambient import providers
 from farcell_host.ambient.environment import Environment
+from farcell_host.ambient.loggers import Loggers
+from farcell_host.ambient.matplotlib_parameters import MatplotlibParameters
 
 CHANGES = {
     "environment variables": (lambda: os.environ.__setitem__("AMBIENT_TESTED", "x"), lambda: os.environ.get("AMBIENT_TESTED")),
@@ -20,10 +24,12 @@ CHANGES = {
     "interpreter": (lambda: sys.setrecursionlimit(sys.getrecursionlimit() + 77), sys.getrecursionlimit),
     "warning filters": (lambda: warnings.filterwarnings("ignore", "odd"), lambda: warnings.filters.copy()),
     "decimal context": (lambda: setattr(decimal.getcontext(), "prec", 7), lambda: repr(decimal.getcontext())),
-    "loggers": (
-        lambda: logging.getLogger("ambient.tested").setLevel(33),
-        lambda: logging.getLogger("ambient.tested").level,
-    ),
+    "loggers": (lambda: logger().setLevel(33), lambda: logger().level),
+    "loggers, handing on": (lambda: setattr(logger(), "propagate", False), lambda: logger().propagate),
+    "loggers, a handler": (lambda: logger().addHandler(HANDLER), lambda: logger().handlers.copy()),
+    "loggers, a filter": (lambda: logger().addFilter(FILTER), lambda: logger().filters.copy()),
+    "loggers, all disabled": (lambda: logging.disable(logging.INFO), lambda: logging.root.manager.disable),
+    "loggers, a level's name": (lambda: logging.addLevelName(30, "ODD"), lambda: logging.getLevelName(30)),
     "random": (random.random, random.getstate),
     "random, a normal deviate": (lambda: random.gauss(0, 1), random.getstate),
     "numpy.random": (lambda: np().random.rand(), lambda: (np().random.get_state()[1].tobytes(), np().random.get_state()[2])),
@@ -32,9 +38,34 @@ CHANGES = {
     "numpy settings, errors": (lambda: np().seterr(divide="raise"), lambda: np().geterr()),
     "pandas options": (lambda: pd().set_option("display.max_rows", 7), lambda: pd().get_option("display.max_rows")),
     "torch": (lambda: torch().rand(2), lambda: torch().get_rng_state().tolist()),
+    "torch, kept deviate": (lambda: torch().randn(1), lambda: torch().get_rng_state().tolist()),
     "torch, settings": (lambda: torch().set_default_dtype(torch().float64), lambda: torch().get_default_dtype()),
+    "torch, gradients": (lambda: torch().set_grad_enabled(False), lambda: torch().is_grad_enabled()),
+    "torch, threads": (lambda: torch().set_num_threads(1 + torch().get_num_threads()), lambda: torch().get_num_threads()),
+    "torch, printing": (lambda: torch().set_printoptions(precision=2), lambda: torch()._tensor_str.PRINT_OPTS.precision),
+    "torch, cudnn": (
+        lambda: setattr(torch().backends.cudnn, "benchmark", not torch().backends.cudnn.benchmark),
+        lambda: torch().backends.cudnn.benchmark,
+    ),
     "matplotlib parameters": (lambda: mpl().rcParams.update({"lines.linewidth": 9}), lambda: mpl().rcParams["lines.linewidth"]),
+    "matplotlib parameters, backend": (lambda: mpl().use("svg"), lambda: mpl().get_backend()),
+    "jax settings": (lambda: jax().config.update("jax_debug_nans", True), lambda: jax().config.jax_debug_nans),
+    "jax settings, a choice": (
+        lambda: jax().config.update("jax_numpy_rank_promotion", "raise"),
+        lambda: jax().config.jax_numpy_rank_promotion,
+    ),
+    "IPython settings": (lambda: setattr(shell(), "automagic", False), lambda: shell().automagic),
+    "IPython settings, precision": (lambda: shell().run_line_magic("precision", "3"), lambda: floats()),
+    "IPython settings, xmode": (lambda: shell().InteractiveTB.set_mode("Plain"), lambda: shell().InteractiveTB.mode),
+    "locale": (lambda: locale.setlocale(locale.LC_ALL, "C"), lambda: locale.setlocale(locale.LC_ALL)),
 }
+
+
+HANDLER, FILTER = logging.StreamHandler(), logging.Filter("x")
+
+
+def logger():
+    return logging.getLogger("ambient.tested")
 
 
 def np():
@@ -49,24 +80,44 @@ def torch():
     return pytest.importorskip("torch", reason="optional: torch")
 
 
+def jax():
+    return pytest.importorskip("jax", reason="optional: jax")
+
+
+def shell():
+    from IPython.core.interactiveshell import InteractiveShell
+
+    return InteractiveShell.instance()
+
+
+def floats():
+    return shell().display_formatter.formatters["text/plain"].float_format
+
+
 def mpl():
-    return pytest.importorskip("matplotlib", reason="optional: matplotlib")
+    found = pytest.importorskip("matplotlib", reason="optional: matplotlib")
+    found.get_backend()  # chosen now, if it has not been before
+    return found
 
 
+@pytest.mark.parametrize("reads_memory", [True, False])
 @pytest.mark.parametrize("case", CHANGES)
-def test_a_change_shows_and_can_be_put_back(case):
-    """And a change put into a process that lacks it has the same effect there."""
+def test_a_change_shows_and_can_be_put_back(case, reads_memory, monkeypatch):
+    """Also where the interpreter's memory does not tell. Put into a process that lacks it, it has the same effect there."""
+    if not reads_memory:
+        monkeypatch.setattr(memory, "_SHOWS_DICTS", False)
+        monkeypatch.setattr(memory, "_SHOWS_ATTRIBUTES", False)
     change, look = CHANGES[case]
     look()
     np().random.rand()  # in the middle of what the generator makes at a time, where only its position moves
     (provider,) = [each for each in providers() if each.name == case.partition(",")[0]]
     assert provider.is_here
-    before, stamp, all_of_it = look(), provider.stamp(), provider.take()
-    assert provider.stamp() == stamp
+    before, stamp, all_of_it, watch = look(), provider.stamp(), provider.take(), provider.watch().see()
+    assert provider.stamp() == stamp and watch.is_same
     change()
     try:
         after = look()
-        assert provider.stamp() != stamp
+        assert provider.stamp() != stamp and not watch.is_same
         told = provider.take_since(stamp)
         undo = provider.take_under(told)
     finally:
@@ -87,7 +138,93 @@ def _put_back(provider, stamp, content):
     elif provider.name == "sys.path":
         provider.put({"all": stamp})
     else:
-        provider.put(content)
+        provider.put(stamp if provider.name == "torch" else content)
+
+
+def test_a_list_of_matplotlibs_that_is_changed_in_place():
+    """As many do with the fonts."""
+    mpl()
+    provider = MatplotlibParameters()
+    fonts = mpl().rcParams["font.serif"]
+    stamp, watch = provider.stamp(), provider.watch().see()
+    fonts.insert(0, "Odd")
+    try:
+        assert provider.stamp() != stamp and not watch.is_same
+        told = provider.take_since(stamp)
+        assert told["font.serif"][0] == "Odd"
+    finally:
+        fonts.remove("Odd")
+    assert provider.stamp() == stamp
+
+
+@pytest.fixture
+def tested():
+    """A logger, as it is before and after."""
+    yield logger()
+    logger().handlers.clear()
+    logger().filters.clear()
+
+
+def changed_by(change):
+    """What the other side is told of a change of loggers, as if it had another process."""
+    loggers = Loggers()
+    stamp, watch = loggers.stamp(), loggers.watch().see()
+    change()
+    assert loggers.stamp() != stamp and not watch.is_same
+    return loggers.take_since(stamp)
+
+
+def test_the_format_of_a_handler_is_taken_over(tested):
+    """The handler that writes to the same stream is set, and stays itself; what was put can be taken back."""
+    handler = logging.StreamHandler(sys.stdout)
+    tested.addHandler(handler)
+    told = changed_by(lambda: handler.setFormatter(logging.Formatter("%(message)s")))
+    told["loggers"][tested.name]["handlers"] = [peers := logging.StreamHandler(sys.stdout)]
+    peers.setFormatter(logging.Formatter("%(levelname)s"))
+    undo = Loggers().take_under(told)
+    Loggers().put(told)
+    assert tested.handlers == [handler] and handler.formatter._fmt == "%(levelname)s"
+    Loggers().put(undo)
+    assert tested.handlers == [handler] and handler.formatter._fmt == "%(message)s"
+
+
+def test_a_handler_of_a_packages_class_stays(tested):
+    """The other side may not have it; nor does anybody take it away from here."""
+
+    class Own(logging.Handler):
+        __module__ = "a_package"
+
+    own = Own()
+    tested.addHandler(own)
+    told = changed_by(lambda: tested.addHandler(logging.NullHandler()))
+    assert [type(each) for each in told["loggers"][tested.name]["handlers"]] == [logging.NullHandler]
+    told["loggers"][tested.name]["handlers"] = []
+    Loggers().put(told)
+    assert tested.handlers == [own]
+
+
+def test_a_handler_that_cannot_travel_is_named_once(tested, caplog):
+    """The rest of its logger's state goes along."""
+    handler = logging.StreamHandler()
+    told = changed_by(lambda: (tested.addHandler(handler), tested.setLevel(7)))
+    loggers = Loggers()
+    for _ in range(2):
+        left = loggers.without(told, lambda each: each is not handler)
+        assert left["loggers"][tested.name]["handlers"] == [] and left["loggers"][tested.name]["level"] == 7
+    tested.setLevel(logging.NOTSET)
+    assert [each.message for each in caplog.records] == [
+        f"{handler!r} of logger 'ambient.tested' stays on its side: it cannot travel"
+    ]
+
+
+def test_handlers_of_a_package_that_is_not_imported_here_are_its_own(tested):
+    """It will make them itself when it is."""
+    told = changed_by(lambda: tested.addHandler(logging.StreamHandler()))
+    tested.handlers.clear()
+    Loggers().put({**told, "packages": ["ambient"]})
+    assert tested.handlers == []
+    Loggers().put(told)
+    assert len(tested.handlers) == 1
 
 
 def test_credentials_stay(monkeypatch):
