@@ -11,7 +11,7 @@ from typing import Any
 from .provider import Provider
 from .watch import Watch
 
-_OWN = frozenset({"backend", "backend_fallback", "interactive", "toolbar", "savefig.directory"})
+_OWN = frozenset({"backend", "interactive", "toolbar", "savefig.directory"})
 _INLINE = frozenset({"inline", "module://matplotlib_inline.backend_inline"})
 _WITHOUT_SCREEN = _INLINE | {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
 
@@ -61,11 +61,11 @@ class MatplotlibParameters(Provider):
         backend = content.pop("backend", None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if backend is not None and backend != now.get("backend"):
+                with contextlib.suppress(ImportError):
+                    mpl.use(backend)
             for key in now.keys() - content.keys() - {"backend"}:
                 mpl.rcParams[key] = dict.__getitem__(mpl.rcParamsDefault, key)
             for key, value in content.items():
                 if key in mpl.rcParams:
                     mpl.rcParams[key] = value
-            if backend is not None and backend != now.get("backend"):
-                with contextlib.suppress(ImportError):
-                    mpl.use(backend)
