@@ -90,12 +90,10 @@ class Ambient:
         self._joint = None if states else Joint([imports, *(each.watch for each in self._agreed.values())])
         return contents, states
 
-    def reduced(self, contents: dict[str, Any], can_travel: Callable[[Any], bool]) -> dict[str, Any]:
-        """What is left of contents that cannot travel as they are."""
-        left = {
-            name: each if can_travel(each) else self._providers[name].without(each, can_travel) for name, each in contents.items()
-        }
-        return {name: each for name, each in left.items() if each is not None}
+    @property
+    def loggers(self) -> loggers.Loggers | None:
+        found = self._providers.get(loggers.Loggers.name)
+        return found if isinstance(found, loggers.Loggers) else None
 
     def agree(self, states: dict[str, Any]) -> None:
         """The peer has been told."""

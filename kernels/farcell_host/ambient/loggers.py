@@ -1,14 +1,13 @@
-"""What the notebook has set of loggers: levels, whether they are disabled and hand on, handlers and filters.
+"""What the notebook has set of loggers: levels, which are disabled, and which hand on to their parents.
 
-Handlers and formatters of packages' own classes stay where they are, for the other side may not have them, and so do handlers
-that cannot travel. The other side's handler that writes to the same place takes over what one is set to.
+Their handlers and filters travel as lists of values (`state/loggers.py`); which of them do is found out here.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from .provider import Provider
@@ -18,15 +17,16 @@ log = logging.getLogger("farcell")
 
 _OWN = frozenset({"traitlets", "IPKernelApp", "asyncio", "tornado", "farcell", "Comm"})
 _TRAVEL = frozenset({"logging", "logging.handlers", "__main__"})
-_PRISTINE: dict[str, Any] = {"level": logging.NOTSET, "propagate": True, "disabled": False, "handlers": [], "filters": []}
+_PRISTINE = (logging.NOTSET, True, False)
 
 
 class Loggers(Provider):
     name = "loggers"
 
     def __init__(self) -> None:
-        self._staying: set[int] = set()
-        """Handlers that were told to stay here, by id."""
+        self.lists: tuple[str, ...] = ()
+        """As of the last look: `<handlers LOGGER>` and `<filters LOGGER>` of those that have any."""
+        self._told: set[str] = set()
 
     def watch(self) -> Watch:
         watch = Watch()
@@ -38,60 +38,48 @@ class Loggers(Provider):
             watch.attributes(logger)
             watch.list(logger.handlers)
             watch.list(logger.filters)
-            for handler in logger.handlers:
-                watch.attributes(handler)
-                watch.list(handler.filters)
-                if handler.formatter is not None:
-                    watch.attributes(handler.formatter)
+        watch.see()
+        self.lists = tuple(self._find_lists())
         return watch
 
-    def stamp(self) -> Any:
-        content = self.take()
-        for state in content["loggers"].values():
-            state["handlers"] = [_seen(handler) for handler in state["handlers"]]
-        return content
-
     def take(self) -> Any:
-        states = {logger.name: _state_of(logger) for logger in _loggers()}
+        states = {each.name: (each.level, each.propagate, each.disabled) for each in _loggers()}
         return {
             "disable": logging.root.manager.disable,
             "names": _level_names().copy(),
             "captures warnings": logging._warnings_showwarning is not None,  # type: ignore[attr-defined]
             "loggers": {name: state for name, state in states.items() if state != _PRISTINE},
-            "packages": sorted({name.partition(".")[0] for name in states} & sys.modules.keys()),
         }
 
-    def without(self, content: Any, can_travel: Callable[[Any], bool]) -> Any:
-        loggers = {}
-        for name, state in content["loggers"].items():
-            left = {kind: [each for each in state[kind] if can_travel(each)] for kind in ("handlers", "filters")}
-            for handler in state["handlers"]:
-                if handler not in left["handlers"] and id(handler) not in self._staying:
-                    self._staying.add(id(handler))
-                    log.warning("%r of logger %r stays on its side: it cannot travel", handler, name)
-            loggers[name] = {**state, **left}
-        return {**content, "loggers": loggers}
-
-    def take_under(self, content: Any) -> Any:
-        content = self.take()
-        handlers = [each for state in content["loggers"].values() for each in state["handlers"]]
-        return {**content, "were": [(each, vars(each).copy()) for each in handlers]}
-
     def put(self, content: Any) -> None:
-        for handler, attributes in content.get("were", ()):
-            vars(handler).update(attributes)
         for level, name in content["names"].items():
             if _level_names().get(level) != name:
                 logging.addLevelName(level, name)
         here = self.take()
         for name in {**here["loggers"], **content["loggers"]}:
-            told = content["loggers"].get(name, _PRISTINE)
-            # A package that is yet to be imported here will make its loggers' handlers itself.
-            makes = name.partition(".")[0] in content["packages"] and name.partition(".")[0] not in sys.modules
-            _set(logging.getLogger(name), {**told, "handlers": []} if makes else told)
+            logger = logging.getLogger(name)
+            level, logger.propagate, logger.disabled = content["loggers"].get(name, _PRISTINE)
+            logger.setLevel(level)
         if content["captures warnings"] != here["captures warnings"]:
             logging.captureWarnings(content["captures warnings"])
         logging.disable(content["disable"])
+
+    def stays(self, name: str, why: Any) -> None:
+        """Tells once that a list does not go along."""
+        if name not in self._told:
+            self._told.add(name)
+            log.warning("All %s stay on their side: %s cannot travel", name.strip("<>").replace(" ", " of logger ", 1), why)
+
+    def _find_lists(self) -> Iterator[str]:
+        for logger in _loggers():
+            if not _is_of_package(logger):
+                for kind in ("handlers", "filters"):
+                    content = getattr(logger, kind)
+                    foreign = next((each for each in content if not _travels(each)), None)
+                    if foreign is not None:
+                        self.stays(f"<{kind} {logger.name}>", repr(foreign))
+                    elif content:
+                        yield f"<{kind} {logger.name}>"
 
 
 def _loggers() -> Iterator[logging.Logger]:
@@ -105,74 +93,14 @@ def _level_names() -> dict[int, str]:
     return logging._levelToName
 
 
-def _state_of(logger: logging.Logger) -> dict[str, Any]:
-    return {
-        "level": logger.level,
-        "propagate": logger.propagate,
-        "disabled": logger.disabled,
-        "handlers": [each for each in logger.handlers if _travels(each)],
-        "filters": [each for each in logger.filters if _is_known(each)],
-    }
+def _is_of_package(logger: logging.Logger) -> bool:
+    """It is set up where that is imported, on either side."""
+    package = logger.name.partition(".")[0]
+    return logger is not logging.root and package != "__main__" and package in sys.modules
 
 
-def _travels(handler: logging.Handler) -> bool:
-    return _is_known(handler) and all(_is_known(each) for each in (handler.formatter, *handler.filters) if each is not None)
-
-
-def _is_known(obj: Any) -> bool:
-    """Whether any side has its class, or the function that it is."""
-    return getattr(obj, "__module__", None) in _TRAVEL
-
-
-def _set(logger: logging.Logger, state: dict[str, Any]) -> None:
-    logger.propagate, logger.disabled = state["propagate"], state["disabled"]
-    logger.setLevel(state["level"])
-    logger.filters[:] = [*state["filters"], *(each for each in logger.filters if not _is_known(each))]
-    left = [each for each in logger.handlers if _travels(each)]
-    handlers = [_taken_over(each, left) for each in state["handlers"]]
-    logger.handlers[:] = [*handlers, *(each for each in logger.handlers if not _travels(each))]
-
-
-def _taken_over(told: logging.Handler, left: list[logging.Handler]) -> logging.Handler:
-    """The handler here that does what `told` does there, which is taken out of `left`; else itself."""
-    found = next((each for each in left if each is told), None) or next(
-        (each for each in left if _place(each) == _place(told)), None
+def _travels(each: Any) -> bool:
+    """Whether the other side has its class, or the function that it is."""
+    return all(
+        getattr(part, "__module__", None) in _TRAVEL for part in (each, getattr(each, "formatter", None)) if part is not None
     )
-    if found is None:
-        return told
-    left.remove(found)
-    if found is not told:
-        attributes = {name: value for name, value in vars(told).items() if name not in ("lock", "stream")}
-        if _is_alike(found.formatter, told.formatter):
-            del attributes["formatter"]
-        vars(found).update(attributes)
-        told.close()
-    return found
-
-
-def _is_alike(one: logging.Formatter | None, other: logging.Formatter | None) -> bool:
-    keys = ("_fmt", "datefmt")
-    return type(one) is type(other) and all(getattr(one, key, None) == getattr(other, key, None) for key in keys)
-
-
-def _place(handler: logging.Handler) -> Any:
-    stream = vars(handler).get("stream")
-    return type(handler), vars(handler).get("baseFilename", stream)
-
-
-class _Same:
-    """Equal to the same object only: what is in it may not be compared."""
-
-    def __init__(self, obj: Any) -> None:
-        self._obj = obj
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self._obj is other._obj
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def _seen(handler: logging.Handler) -> Any:
-    attributes = {name: _Same(value) for name, value in vars(handler).items()}
-    formatter = {name: _Same(value) for name, value in vars(handler.formatter).items()} if handler.formatter is not None else {}
-    return _Same(handler), attributes, handler.filters.copy(), formatter

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .watch import Watch
@@ -46,10 +45,6 @@ class Provider:
     def take_since(self, stamp: Any) -> Any:
         """What the other side must be told, which had what `stamp` stands for."""
         return self.take()
-
-    def without(self, content: Any, can_travel: Callable[[Any], bool]) -> Any:
-        """Content without its parts that cannot travel; None if nothing is left."""
-        return None
 
     def take_under(self, content: Any) -> Any:
         """What undoes `put(content)`."""

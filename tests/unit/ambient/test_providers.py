@@ -26,8 +26,6 @@ CHANGES = {
     "decimal context": (lambda: setattr(decimal.getcontext(), "prec", 7), lambda: repr(decimal.getcontext())),
     "loggers": (lambda: logger().setLevel(33), lambda: logger().level),
     "loggers, handing on": (lambda: setattr(logger(), "propagate", False), lambda: logger().propagate),
-    "loggers, a handler": (lambda: logger().addHandler(HANDLER), lambda: logger().handlers.copy()),
-    "loggers, a filter": (lambda: logger().addFilter(FILTER), lambda: logger().filters.copy()),
     "loggers, all disabled": (lambda: logging.disable(logging.INFO), lambda: logging.root.manager.disable),
     "loggers, a level's name": (lambda: logging.addLevelName(30, "ODD"), lambda: logging.getLevelName(30)),
     "random": (random.random, random.getstate),
@@ -59,9 +57,6 @@ CHANGES = {
     "IPython settings, xmode": (lambda: shell().InteractiveTB.set_mode("Plain"), lambda: shell().InteractiveTB.mode),
     "locale": (lambda: locale.setlocale(locale.LC_ALL, "C"), lambda: locale.setlocale(locale.LC_ALL)),
 }
-
-
-HANDLER, FILTER = logging.StreamHandler(), logging.Filter("x")
 
 
 def logger():
@@ -165,66 +160,55 @@ def tested():
     logger().filters.clear()
 
 
-def changed_by(change):
-    """What the other side is told of a change of loggers, as if it had another process."""
+def lists():
+    found = Loggers()
+    found.watch()
+    return {name for name in found.lists if "ambient." in name}
+
+
+def test_handlers_and_filters_of_loggers_are_found(tested):
+    """Whatever puts them there or takes them away."""
     loggers = Loggers()
-    stamp, watch = loggers.stamp(), loggers.watch().see()
-    change()
-    assert loggers.stamp() != stamp and not watch.is_same
-    return loggers.take_since(stamp)
+    for change in (
+        lambda: tested.addHandler(logging.StreamHandler()),
+        lambda: tested.handlers.__setitem__(0, logging.NullHandler()),
+        lambda: tested.addFilter(logging.Filter("x")),
+        lambda: setattr(tested, "handlers", [logging.StreamHandler()]),
+        lambda: tested.handlers.clear(),
+        lambda: tested.addHandler(logging.NullHandler()),
+    ):
+        watch = loggers.watch().see()
+        assert watch.is_same
+        change()
+        assert not watch.is_same
+    assert lists() == {"<handlers ambient.tested>", "<filters ambient.tested>"}
 
 
-def test_the_format_of_a_handler_is_taken_over(tested):
-    """The handler that writes to the same stream is set, and stays itself; what was put can be taken back."""
-    handler = logging.StreamHandler(sys.stdout)
-    tested.addHandler(handler)
-    told = changed_by(lambda: handler.setFormatter(logging.Formatter("%(message)s")))
-    told["loggers"][tested.name]["handlers"] = [peers := logging.StreamHandler(sys.stdout)]
-    peers.setFormatter(logging.Formatter("%(levelname)s"))
-    undo = Loggers().take_under(told)
-    Loggers().put(told)
-    assert tested.handlers == [handler] and handler.formatter._fmt == "%(levelname)s"
-    Loggers().put(undo)
-    assert tested.handlers == [handler] and handler.formatter._fmt == "%(message)s"
-
-
-def test_a_handler_of_a_packages_class_stays(tested):
-    """The other side may not have it; nor does anybody take it away from here."""
+def test_handlers_of_a_packages_class_stay_and_are_named_once(tested, caplog):
+    """The other side may not have it."""
 
     class Own(logging.Handler):
         __module__ = "a_package"
 
-    own = Own()
-    tested.addHandler(own)
-    told = changed_by(lambda: tested.addHandler(logging.NullHandler()))
-    assert [type(each) for each in told["loggers"][tested.name]["handlers"]] == [logging.NullHandler]
-    told["loggers"][tested.name]["handlers"] = []
-    Loggers().put(told)
-    assert tested.handlers == [own]
+        def __repr__(self):
+            return "<Own>"
 
-
-def test_a_handler_that_cannot_travel_is_named_once(tested, caplog):
-    """The rest of its logger's state goes along."""
-    handler = logging.StreamHandler()
-    told = changed_by(lambda: (tested.addHandler(handler), tested.setLevel(7)))
+    tested.addHandler(Own())
     loggers = Loggers()
     for _ in range(2):
-        left = loggers.without(told, lambda each: each is not handler)
-        assert left["loggers"][tested.name]["handlers"] == [] and left["loggers"][tested.name]["level"] == 7
-    tested.setLevel(logging.NOTSET)
-    assert [each.message for each in caplog.records] == [
-        f"{handler!r} of logger 'ambient.tested' stays on its side: it cannot travel"
+        loggers.watch()
+        assert "<handlers ambient.tested>" not in loggers.lists
+    assert [each.message for each in caplog.records if tested.name in each.message] == [
+        "All handlers of logger ambient.tested stay on their side: <Own> cannot travel"
     ]
 
 
-def test_handlers_of_a_package_that_is_not_imported_here_are_its_own(tested):
-    """It will make them itself when it is."""
-    told = changed_by(lambda: tested.addHandler(logging.StreamHandler()))
-    tested.handlers.clear()
-    Loggers().put({**told, "packages": ["ambient"]})
-    assert tested.handlers == []
-    Loggers().put(told)
-    assert len(tested.handlers) == 1
+def test_handlers_of_a_package_are_its_own(tested, monkeypatch):
+    """It makes them where it is imported."""
+    tested.addHandler(logging.StreamHandler())
+    assert lists() == {"<handlers ambient.tested>"}
+    monkeypatch.setitem(sys.modules, "ambient", logging)
+    assert lists() == set()
 
 
 def test_credentials_stay(monkeypatch):
