@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 _STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
+_OF_SIDE = ("lock", "stream")
 
 
 def is_handler(kind: type) -> bool:
@@ -33,35 +34,36 @@ def make_handler(kind: Any) -> Any:
 
 def handler_state(handler: Any) -> tuple[dict[str, Any], Any]:
     """(attributes, which stream): a stream of the process by its name, and True for the file of a FileHandler if it is open."""
-    attributes = {name: value for name, value in vars(handler).items() if name not in ("lock", "stream")}
+    attributes = {name: None if name in _OF_SIDE else value for name, value in vars(handler).items()}
     stream = vars(handler).get("stream")
     if isinstance(handler, logging.FileHandler):
         if stream is not None and not stream.closed:
             _append(stream.fileno())
         return attributes, stream is not None
     name = next((name for name in _STREAMS if stream is not None and getattr(sys, name) is stream), None)
-    if name is None and "stream" in vars(handler):
+    if name is None and "stream" in attributes:
         attributes["stream"] = stream
     return attributes, name
 
 
 def set_handler_state(handler: Any, state: tuple[dict[str, Any], Any]) -> None:
     attributes, which = state
-    kept = {name: vars(handler)[name] for name in ("lock", "stream") if name in vars(handler)}
-    name = attributes.get("_name")
-    handler.__dict__.clear()
-    handler.__dict__.update(kept)
-    handler.__dict__.update({**attributes, "_name": None})
-    if name is not None:
-        handler.set_name(name)
+    own = vars(handler)
+    before = own.copy()
+    own.clear()
+    own.update({**attributes, "lock": before["lock"], "_name": None})
+    if attributes.get("_name") is not None:
+        handler.set_name(attributes["_name"])
     if isinstance(which, str):
-        handler.stream = getattr(sys, which)
-    elif isinstance(handler, logging.FileHandler) and which != (vars(handler).get("stream") is not None):
-        _reopen(handler, which)
+        own["stream"] = getattr(sys, which)
+    elif isinstance(handler, logging.FileHandler):
+        own["stream"] = before.get("stream")
+        if which != (own["stream"] is not None):
+            _reopen(handler, which)
 
 
 def _reopen(handler: Any, is_open: bool) -> None:
-    if handler.__dict__.get("stream") is not None:
+    if handler.stream is not None:
         handler.stream.close()
     handler.stream = None
     if is_open:
