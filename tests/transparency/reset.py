@@ -44,8 +44,12 @@ class Baseline:
         self.hidden = dict(shell.user_ns_hidden)
         self.recursion_limit = sys.getrecursionlimit()
         self.locale = locale.setlocale(locale.LC_ALL)
-        self.log_level = logging.getLogger().level
-        self.log_handlers = list(logging.getLogger().handlers)
+        root = logging.getLogger()
+        loggers = [root, *(each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger))]
+        self.loggers = {
+            each.name: ([*each.handlers], [*each.filters], each.level, each.propagate, each.disabled) for each in loggers
+        }
+        self.log_levels = set(logging._levelToName)
         self.hooks = (sys.displayhook, sys.excepthook, sys.stdout, sys.stderr)
         self.magics = {kind: dict(magics) for kind, magics in shell.magics_manager.magics.items()}
         self.extensions = set(shell.extension_manager.loaded)
@@ -146,8 +150,13 @@ def _settings(shell: Any) -> None:
     sys.setrecursionlimit(_baseline.recursion_limit)
     locale.setlocale(locale.LC_ALL, _baseline.locale)
     root = logging.getLogger()
-    root.setLevel(_baseline.log_level)
-    root.handlers[:] = _baseline.log_handlers
+    for logger in [root, *(each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger))]:
+        handlers, filters, level, logger.propagate, logger.disabled = _baseline.loggers.get(logger.name, ([], [], 0, True, False))
+        logger.handlers, logger.filters = [*handlers], [*filters]
+        logger.setLevel(level)
+    for level in [level for level in logging._levelToName if level not in _baseline.log_levels]:
+        logging._nameToLevel.pop(logging._levelToName.pop(level), None)
+    logging.captureWarnings(False)
     for kind, magics in shell.magics_manager.magics.items():
         # Only what was added: a magic that IPython has loaded meanwhile is not loaded a second time.
         for name in [name for name in magics if name not in _baseline.magics[kind]]:
@@ -162,6 +171,7 @@ def _packages() -> None:
     np, pd, plt, mpl = (sys.modules.get(name) for name in ("numpy", "pandas", "matplotlib.pyplot", "matplotlib"))
     if np is not None:
         np.random.seed(SEED)
+        np.seterrcall(None)
         np.seterr(divide="warn", over="warn", under="ignore", invalid="warn")
         np.set_printoptions(
             precision=8, threshold=1000, edgeitems=3, linewidth=75, suppress=False, nanstr="nan", infstr="inf",

@@ -23,6 +23,7 @@ import hashlib
 import io
 import json
 import linecache
+import logging
 import os
 import pathlib
 import random
@@ -449,9 +450,19 @@ _KINDS: dict[Any, Callable[..., None]] = {
     re.Pattern: _named("pattern", "flags"), io.StringIO: _text_file, io.BytesIO: _text_file, types.CodeType: _opaque,
     types.GeneratorType: _named("__name__"), types.FrameType: _opaque, types.TracebackType: _opaque,
     _thread.LockType: _opaque, io.IOBase: _opaque,
+    # Not which levels it has been asked about, and what it answered.
+    **dict.fromkeys((logging.Logger, logging.RootLogger), _named("name", "level", "propagate", "disabled", "handlers", "filters", "parent")),
     **dict.fromkeys(_BY_REPR, _by_repr),
 }  # fmt: skip
-_WITHOUT_ATTRIBUTES = {types.MethodType, types.BuiltinFunctionType, types.CellType, property, types.GeneratorType}
+_WITHOUT_ATTRIBUTES = {
+    types.MethodType,
+    types.BuiltinFunctionType,
+    types.CellType,
+    property,
+    types.GeneratorType,
+    logging.Logger,
+    logging.RootLogger,
+}
 
 
 def _by_package(kind: type) -> Callable[..., None] | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import (
     decimals,
@@ -13,6 +14,7 @@ from . import (
     folder,
     interpreter,
     ipython_settings,
+    jax_settings,
     locales,
     loggers,
     matplotlib_parameters,
@@ -26,7 +28,8 @@ from . import (
     warning_filters,
 )
 from .imports import ImportWatch
-from .provider import NOTHING, Provider
+from .provider import Provider
+from .watch import Joint, Watch
 
 log = logging.getLogger("farcell")
 
@@ -54,6 +57,7 @@ def providers(started_in: str | None = None) -> list[Provider]:
         pandas_options.PandasOptions(),
         matplotlib_parameters.MatplotlibParameters(),
         torch_settings.TorchSettings(),
+        jax_settings.JaxSettings(),
     ]
 
 
@@ -64,26 +68,53 @@ class Ambient:
         self._providers = {each.name: each for each in (of or providers())}
         self._imports = ImportWatch()
         self._waiting: dict[str, Any] = {}
-        self._agreed = {} if is_notebook else {name: each.stamp() for name, each in self._providers.items() if each.is_here}
+        self._agreed: dict[str, _State] = {}
+        self._joint: Joint | None = None
+        if not is_notebook:
+            self._agreed = {name: _State.of(each) for name, each in self._providers.items() if each.is_here}
 
     def changes(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """(contents to tell, stamps to `agree` on once they were told), both by provider."""
-        contents, stamps = {}, {}
+        """(contents to tell, states to `agree` on once they were told), both by provider."""
+        if self._joint is not None and self._joint.is_same:
+            return {}, {}
+        contents: dict[str, Any] = {}
+        states: dict[str, Any] = {}
+        imports = self._watch_imports()
         for name, provider in self._providers.items():
-            if not provider.is_here:
+            before = self._agreed.get(name)
+            if not provider.is_here or (before is not None and before.is_same(provider)):
                 continue
-            stamp, before = provider.stamp(), self._agreed.get(name, NOTHING)
-            if stamp == before:
+            state = _State.of(provider)
+            if before is not None and state.stamp == before.stamp:
+                self._agreed[name] = state
                 continue
-            stamps[name] = stamp
-            content = provider.take() if before is NOTHING else provider.take_since(before)
-            if before is not NOTHING or not provider.is_pristine(content):
+            states[name] = state
+            content = provider.take() if before is None else provider.take_since(before.stamp)
+            if before is not None or not provider.is_pristine(content):
                 contents[name] = content
-        return contents, stamps
+        self._joint = None if states else Joint([imports, *(each.watch for each in self._agreed.values())])
+        return contents, states
 
-    def agree(self, stamps: dict[str, Any]) -> None:
+    @property
+    def loggers(self) -> loggers.Loggers | None:
+        found = self._providers.get(loggers.Loggers.name)
+        return found if isinstance(found, loggers.Loggers) else None
+
+    def agree(self, states: dict[str, Any]) -> None:
         """The peer has been told."""
-        self._agreed.update(stamps)
+        self._agreed.update(states)
+
+    def _watch_imports(self) -> Watch:
+        """For what is not here yet."""
+        watch = Watch(
+            *(
+                partial(getattr, each, "is_here")
+                for each in self._providers.values()
+                if each.module in sys.modules and not each.is_here
+            )
+        )
+        watch.dict(sys.modules)
+        return watch.see()
 
     def merge(self, contents: dict[str, Any]) -> Iterator[Callable[[], None]]:
         """Yields what takes it back, then makes it so here. What belongs to a module that is not imported yet waits for that."""
@@ -114,4 +145,20 @@ class Ambient:
             provider.put(content)
         except Exception:  # another version of the library, say; the cell is not to fail for a setting
             log.warning("%s could not be set as on the other side", name, exc_info=True)
-        self._agreed[name] = provider.stamp()
+        self._agreed[name], self._joint = _State.of(provider), None
+
+
+class _State(NamedTuple):
+    """What both sides agree on."""
+
+    module: Any
+    watch: Watch
+    stamp: Any
+
+    @classmethod
+    def of(cls, provider: Provider) -> _State:
+        """What changes while this looks is seen the next time."""
+        return cls(sys.modules.get(provider.module), provider.watch().see(), provider.stamp())
+
+    def is_same(self, provider: Provider) -> bool:
+        return self.module is sys.modules.get(provider.module) and self.watch.is_same

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from .provider import Provider
+from .watch import Watch
 
 _SECRET = re.compile(r"token|secret|passw|passphrase|credential|key|auth|cookie|session|signature|private", re.IGNORECASE)
 _OWN = re.compile(
@@ -27,8 +28,13 @@ class Environment(Provider):
     def __init__(self, started_with: Mapping[str, str] | None = None) -> None:
         self._started_with = dict(_at_start() if started_with is None else started_with)
 
+    def watch(self) -> Watch:
+        watch = Watch()
+        watch.dict(_data())
+        return watch
+
     def stamp(self) -> Any:
-        return getattr(os.environ, "_data", os.environ).copy()  # bytes: nothing is decoded
+        return _data().copy()
 
     def take(self) -> Any:
         return _changes(self._started_with, dict(os.environ))
@@ -43,6 +49,10 @@ class Environment(Provider):
         for name, value in content.items():
             if _may_travel(name):
                 _set(name, value)
+
+
+def _data() -> dict[Any, Any]:
+    return os.environ._data  # type: ignore[attr-defined, no-any-return, unused-ignore]  # bytes: nothing is decoded
 
 
 def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str | None]:

@@ -6,10 +6,15 @@ import sys
 from typing import Any
 
 from .provider import Provider
+from .watch import Watch
 
 
 class Interpreter(Provider):
     name = "interpreter"
+
+    def watch(self) -> Watch:
+        digits = getattr(sys, "get_int_max_str_digits", None)
+        return Watch(sys.getrecursionlimit, *filter(None, [digits]))
 
     def take(self) -> Any:
         digits = getattr(sys, "get_int_max_str_digits", None)  # not in the first releases of 3.10

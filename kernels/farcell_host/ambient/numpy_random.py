@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from typing import Any
 
+from . import memory
 from .provider import Provider
+from .watch import Watch
 
 _MT19937_BYTES = 624 * 4 + 4  # uint32_t key[624]; int pos
 
@@ -19,20 +20,18 @@ class NumpyRandom(Provider):
     def is_here(self) -> bool:
         return hasattr(sys.modules.get(self.module), "set_state")  # not while it is being imported
 
-    def __init__(self) -> None:
-        self._seen: Any = None
-        self._stamp: Any = None
-
-    def stamp(self) -> Any:
+    def watch(self) -> Watch:
         """Looks at the generator's memory, since numpy's own look costs 35 us.
 
         Half of the normal deviates come out of a store beside it (`has_gauss`), so numpy is asked when that is full.
         """
-        memory = _memory(sys.modules[self.module])
-        if memory is None or memory != self._seen or self._stamp[0]:
-            state = self.take()
-            self._seen, self._stamp = memory, (state["has_gauss"], state)
-        return self._stamp
+        module: Any = sys.modules[self.module]
+        generator: Any = getattr(getattr(module.mtrand, "_rand", None), "_bit_generator", None)
+        if type(generator) is not module.MT19937 or not hasattr(module, "get_bit_generator") or self.take()["has_gauss"]:
+            return Watch(self.stamp)
+        watch = Watch(module.get_bit_generator)
+        watch.memory.append(memory.view(generator.ctypes.state_address, _MT19937_BYTES, generator))
+        return watch
 
     def take(self) -> Any:
         """Without numpy's own types: the target is not to import numpy for their sake."""
@@ -47,10 +46,3 @@ class NumpyRandom(Provider):
 
 def _plain(value: Any) -> Any:
     return value.tobytes() if hasattr(value, "tobytes") else value
-
-
-def _memory(module: Any) -> bytes | None:
-    generator: Any = getattr(getattr(module.mtrand, "_rand", None), "_bit_generator", None)
-    if type(generator) is not module.MT19937:
-        return None
-    return ctypes.string_at(generator.ctypes.state_address, _MT19937_BYTES)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from .provider import Provider
+from .watch import Watch
 
 
 class PandasOptions(Provider):
@@ -19,16 +20,15 @@ class PandasOptions(Provider):
     def is_here(self) -> bool:
         return hasattr(sys.modules.get(self.module), "set_option") and "pandas._config.config" in sys.modules
 
-    def __init__(self) -> None:
-        self._groups: list[dict[str, Any]] = []
-        self._count = 0
+    def watch(self) -> Watch:
+        config: Any = sys.modules["pandas._config.config"]
+        watch = Watch()
+        for each in (config._registered_options, *_groups(config._global_config)):
+            watch.dict(each)
+        return watch
 
     def stamp(self) -> Any:
-        config: Any = sys.modules["pandas._config.config"]
-        if self._count != len(config._registered_options):
-            self._count = len(config._registered_options)
-            self._groups = list(_groups(config._global_config))
-        return [tuple(group.values()) for group in self._groups]
+        return [tuple(group.values()) for group in _groups(sys.modules["pandas._config.config"]._global_config)]
 
     def take(self) -> Any:
         config: Any = sys.modules["pandas._config.config"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from typing import Any, ClassVar
 
+from .watch import Watch
+
 NOTHING = object()
 
 
 class Provider:
-    """`stamp` is called before and after every run, so it costs microseconds; `take` and `put` only when it has changed.
+    """What `watch` gives is compared before and after every run, so it costs next to nothing; the rest is called when it differs.
 
     What `take` gives can be pickled, and `put` makes it so on the other side. `put` leaves out what this side cannot have.
     """
@@ -23,6 +25,10 @@ class Provider:
     @property
     def is_here(self) -> bool:
         return self.module in sys.modules
+
+    def watch(self) -> Watch:
+        """Is the same at least as long as the stamp is."""
+        return Watch(self.stamp)
 
     def stamp(self) -> Any:
         """Equal stamps mean that nothing has changed."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import random
 from typing import Any
 
+from . import memory
 from .provider import Provider
+from .watch import Watch
 
 _WORDS = 1 + 624  # CPython's RandomObject, behind the object's head: int index; uint32_t state[624]
 
@@ -18,11 +19,14 @@ class Random(Provider):
         self._generator: Any = getattr(random, "_inst", None)
         self._is_readable = self._generator is not None and _words(self._generator) == _expected(self._generator)
 
-    def stamp(self) -> Any:
-        """Looks at the generator's memory where it is as expected: 1 us instead of 14."""
+    def watch(self) -> Watch:
+        """Looks at the generator's memory where it is as expected."""
         if not self._is_readable:
-            return self.take()
-        return self._generator.gauss_next, _memory(self._generator)
+            return Watch(self.stamp)
+        watch = Watch()
+        watch.body(self._generator)
+        watch.dict(vars(self._generator))  # a second normal deviate, which comes out of a store
+        return watch
 
     def take(self) -> Any:
         return random.getstate()
@@ -31,14 +35,9 @@ class Random(Provider):
         random.setstate(content)
 
 
-def _memory(generator: Any) -> bytes:
-    return ctypes.string_at(id(generator) + object.__basicsize__, 4 * _WORDS)
-
-
 def _words(generator: Any) -> list[int]:
-    if type(generator).__basicsize__ < object.__basicsize__ + 4 * _WORDS:
-        return []
-    return list(memoryview(_memory(generator)).cast("I"))
+    body = memory.of_body(generator)
+    return list(body[: 4 * _WORDS].cast("I")) if len(body) >= 4 * _WORDS else []
 
 
 def _expected(generator: Any) -> list[int]:

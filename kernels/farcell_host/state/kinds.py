@@ -11,7 +11,7 @@ import functools
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from . import caches, dynamic, exceptions, frames, iterators, sets, streams, tensors, weak, whole
+from . import caches, dynamic, exceptions, frames, handlers, iterators, sets, streams, tensors, weak, whole
 from .arrays import is_array, is_merged_record, is_record, objects_of, record_content
 from .classes import class_content
 from .dynamic import reduces_by_default
@@ -72,6 +72,8 @@ def kind_of_type(kind: type) -> str | None:
         return "weak"
     if exceptions.is_plain(kind):
         return "exception"
+    if handlers.is_handler(kind):
+        return "handler"
     if not reduces_by_default(kind) or kind is functools.cached_property:
         return None
     if hasattr(kind, "__setstate__"):
@@ -121,6 +123,8 @@ def content(kind: str, obj: Any) -> Any:
         return function_state(obj), cells_of(obj), own_globals(obj)
     if kind == "exception":
         return exceptions.exception_state(obj)
+    if kind == "handler":
+        return handlers.handler_state(obj)
     if kind == "weak":
         return weak.weak_state(obj)
     if kind == "lru":

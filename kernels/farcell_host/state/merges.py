@@ -12,7 +12,7 @@ from functools import partial
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from . import caches, exceptions, frames, iterators, sets, tensors, weak
+from . import caches, exceptions, frames, handlers, iterators, sets, tensors, weak
 from .arrays import contiguous, dtype_code, fill, plain, record_content, relayout, set_objects, set_record
 from .arrays import objects_of as objects_of_array
 from .classes import class_content, set_class_content
@@ -132,6 +132,12 @@ def _merge_exception(obj: Any, new: Any) -> Merge:
 
     yield undo
     exceptions.set_exception_state(obj, new)
+
+
+def _merge_handler(handler: Any, new: Any) -> Merge:
+    old = handlers.handler_state(handler)
+    yield lambda: handlers.set_handler_state(handler, old)
+    handlers.set_handler_state(handler, new)
 
 
 def _merge_class(obj: type, new: Any) -> Merge:
@@ -321,6 +327,7 @@ _MERGES: dict[str, Callable[[Any, Any], Merge]] = {
     "lru": _merge_lru,
     "weak": _merge_weak,
     "exception": _merge_exception,
+    "handler": _merge_handler,
     "class": _merge_class,
     "module": _merge_module,
     "object": _merge_object,

@@ -43,6 +43,7 @@ from .functions import (
     reduce_proxy,
 )
 from .generics import is_alias, is_variable, reduce_alias, reduce_variable
+from .handlers import is_handler, reduce_handler
 from .handmade import handmade_state, is_handmade, make_handmade, set_handmade_state
 from .magics import is_shell, reduce_shell
 from .modules import local_module
@@ -138,6 +139,8 @@ def _rule(kind: type) -> Reducer:
         rule = reduce_weak
     elif is_plain(kind):
         rule = reduce_exception
+    elif is_handler(kind):
+        rule = reduce_handler
     else:
         of_library = _of_library(kind)
         if of_library is None and is_by_value(kind):

@@ -33,6 +33,7 @@ from .handmade import is_handmade
 from .hashing import piece_digests
 from .introductions import Introductions
 from .kinds import is_merged_whole, is_restorable, kind_of, made_of
+from .loggers import is_list
 from .magics import Magics
 from .modules import MODULES, HasState, is_module_state, local_module, module_of
 from .objects import Table
@@ -45,6 +46,7 @@ from .uses import uses as default_uses
 from .watch import Watch
 
 Uses = Callable[[CodeType], Iterable[str]]
+Around = tuple[dict[str, Any], dict[str, Any]]  # of `Ambient.changes`
 _UNKNOWN = Print(b"", (), ())
 
 
@@ -69,6 +71,11 @@ def has_sets_of_text(payload: Payload) -> bool:
 def _is_still() -> bool:
     """Whether nothing but the caller can change the notebook's values at the moment."""
     return not threads.users(threading.enumerate())
+
+
+def _is_beside(name: str) -> bool:
+    """Whether it is a part of every exchange, and no name of the notebook's."""
+    return is_module_state(name) or is_list(name)
 
 
 def _ref_numbers(delta: Delta) -> list[int]:
@@ -143,7 +150,7 @@ class Replica:
     @property
     def held(self) -> frozenset[str]:
         """Names that both sides have, as of the last exchange."""
-        return frozenset(name for name in self._held if not is_module_state(name))
+        return frozenset(name for name in self._held if not _is_beside(name))
 
     def shared(self, names: Iterable[str]) -> set[str]:
         """Those that the peer may have changed: it has them, or has bound them on its own."""
@@ -162,6 +169,7 @@ class Replica:
         """Walk these names and all that their functions use; raises CannotTravel, but for an optional name, which is left out."""
         self._let_die()
         is_still = _is_still()
+        around = self._look_around() if ambient else None
         with context.working(self):
             walk = Walk(self.places, self._table.kept, uses)
             for seen in self._modules():
@@ -170,14 +178,17 @@ class Replica:
                 walk.add(name, "read by the cell")
             for name in optional:
                 walk.add(name, "mentioned by the cell", optional=True)
+            lists = self._lists(around)
+            for name in lists:
+                walk.add(name, "held by a logger", optional=True)
             capture = Capture({}, dict(walk.parts()), walk.missing, is_still=is_still)
+        self._tell_staying(lists, capture)
         for part in capture.parts.values():
-            if not is_module_state(part.name):
+            if not _is_beside(part.name):
                 capture.names[part.name] = self._report(part)
         capture.deleted = [name for name in self.held if name not in self.namespace and name not in self.places]
         capture.modules = self.introductions.wanted(walk.modules)
-        if ambient:
-            self._add_ambient(capture)
+        self._add_ambient(capture, around)
         return capture
 
     def _let_die(self) -> None:
@@ -193,11 +204,30 @@ class Replica:
                 self._memory.forget([number])
                 self._table.remove([number])
 
-    def _add_ambient(self, capture: Capture) -> None:
+    def _look_around(self) -> Around | None:
+        return self._ambient.changes() if self._ambient is not None else None
+
+    def _lists(self, around: Around | None) -> list[str]:
+        """Of loggers: those that have anything in them, and those that had when both sides last knew."""
+        loggers = self._ambient.loggers if self._ambient is not None and around is not None else None
+        return list(dict.fromkeys([*loggers.lists, *filter(is_list, self._held)])) if loggers is not None else []
+
+    def _dump_list(self, name: str) -> Part | None:
+        try:
+            return dump_or_refuse(name, self.places[name], "", self._table.kept)
+        except CannotTravel:
+            return None
+
+    def _tell_staying(self, lists: list[str], capture: Capture) -> None:
+        for name in lists:
+            if name not in capture.parts and self._ambient is not None and self._ambient.loggers is not None:
+                self._ambient.loggers.stays(name, "what is among them")
+
+    def _add_ambient(self, capture: Capture, around: Around | None) -> None:
         """Raises CannotTravel only if what it consists of can travel one by one."""
-        if self._ambient is None:
+        if around is None:
             return
-        contents, capture.stamps = self._ambient.changes()
+        contents, capture.stamps = around
         if contents:
             with context.working(self):
                 try:
@@ -221,16 +251,20 @@ class Replica:
         """What a run changed among `names`; those of them that the peer has and the namespace has no more were deleted."""
         names, out, keep = list(names), set(out), set(keep)
         capture = Capture({}, is_still=_is_still())
+        around = self._look_around()
         with context.working(self):
+            lists = self._lists(around)
+            capture.parts.update({name: part for name in lists if (part := self._dump_list(name)) is not None})
             for seen in self._modules():
                 part = dump_module(seen, self._table.kept)
                 capture.parts[part.name] = part
             for name, value in self._to_collect(names, result, error, has_result):
                 self._collect_name(capture, name, value, name in out)
             self._collect_lost(capture, names)
+        self._tell_staying(lists, capture)
         self._decide_refs(capture, limit_bytes, out, keep)
         capture.deleted = [name for name in names if name in self._held and name not in self.places]
-        self._add_ambient(capture)
+        self._add_ambient(capture, around)
         return capture
 
     def _to_collect(
@@ -300,7 +334,7 @@ class Replica:
             size = sum(part.size_bytes for part in group)
             shared = any(self._is_shared(key) for part in group for key in changeable_ids(part))
             names = {part.name for part in group}
-            if any(is_module_state(name) for name in names):
+            if any(_is_beside(name) for name in names):
                 continue
             for part in group:
                 is_new = part.name not in self._held or self._held[part.name].kept
@@ -625,7 +659,7 @@ class Replica:
         for name in touched & unsent & self.held:
             self._distrust(name)
         self._drop_unheld()
-        return sorted(name for name in touched if not is_module_state(name))
+        return sorted(name for name in touched if not _is_beside(name))
 
     def _note(self, delta: Delta, refs: dict[str, Any]) -> None:
         if delta.pins is not None:

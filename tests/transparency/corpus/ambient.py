@@ -195,6 +195,124 @@ SCENARIOS: list[Scenario] = [
         "logging.disable(logging.NOTSET); log.setLevel(logging.NOTSET)",
     ),
     scenario(
+        "logging is set up, and goes to the cell's stdout",
+        "import logging, sys\nlogging.basicConfig(stream=sys.stdout, level=logging.INFO, format='%(levelname)s:%(message)s')",
+        "logging.info('one')\nlogging.debug('unseen')",
+        "logging.getLogger().setLevel(logging.DEBUG)\nlogging.getLogger().handlers[0].setFormatter(logging.Formatter('(%(message)s)'))",
+        "logging.debug('two'); len(logging.getLogger().handlers)",
+        "logging.basicConfig(level=logging.ERROR, force=True)\nlogging.warning('unseen'); logging.error('three')",
+    ),
+    scenario(
+        "a logger that keeps to itself",
+        """
+        import logging, sys
+        log = logging.getLogger('farcell.test.own'); log.propagate = False
+        log.addHandler(logging.StreamHandler(sys.stdout))
+        """,
+        "log.warning('one')",
+        "log.disabled = True",
+        "log.warning('unseen')",
+        "log.disabled = False; log.addFilter(lambda record: 'no' not in record.getMessage())",
+        "log.warning('no'); log.warning('yes')",
+        "while log.handlers: log.removeHandler(log.handlers[0])\nlog.warning('unseen')",
+    ),
+    scenario(
+        "a log file is written by cells in turn",
+        "import logging\nlogging.basicConfig(filename='turn.log', filemode='w', level=logging.INFO, format='%(message)s')",
+        "logging.info('one')",
+        "logging.info('two')",
+        "logging.info('three')",
+        "open('turn.log').read()",
+        "logging.shutdown(); logging.getLogger().handlers.clear()",
+    ),
+    scenario(
+        "a handler of the notebook's own collects what cells log",
+        """
+        import logging
+        class Kept(logging.Handler):
+            def __init__(self):
+                super().__init__()
+                self.seen = []
+            def emit(self, record):
+                self.seen.append(record.getMessage())
+        kept = Kept(); log = logging.getLogger('farcell.test.kept'); log.addHandler(kept); log.propagate = False
+        """,
+        "log.warning('one')",
+        "kept.seen",
+        "kept.setLevel(logging.ERROR)",
+        "log.warning('unseen'); log.error('two')",
+        "kept.seen, log.handlers[0] is kept",
+        "log.removeHandler(kept)",
+    ),
+    scenario(
+        "a level of one's own",
+        "import logging\nlogging.addLevelName(25, 'NOTICE')",
+        "logging.getLevelName(25), logging.getLevelName('NOTICE')",
+        "logging.getLogger().log(35, 'shown'); logging.addLevelName(35, 'ODD')",
+        "logging.getLogger().log(35, 'shown'); logging.getLevelName(35)",
+    ),
+    scenario(
+        "warnings are captured by logging",
+        """
+        import logging, sys, warnings
+        logging.captureWarnings(True); logging.basicConfig(stream=sys.stdout, format='%(name)s', force=True)
+        """,
+        "warnings.warn('w')",
+        "logging.captureWarnings(False); logging.getLogger().handlers.clear()",
+        "warnings.warn('v')",
+    ),
+    scenario(
+        "numpy calls back for errors",
+        """
+        import numpy as np
+        seen = []
+        def note(kind, flag): seen.append((kind, flag))
+        was = np.seterrcall(note); old = np.seterr(divide='call')
+        """,
+        "a = np.array([1.0]) / 0",
+        "seen, np.geterrcall() is note",
+        "_o = np.seterrcall(None), np.seterr(**old)",
+        "np.geterrcall()",
+        needs=("numpy",),
+    ),
+    scenario(
+        "sys.path is put in another order",
+        "import sys\nwas = list(sys.path); sys.path.insert(0, '/no/one'); sys.path.insert(0, '/no/two')",
+        "sys.path[:2]",
+        "sys.path.insert(0, sys.path.pop(1))",
+        "sys.path[:2]",
+        "sys.path.append('/no/three'); sys.path.remove('/no/two')",
+        "sys.path[0], sys.path[-1]",
+        "sys.path[:] = [each for each in sys.path if not each.startswith('/no/')]",
+        own=("was",),
+    ),
+    scenario(
+        "matplotlib's backend is chosen",
+        "import matplotlib as mpl\nwas = mpl.get_backend(); mpl.use('svg')",
+        "mpl.get_backend()",
+        "import matplotlib.pyplot as plt\nplt.switch_backend('pdf')",
+        "mpl.get_backend(), plt.get_backend()",
+        "mpl.use(was)",
+        needs=("matplotlib",),
+    ),
+    scenario(
+        "matplotlib's fonts are added to in place",
+        "import matplotlib as mpl\nmpl.rcParams['font.serif'].insert(0, 'Odd')",
+        "mpl.rcParams['font.serif'][0]",
+        "mpl.rcParams['font.serif'].remove('Odd')",
+        "mpl.rcParams['font.serif'][0] == 'Odd'",
+        needs=("matplotlib",),
+    ),
+    scenario(
+        "options of %config",
+        "%config PlainTextFormatter.pprint = False",
+        "{'key': list(range(40)), 'other': list(range(40))}",
+        "%config PlainTextFormatter.pprint = True\n%config InteractiveShell.automagic = False",
+        "get_ipython().automagic, {'key': list(range(40)), 'other': list(range(40))}",
+        "%config InteractiveShell.automagic = True",
+        "get_ipython().automagic",
+    ),
+    scenario(
         "json's and locale's defaults are as they were",
         "import locale, json",
         "json.dumps({'ü': 1}), locale.str(1.5)",
