@@ -148,5 +148,5 @@ def test_what_another_function_does_read_is(pair, order):
     """Whichever is met first; also when it is used by what had only been named."""
     pair.cell("gen = (i for i in range(3))\ndef f(): return 'g, gen'\ndef g(): return h()\ndef h(): return next(gen)")
     pair.ship("f")
-    with pytest.raises(CannotTravel, match="^gen: a generator"):
+    with pytest.raises(CannotTravel, match=r"^gen: a generator"):
         pair.local.capture(order)
