@@ -13,19 +13,20 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
+_MAKE_HINT = "Make it inside the remote cell"
 _LOCAL_HINT = "Close it, make it inside the remote cell, or read it in a local cell"
 _GENERATOR_HINT = "Turn it into a list first, or make it inside the remote cell"
 
 _REFUSED: dict[tuple[str, str], tuple[str, str]] = {
     ("_io", "_IOBase"): ("an open file", _LOCAL_HINT),
     ("socket", "socket"): ("a socket", _LOCAL_HINT),
-    ("_thread", "lock"): ("a lock", "Make it inside the remote cell"),
-    ("_thread", "RLock"): ("a lock", "Make it inside the remote cell"),
+    ("_thread", "lock"): ("a lock", _MAKE_HINT),
+    ("_thread", "RLock"): ("a lock", _MAKE_HINT),
     ("threading", "Thread"): ("a thread", "Start it inside the remote cell"),
-    ("threading", "Condition"): ("a lock", "Make it inside the remote cell"),
-    ("threading", "Event"): ("a threading.Event", "Make it inside the remote cell"),
-    ("threading", "Semaphore"): ("a lock", "Make it inside the remote cell"),
-    ("_thread", "_local"): ("a threading.local", "Make it inside the remote cell"),
+    ("threading", "Condition"): ("a lock", _MAKE_HINT),
+    ("threading", "Event"): ("a threading.Event", _MAKE_HINT),
+    ("threading", "Semaphore"): ("a lock", _MAKE_HINT),
+    ("_thread", "_local"): ("a threading.local", _MAKE_HINT),
     ("builtins", "generator"): ("a generator", _GENERATOR_HINT),
     ("builtins", "coroutine"): ("a coroutine", "Await it first, or make it inside the remote cell"),
     ("builtins", "async_generator"): ("an async generator", _GENERATOR_HINT),
@@ -34,20 +35,37 @@ _REFUSED: dict[tuple[str, str], tuple[str, str]] = {
     ("_asyncio", "Future"): ("an asyncio future", "Await it first"),
     ("asyncio.futures", "Future"): ("an asyncio future", "Await it first"),
     ("concurrent.futures._base", "Future"): ("a future", "Take its result() first"),
-    ("concurrent.futures._base", "Executor"): ("an executor", "Make it inside the remote cell"),
-    ("multiprocessing.pool", "Pool"): ("a process pool", "Make it inside the remote cell"),
+    ("concurrent.futures._base", "Executor"): ("an executor", _MAKE_HINT),
+    ("multiprocessing.pool", "Pool"): ("a process pool", _MAKE_HINT),
     ("sqlite3", "Connection"): ("a database connection", "Connect inside the remote cell"),
     ("sqlite3", "Cursor"): ("a database cursor", "Fetch its rows first, or connect inside the remote cell"),
     ("subprocess", "Popen"): ("a running process", "Start it inside the remote cell"),
-    ("tqdm.std", "tqdm"): ("a progress bar", "Make it inside the remote cell"),
+    ("tqdm.std", "tqdm"): ("a progress bar", _MAKE_HINT),
     ("ipywidgets.widgets.widget", "Widget"): ("a widget", "Pass its value instead"),
-    ("weakref", "finalize"): ("a finalizer", "Make it inside the remote cell"),
+    ("weakref", "finalize"): ("a finalizer", _MAKE_HINT),
     ("_contextvars", "ContextVar"): ("a context variable", ""),
     ("_contextvars", "Context"): ("a context", ""),
     ("builtins", "memoryview"): ("a memoryview", "Pass the object it looks at instead"),
     ("_csv", "reader"): ("a csv reader", "Read its rows into a list first"),
     ("mmap", "mmap"): ("a memory map", "Open it inside the remote cell"),
     ("select", "epoll"): ("an open poll object", ""),
+    ("posix", "ScandirIterator"): ("an open folder", _GENERATOR_HINT),
+    ("_csv", "writer"): ("a csv writer", _MAKE_HINT),
+    ("_queue", "SimpleQueue"): ("a SimpleQueue", _MAKE_HINT),
+    ("multiprocessing.queues", "Queue"): ("a queue between processes", _MAKE_HINT),
+    ("multiprocessing.queues", "SimpleQueue"): ("a queue between processes", _MAKE_HINT),
+    ("multiprocessing.connection", "_ConnectionBase"): ("a pipe", _MAKE_HINT),
+    ("multiprocessing.synchronize", "SemLock"): ("a lock", _MAKE_HINT),
+    ("multiprocessing.sharedctypes", "SynchronizedBase"): ("a value shared between processes", "Pass its value instead"),
+    ("multiprocessing.process", "BaseProcess"): ("a running process", "Start it inside the remote cell"),
+    ("asyncio.events", "AbstractEventLoop"): ("an event loop", _MAKE_HINT),
+    ("ctypes", "CDLL"): ("a C library", "Load it inside the remote cell"),
+    ("_ctypes", "CFuncPtr"): ("a C function", "Load its library inside the remote cell"),
+    ("_ctypes", "_Pointer"): ("a C pointer", "Pass what it points to instead"),
+    ("_ssl", "_SSLContext"): ("an SSL context", _MAKE_HINT),
+    ("_hashlib", "HASH"): ("a hash object", "Take its digest() first, or make it inside the remote cell"),
+    ("zlib", "Compress"): ("a compressor", _MAKE_HINT),
+    ("zlib", "Decompress"): ("a compressor", _MAKE_HINT),
 }
 # In-memory streams are data, not open files.
 _IN_MEMORY = frozenset({("_io", "StringIO"), ("_io", "BytesIO")})
