@@ -1,4 +1,4 @@
-"""What the notebook sets on modules and classes of libraries: `pd.DataFrame.shout = shout`, `time.sleep = quickly`.
+"""What the notebook sets on modules and classes of libraries: `pd.DataFrame.shout = shout`, `requests.get = fake`.
 
 The state of a library is each side's own, and how it changes itself is its own affair. But an attribute that a cell assigns to
 is the notebook's: which ones these are is seen in the text of the cells (`farcell/capture/patches.py`), and both sides look at
