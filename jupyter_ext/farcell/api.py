@@ -116,10 +116,10 @@ class Workspace:
         from .refs import Ref
 
         ref = self.namespace.get(name)
-        if type(ref) is not Ref or ref._is_of(session) or not ref.info.travels:
+        if type(ref) is not Ref or ref._is_of(session):
             return None
         ref._alive()
-        return ref
+        return ref if ref.info.travels else None
 
     def refs_of(self, session: RemoteSession) -> dict[str, Ref]:
         """Names and results (`Out[n]`) whose values only this session's kernel holds, and which could be fetched."""

@@ -403,8 +403,9 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         try:
             if found:
                 self.workspace.refresh(touched, found)
-            wanted = reached(found.names, self.shell.user_ns)
-            _fetch([ref for name, ref in refs.items() if name in wanted and ref.info.travels])
+            wanted = reached(found.names | found.expanded, self.shell.user_ns)
+            needed = {id(ref): ref for name, ref in refs.items() if name in wanted and ref.info.travels}
+            _fetch([*needed.values()])
         except FarcellError as error:  # the cell runs all the same, and may not need it
             print(error, file=sys.stderr)
 
@@ -420,7 +421,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
             return {}
         from .refs import Ref
 
-        return {name: value for name, value in self.shell.user_ns.items() if type(value) is Ref and name[0] != "_"}
+        return {name: value for name, value in self.shell.user_ns.items() if type(value) is Ref}
 
     def _remote(self, name: str | None) -> Remote:
         """A target by name; without one the last cell's, or the default."""

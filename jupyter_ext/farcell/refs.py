@@ -44,12 +44,20 @@ class Ref(RefBase):
     """Type, module, shape, dtype, device, size_bytes, preview, and why it stayed."""
 
     def fetch(self) -> Any:
-        """Brings the value here, binds the name to it and returns it; LostValue when its kernel is gone."""
-        return self._alive().fetch(self)
+        """Brings the value here, binds the name to it and returns it; LostValue when its kernel is gone, NotHere if it stays."""
+        session = self._alive()
+        if not self.info.travels:
+            self._not_here("the value")
+        return session.fetch(self)
+
+    @property
+    def _is_lost(self) -> bool:
+        session: RemoteSession | None = self._session()
+        return session is None or session.epoch != self._epoch
 
     def _alive(self) -> RemoteSession:
         session: RemoteSession | None = self._session()
-        if session is None or session.epoch != self._epoch:
+        if session is None or self._is_lost:
             raise LostValue(
                 f"{self._name} ({self._facts()}), made at {self._made}, was on {self._target!r} only, and the remote kernel "
                 "that held it has ended. Run the cell that made it again."
@@ -75,8 +83,12 @@ class Ref(RefBase):
         return ", ".join(fact for fact in facts if fact)
 
     def __repr__(self) -> str:
-        way = ".fetch() brings it here" if self.info.travels else f"stays there ({self.info.reason})"
-        return f"<ref to {self._name} on {self._target!r}: {self._facts()}; {way}>"
+        return f"<ref to {self._name} on {self._target!r}: {self._facts()}; {self._way()}>"
+
+    def _way(self) -> str:
+        if self._is_lost:
+            return "lost with its kernel"
+        return ".fetch() brings it here" if self.info.travels else f"stays there ({self.info.reason})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         info = self.info
@@ -88,8 +100,9 @@ class Ref(RefBase):
             ("device", info.device),
             ("size", human_bytes(info.size_bytes)),
             ("preview", info.preview),
-            ("to bring it here", ".fetch()" if info.travels else ""),
-            ("stays there", "" if info.travels else info.reason),
+            ("to bring it here", ".fetch()" if info.travels and not self._is_lost else ""),
+            ("stays there", "" if info.travels or self._is_lost else info.reason),
+            ("lost", f"with its kernel; it was made at {self._made}" if self._is_lost else ""),
         ]
         cells = "".join(f"<tr><th>{name}</th><td><pre>{html.escape(str(value))}</pre></td></tr>" for name, value in rows if value)
         return {"text/plain": repr(self), "text/html": f"<table>{cells}</table>"}
@@ -105,6 +118,7 @@ class Ref(RefBase):
         self._not_here(f"setting {name!r}")
 
     def _not_here(self, what: str) -> NoReturn:
+        self._alive()
         size = human_bytes(self.info.size_bytes)
         way = f"Its .fetch() brings it ({size}), or use" if self.info.travels else f"It stays there ({self.info.reason}): use"
         raise NotHere(

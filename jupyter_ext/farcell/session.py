@@ -197,7 +197,7 @@ class RemoteSession:
             value = namespace[_FETCHED]
             for name in names:
                 namespace[name] = value
-            _replace_values(namespace.get("_oh"), ref, value)
+            self.notebook.replace_result(ref, value)
             return value
         finally:
             namespace.pop(_FETCHED, None)
@@ -778,12 +778,6 @@ class RemoteSession:
         if finish.interrupted or pending.pressed_late():
             raise KeyboardInterrupt
         return {**reply, "run": pending.id}, returned
-
-
-def _replace_values(outputs: Any, old: object, new: object) -> None:
-    """In `Out`."""
-    for number in [number for number, value in (outputs or {}).items() if value is old]:
-        outputs[number] = new
 
 
 def _reasons(names: Mapping[str, str] | Iterable[str]) -> dict[str, str]:

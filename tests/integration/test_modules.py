@@ -154,3 +154,17 @@ def test_a_module_that_cannot_be_loaded_there_is_told(notebook: Notebook, sandbo
     cell = notebook.run("%%remote\npicky")
     assert cell.reply["ename"] == "Refused"
     assert "picky, a module of this notebook's own, cannot be loaded on 'local': RuntimeError: not ready" in cell.reply["evalue"]
+
+
+def test_a_module_that_import_does_not_give_any_more_is_refused(nb: Notebook) -> None:
+    """`del sys.modules[...]` and another import make a second one of that name, which the first would be taken for."""
+    nb.run("import helpers; old = [helpers]; helpers.bump(3)").check()
+    nb.run("%%remote\nhelpers.bump()").check()
+    nb.run("del sys.modules['helpers']\nimport helpers as new\nnew.bump(); new is helpers").check()
+    for read, path in (("helpers.bump()", "helpers"), ("old", "old[0]")):
+        error = nb.run(f"%%remote\n{read}").error
+        assert error is not None and error.name == "CannotTravel"
+        assert error.value.startswith(f"{path}: a module that was taken out of sys.modules")
+    assert nb.run("%%remote\nnew.counter").check().result == "1"
+    assert nb.run("helpers = new").check()
+    assert nb.run("%%remote\nhelpers.bump(), helpers is new").check().result == "(2, True)"

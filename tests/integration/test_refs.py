@@ -64,3 +64,38 @@ def test_a_session_that_nobody_can_be_asked_about_says_what_is_lost(notebook: No
     notebook.run(MAKE).check()
     notebook.run("%remote stop --fetch", allow_stdin=False).check()
     assert notebook.value("len(big)") == 1000
+
+
+def test_what_shares_memory_with_a_kept_value_stays_with_it(notebook: Notebook) -> None:
+    """Fetched, a view is a view again, and a result is the value that it shows."""
+    cell = notebook.run("%%remote --keep m\nimport numpy as np\nm = np.arange(6); v = m[:2]\nm").check()
+    number = cell.reply["execution_count"]
+    assert notebook.run("v[0] = 9\nm[0]").check().result == "np.int64(9)"
+    assert notebook.run(f"Out[{number}] is m, _{number} is m").check().result == "(True, True)"
+
+
+def test_a_local_cell_has_what_it_reads_fetched_however_it_reads_it(notebook: Notebook) -> None:
+    """By `_`, in a shell command, through functions and methods."""
+    notebook.run("%%remote --keep a,b\na = [1]; b = 'text'\na").check()
+    assert notebook.run("_").check().result == "[1]"
+    assert notebook.run("!echo {b}").check().stdout == "text\r\n"
+    notebook.run("%%remote --keep c\nc = [3]").check()
+    notebook.run("class Box:\n    def get(self): return inner()\ndef inner(): return (lambda: c)()\nbox = Box()").check()
+    assert notebook.run("box.get()").check().result == "[3]"
+
+
+def test_a_lost_ref_says_so_however_it_is_used(notebook: Notebook) -> None:
+    """Here, in a remote cell, and in its repr; also where the value could not have travelled."""
+    notebook.run("%%remote --keep a\na = [1]; g = (i for i in a)").check()
+    error = notebook.run("g.fetch()").error
+    assert error is not None and (error.name, error.value) == (
+        "NotHere",
+        "g is on 'local', so the value cannot be had here. "
+        "It stays there (g: a generator): use it in a %%remote cell on 'local'.",
+    )
+    notebook.run("%remote restart --no-fetch").check()
+    for name in "ag":
+        for code in (f"len({name})", f"%%remote\n{name}"):
+            error = notebook.run(code).error
+            assert error is not None and error.name == "LostValue" and "Run the cell that made it again" in error.value
+        assert "lost with its kernel" in str(notebook.run(f"globals()['{name}']").check().result)

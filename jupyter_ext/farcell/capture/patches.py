@@ -1,4 +1,4 @@
-"""Which attributes of modules and classes a notebook's cells assign to, from their text: `time.sleep = f`, `setattr(np, "x", 1)`.
+"""Which attributes of modules and classes a notebook's cells assign to, from their text: `requests.get = f`, `del np.x`.
 
 All cells are looked at, also those that ran before: a function that assigns was defined in one of them.
 """

@@ -53,6 +53,8 @@ _CODE_AFTER_OPTIONS = {
     "mprun": "f:T:rc",
     "lprun": "f:m:D:T:s:u:rz",
 }
+_EXPANDING = frozenset({"run_line_magic", "run_cell_magic", "system", "getoutput"})
+_EXPANDED = re.compile(r"\{[^{}]*\}|\$[^\W\d][\w.]*")
 _HISTORY = re.compile(r"_(i?\d+|i{0,3}|_{0,2}|[iod]h)$|__\w+__$")
 _RESULTS = re.compile(r"_{1,3}$|_\d+$|_oh$|Out$")
 _CACHED_CELLS = 512
@@ -78,6 +80,8 @@ class Reads:
     """Modules that its import statements name."""
     magics: frozenset[str] = frozenset()
     """`%name` and `%%name`: it calls them."""
+    expanded: frozenset[str] = frozenset()
+    """Of the mentions, those that IPython puts the value in for: `!echo {x} $y`."""
 
     def __or__(self, other: Reads) -> Reads:
         return Reads(
@@ -87,6 +91,7 @@ class Reads:
             self.unbound | other.unbound,
             self.imports | other.imports,
             self.magics | other.magics,
+            self.expanded | other.expanded,
         )
 
     def __bool__(self) -> bool:
@@ -171,6 +176,7 @@ def _python_reads(source: str, transform: Transform | None) -> Reads:
         frozenset(top.unbound - top.eager - late),
         frozenset(walked.imports),
         frozenset(f"%{name}" for name, _ in walked.line_magics),
+        frozenset(walked.expanded),
     )
     for name, line in walked.line_magics:
         found |= _line_magic_reads(name, line, transform)
@@ -198,6 +204,7 @@ class _Walked:
     def __init__(self, tree: ast.Module) -> None:
         self.mentions: set[str] = set()
         self.touched: set[str] = set()
+        self.expanded: set[str] = set()
         self.everything = False
         self.imports: set[str] = set()
         self.line_magics: list[tuple[str, str]] = []
@@ -230,9 +237,10 @@ class _Walked:
         self.touched.update(target.id for target in targets if isinstance(target, ast.Name))
 
     def _look_at_call(self, node: ast.Call) -> None:
-        if not isinstance(node.func, ast.Attribute) or node.func.attr not in ("run_line_magic", "run_cell_magic"):
+        if not isinstance(node.func, ast.Attribute) or node.func.attr not in _EXPANDING:
             return
         texts = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+        self.expanded.update(name for text in texts for part in _EXPANDED.findall(text) for name in _identifiers(part))
         if node.func.attr == "run_line_magic" and len(texts) == 2:
             self.line_magics.append((texts[0], texts[1]))
         elif node.func.attr == "run_cell_magic" and len(texts) == 3:

@@ -113,6 +113,16 @@ class Notebook:
         if shown is not None:
             hook.log_output(shown.content.get("data", {}))
 
+    def replace_result(self, old: object, new: object) -> None:
+        """In `Out`, and in what the display hook takes for its own `_` and not for the user's."""
+        outputs = self.namespace.get("_oh") or {}
+        for number in [number for number, value in outputs.items() if value is old]:
+            outputs[number] = new
+        hook = self.shell.displayhook if self.shell is not None else None
+        for name in ("_", "__", "___"):
+            if getattr(hook, name, None) is old:
+                setattr(hook, name, new)
+
     def fail_display(self, traceback: Iterable[str]) -> None:
         """Showing the result has failed: ipykernel's reply says so, and its error is on the screen already."""
         if hasattr(self.shell, _DISPLAY_FAILED):

@@ -10,7 +10,7 @@ from typing import Any
 from .dumps import Part, Print, dump_name
 from .errors import CannotTravel
 from .handmade import is_handmade
-from .modules import HasState, local_module, pseudo_name
+from .modules import REPLACED, REPLACED_HINT, HasState, is_replaced, local_module, pseudo_name
 from .patches import PATCHES
 from .places import Places
 from .refusals import Refused, narrow, path_to, reason_of
@@ -28,6 +28,8 @@ def is_of_ipython(name: str) -> bool:
 def dump_or_refuse(name: str, value: Any, reason: str, kept: dict[int, int]) -> Part:
     """Pass 1; what cannot be dumped becomes CannotTravel with the path that leads to it."""
     if issubclass(type(value), ModuleType) and not is_handmade(value):
+        if is_replaced(value):
+            raise CannotTravel(name, name, REPLACED, REPLACED_HINT)
         is_own = local_module(value.__name__) is not None
         return Part(
             name, value, reason, Print(f"module {value.__name__}".encode(), (), ()), modules={value.__name__} if is_own else set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from types import FunctionType
 
 from .dumps import Part
 from .fixed import is_fixed
@@ -19,6 +20,17 @@ def all_ids(part: Part) -> Iterable[int]:
 def changeable_ids(part: Part) -> Iterable[int]:
     """Of those whose changes are seen by all who hold them."""
     return [id(obj) for _, obj in part.objects if not is_fixed(type(obj))]
+
+
+def data_ids(part: Part) -> Iterable[int]:
+    """The same, without classes and functions: each side has its own of these."""
+    return [id(obj) for _, obj in part.objects if not is_fixed(type(obj)) and not isinstance(obj, type | FunctionType)]
+
+
+def that_share(parts: list[Part]) -> list[list[Part]]:
+    """Parts joined by the data that they share; those that hold none alone."""
+    found = components(parts, data_ids)
+    return [each for group in found for each in ([group] if data_ids(group[0]) else [[part] for part in group])]
 
 
 def components(parts: list[Part], ids_of: Callable[[Part], Iterable[int]] = all_ids) -> list[list[Part]]:

@@ -1,4 +1,4 @@
-"""What the notebook sets on modules and classes of libraries: `pd.DataFrame.shout = shout`, `time.sleep = quickly`.
+"""What the notebook sets on modules and classes of libraries: `pd.DataFrame.shout = shout`, `requests.get = fake`.
 
 The state of a library is each side's own, and how it changes itself is its own affair. But an attribute that a cell assigns to
 is the notebook's: which ones these are is seen in the text of the cells (`farcell/capture/patches.py`), and both sides look at
@@ -160,6 +160,7 @@ class Patches:
     """All places of this process that the notebook assigns to."""
 
     def __init__(self) -> None:
+        self.is_used = False
         self._patched: dict[str, Patched] = {}
         self._places: dict[int, Place] = {}
         """id of an original -> where it was."""
@@ -185,6 +186,7 @@ class Patches:
         if place is None:
             return False
         name, attribute = place
+        self.is_used = True
         patched = self._patched.setdefault(name, Patched(sys.modules[name]))
         if attribute not in patched.originals:
             self._know(place, _UNKNOWN if was_run else patched.now(attribute))
@@ -210,10 +212,6 @@ class Patches:
 
     def newly_stuck(self) -> list[str]:
         return [f"{each.module.__name__}.{path}" for each in self._patched.values() for path in each.newly_stuck()]
-
-    @property
-    def is_used(self) -> bool:
-        return bool(self._patched)
 
     def place_of(self, obj: Any) -> Place | None:
         """Where this has been, if something of the notebook's may be there now."""

@@ -46,7 +46,7 @@ from .generics import is_alias, is_variable, reduce_alias, reduce_variable
 from .handlers import is_handler, reduce_handler
 from .handmade import handmade_state, is_handmade, make_handmade, set_handmade_state
 from .magics import is_shell, reduce_shell
-from .modules import local_module
+from .modules import REPLACED, REPLACED_HINT, is_replaced, local_module
 from .patches import PATCHES, original
 from .payload import LARGE_BYTES
 from .refs import RefBase, resolve
@@ -243,6 +243,8 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unu
 
     def _reduce_module(self, module: ModuleType) -> Any:
         if not is_handmade(module):
+            if is_replaced(module):
+                raise Refused(module, REPLACED, REPLACED_HINT)
             self._note_module(module.__name__)
             return NotImplemented
         self.by_value.add(id(module))

@@ -28,7 +28,7 @@ from .dumps import Memory, Part, Print, ShallowPickler, Stream, array_layout, du
 from .errors import CannotRestore, CannotTravel
 from .fixed import is_fixed
 from .functions import PrivateGlobals
-from .groups import changeable_ids, components
+from .groups import changeable_ids, components, that_share
 from .handmade import is_handmade
 from .hashing import piece_digests
 from .introductions import Introductions
@@ -336,9 +336,15 @@ class Replica:
             names = {part.name for part in group}
             if any(_is_beside(name) for name in names):
                 continue
+            asked_for = {part.name for each in that_share(group) if any(one.name in keep for one in each) for part in each}
+            goes = {
+                each[0].name for each in that_share(group) if len(each) == 1 and isinstance(each[0].value, type | FunctionType)
+            }
             for part in group:
                 is_new = part.name not in self._held or self._held[part.name].kept
-                asked = part.name in keep
+                asked = part.name in asked_for
+                if part.name in goes and not asked:  # of classes and functions each side has its own
+                    continue
                 if not shared and is_new and not names & out and (asked or (limit_bytes is not None and size > limit_bytes)):
                     reason = "kept on the target" if asked else f"larger than {limit_bytes} bytes"
                     del capture.parts[part.name]
@@ -634,7 +640,7 @@ class Replica:
     def apply(self, delta: Delta) -> list[str]:
         """Merge everything or nothing; the answer are the names now bound anew or changed in place."""
         bindings = {name: value for name, value in delta.values.items() if name not in PSEUDO_NAMES}
-        refs = {name: self._make_ref(name, info) for name, info in delta.refs.items()}
+        refs = self._refs_of(delta)
         bindings.update({name: ref for name, ref in refs.items() if name not in PSEUDO_NAMES})
         bindings.update({name: self.resolve(number) for name, number in delta.bind.items()})
         steps = merge_steps(delta, self.places, bindings)
@@ -660,6 +666,15 @@ class Replica:
             self._distrust(name)
         self._drop_unheld()
         return sorted(name for name in touched if not _is_beside(name))
+
+    def _refs_of(self, delta: Delta) -> dict[str, Any]:
+        """One ref a value, under however many names it comes."""
+        made: dict[int, Any] = {}
+        for name, info in delta.refs.items():
+            known = self._table.objects.get(info.number)
+            if info.number not in made:
+                made[info.number] = known if is_ref(known) else self._make_ref(name, info)
+        return {name: made[info.number] for name, info in delta.refs.items()}
 
     def _note(self, delta: Delta, refs: dict[str, Any]) -> None:
         if delta.pins is not None:

@@ -118,12 +118,12 @@ SCENARIOS: list[Scenario] = [
     ),
     scenario(
         "a function of the notebook's patches when it is called",
-        "import textwrap, time\nslept = []\ndef calm():\n    time.sleep = slept.append",
-        "real = time.sleep",
-        "calm()",
-        "time.sleep(5); slept",
-        "def undo():\n    import time as clock\n    clock.sleep = real\nundo()",
-        "time.sleep(0); slept, time.sleep is real",
+        "import textwrap as tw\nseen = []\ndef listen():\n    tw.shorten = seen.append",
+        "real = tw.shorten",
+        "listen()",
+        "tw.shorten(5); seen",
+        "def undo():\n    import textwrap as wrapping\n    wrapping.shorten = real\nundo()",
+        "seen, tw.shorten('a b', 9), tw.shorten is real",
     ),
     scenario(
         "what is set on a module is what the notebook holds",

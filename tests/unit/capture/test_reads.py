@@ -240,6 +240,20 @@ def test_each_name_says_why_it_is_needed() -> None:
     assert found.optional["y"] == "named in a string"
 
 
+@pytest.mark.parametrize(
+    ("cell", "names"),
+    [
+        ("!echo {x} $y z", {"x", "y"}),
+        ("out = !ls {d['k'].path}", {"d", "k", "path"}),
+        ("%cd {folder}", {"folder"}),
+        ("print('{x}')", set()),
+    ],
+)
+def test_names_that_ipython_puts_the_values_in_for(cell: str, names: set[str]) -> None:
+    """Refs under these names are fetched before a local cell: in a plain string they are not."""
+    assert reads(cell).expanded == names
+
+
 def test_a_syntax_error_is_raised() -> None:
     """A cell that cannot be compiled has no reads."""
     with pytest.raises(SyntaxError):

@@ -22,9 +22,9 @@ INFO = RefInfo(
 
 @pytest.fixture
 def ref() -> Iterator[Ref]:
-    """A ref of a session that was never started: its kernel is gone for good."""
+    """A ref of a session that has yet to start its first kernel."""
     session = RemoteSession(LaunchOptions(target="gpu-a"), {})
-    made = Ref(session, 1, INFO)
+    made = Ref(session, session.epoch, INFO)
     name_ref(made, "weights")
     yield made
 
@@ -57,8 +57,9 @@ def test_a_value_that_cannot_travel_is_not_said_to_be_fetched(ref: Ref) -> None:
     object.__setattr__(ref, "info", replace(INFO, travels=False, reason="weights.log: an open file"))
     assert "stays there (weights.log: an open file)" in repr(ref)
     assert "fetch" not in ref._repr_mimebundle_()["text/html"]
-    with pytest.raises(NotHere, match=r"It stays there \(weights.log: an open file\): use it in a %%remote cell on 'gpu-a'"):
-        len(ref)
+    for use in (len, Ref.fetch):
+        with pytest.raises(NotHere, match=r"It stays there \(weights.log: an open file\): use it in a %%remote cell on 'gpu-a'"):
+            use(ref)
 
 
 def test_numpy_cannot_convert_it(ref: Ref) -> None:
@@ -70,10 +71,17 @@ def test_numpy_cannot_convert_it(ref: Ref) -> None:
         numpy.add(ref, 1)
 
 
-def test_a_ref_of_a_kernel_that_ended_is_lost(ref: Ref) -> None:
-    """Fetching says what to do: run again the cell that made it."""
-    with pytest.raises(LostValue, match="Run the cell that made it again"):
-        ref.fetch()
+@pytest.mark.parametrize("travels", [True, False])
+def test_a_ref_of_a_kernel_that_ended_is_lost(ref: Ref, travels: bool) -> None:
+    """Whatever is done with it says what to do: run again the cell that made it. It shows no way to fetch it any more."""
+    object.__setattr__(ref, "_epoch", 1)
+    object.__setattr__(ref, "info", replace(INFO, travels=travels))
+    for use in (Ref.fetch, len, str):
+        with pytest.raises(LostValue, match="Run the cell that made it again"):
+            use(ref)
+    assert repr(ref).endswith("80.0 kB; lost with its kernel>")
+    assert "with its kernel; it was made at" in ref._repr_mimebundle_()["text/html"]
+    assert "fetch" not in ref._repr_mimebundle_()["text/html"]
 
 
 def test_it_may_lie_in_a_set(ref: Ref) -> None:

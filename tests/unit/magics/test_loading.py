@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from farcell.completion import candidates
+from farcell.errors import RemoteTraceback
 from farcell.magics import RemoteMagics, load, split_names, unload
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
@@ -49,7 +50,44 @@ def test_unloading_takes_everything_away(shell: InteractiveShell) -> None:
     assert not [
         hook for hook in shell.input_transformers_cleanup if "farcell" in type(getattr(hook, "__self__", hook)).__module__
     ]
+    assert "showtraceback" not in vars(shell) or vars(shell)["showtraceback"] == shell.__class__.showtraceback.__get__(shell)
     load(shell)
+
+
+def test_who_shows_errors_after_us_goes_on_to(shell: InteractiveShell) -> None:
+    """Another extension's own `showtraceback`, put in front of ours, is not taken away when ours is."""
+    ours = shell.showtraceback
+    seen = []
+
+    def theirs(*args: object, **kwargs: object) -> None:
+        seen.append(args)
+        ours(*args, **kwargs)
+
+    shell.showtraceback = theirs  # type: ignore[method-assign]
+    unload(shell)
+    assert shell.showtraceback is theirs
+    load(shell)
+    unload(shell)
+    assert shell.showtraceback is theirs
+
+
+def test_an_error_of_a_remote_cell_shows_its_remote_lines_once(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also a syntax error, which IPython does not ask; raised again by a local cell it shows as any other does."""
+    for error in (ValueError("v"), SyntaxError("s")):
+        remote = RemoteTraceback(["remote lines"], error)
+        error._render_traceback_ = remote  # type: ignore[union-attr]
+        shell.user_ns["error"] = error
+        shell.run_cell("raise error")
+        assert "remote lines" in capsys.readouterr().out and sys.last_value is error
+        assert error.__traceback__ is None
+        shell.run_cell("raise error")
+        shown = capsys.readouterr().out
+        assert "remote lines" not in shown and "raise" in shown
+    error._render_traceback_ = RemoteTraceback([], error)  # type: ignore[union-attr]
+    shell.run_cell("raise error")
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from farcell_host.state import RESULT, RefBase
+from farcell_host.state.refs import is_ref
 
 
 def test_large_new_value_stays_as_a_ref(pair):
@@ -91,3 +92,23 @@ def test_a_module_that_only_the_target_has_stays_usable_there(pair, tmp_path, mo
     assert pair.here["json"] is pair.there["json"]
     pair.run("seen = o.answer", "o")
     assert pair.here["seen"] == 42
+
+
+def test_a_class_comes_although_its_instance_stays(pair):
+    """Fetched later, the instance is one of the notebook's class."""
+    pair.run(
+        "class Model:\n    def __init__(self): self.w = bytearray(3 << 20)\nm = Model(); ms = [m]\ndef size(x): return len(x.w)"
+    )
+    assert is_ref(pair.here["m"]) and is_ref(pair.here["ms"])
+    pair.collect("m", "ms", out=["m", "ms"])
+    assert type(pair.here["m"]) is pair.here["Model"] and pair.here["ms"][0] is pair.here["m"]
+    assert pair.here["size"](pair.here["m"]) == 3 << 20
+
+
+def test_what_shares_data_with_a_kept_value_stays_too(pair):
+    """And nothing else does; one value has one ref, under however many names."""
+    pair.run("m = [1]; same = m; box = {'m': m}; other = [2]; n = 3; k = 4", keep=["m", "n"])
+    assert [name for name, value in pair.here.items() if is_ref(value)] == ["m", "same", "box", "n"]
+    assert pair.here["m"] is pair.here["same"] is not pair.here["box"]
+    pair.collect("m", "same", "box", out=["m", "same", "box"])
+    assert pair.here["box"]["m"] is pair.here["m"] is pair.here["same"]
