@@ -207,9 +207,14 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         """Raises a syntax error that shows as a local cell's; nothing is started then."""
         from farcell_host.single_lines import transform
 
+        from .capture import is_python
+
         shell = self.shell
-        transformed = transform(shell, code)
+        is_checked = is_python(code)  # which finding its reads begins with, too
+        transformed = code if is_checked else transform(shell, code)
         name = shell.compile.cache(transformed, int(shell.displayhook.prompt_count), raw_code=code)
+        if is_checked:
+            return
         try:
             shell.compile.ast_parse(transformed, filename=name)
         except SyntaxError as error:

@@ -437,6 +437,7 @@ def _opaque(describer: Describer, obj: Any, entry: dict[str, Any], parts: list[l
     parts.append(["opaque", type_name(type(obj))])
 
 
+_LOGGERS = (logging.Logger, logging.RootLogger)
 _KINDS: dict[Any, Callable[..., None]] = {
     list: _sequence, tuple: _sequence, collections.deque: _sequence, dict: _dict, set: _set, frozenset: _set,
     enum.Enum: _enum, int: _plain_content(int), float: _plain_content(float), complex: _plain_content(complex),
@@ -451,18 +452,12 @@ _KINDS: dict[Any, Callable[..., None]] = {
     types.GeneratorType: _named("__name__"), types.FrameType: _opaque, types.TracebackType: _opaque,
     _thread.LockType: _opaque, io.IOBase: _opaque,
     # Not which levels it has been asked about, and what it answered.
-    **dict.fromkeys((logging.Logger, logging.RootLogger), _named("name", "level", "propagate", "disabled", "handlers", "filters", "parent")),
+    **dict.fromkeys(_LOGGERS, _named("name", "level", "propagate", "disabled", "handlers", "filters", "parent")),
     **dict.fromkeys(_BY_REPR, _by_repr),
 }  # fmt: skip
 _WITHOUT_ATTRIBUTES = {
-    types.MethodType,
-    types.BuiltinFunctionType,
-    types.CellType,
-    property,
-    types.GeneratorType,
-    logging.Logger,
-    logging.RootLogger,
-}
+    types.MethodType, types.BuiltinFunctionType, types.CellType, property, types.GeneratorType, *_LOGGERS,
+}  # fmt: skip
 
 
 def _by_package(kind: type) -> Callable[..., None] | None:

@@ -140,14 +140,25 @@ def reads(cell: str, transform: Transform | None = None) -> Reads:
         if magic[1] in PYTHON_MAGICS:
             return found | _set_up_reads(magic[1], magic[2], body, transform)
         return found | Reads(mentions=_identifiers(body), everything=magic[1] in NAMESPACE_MAGICS)
-    if not _may_be_dynamic(below_comments(cell)):
-        with contextlib.suppress(SyntaxError):
-            return _python_reads(cell, transform)
+    if is_python(cell):
+        return _python_reads(cell, transform)
     cell = below_comments(cell)
     transformed = (transform or _default_transform())(cell)
     found = _python_reads(transformed, transform)
     # What stands in the place of a macro's name has no mention of it, by which it is found there.
     return found if transformed.strip() == cell.strip() else found | Reads(mentions=_identifiers(cell))
+
+
+@lru_cache(maxsize=_CACHED_CELLS)
+def is_python(cell: str) -> bool:
+    """Whether the cell is Python as it stands, without errors, and nothing that IPython has a way of its own with."""
+    if _may_be_dynamic(below_comments(cell)):
+        return False
+    try:
+        _parsed(cell)
+    except SyntaxError:
+        return False
+    return True
 
 
 def _may_be_dynamic(code: str) -> bool:
@@ -162,10 +173,14 @@ def _default_transform() -> Transform:
     return TransformerManager().transform_cell  # type: ignore[no-untyped-call]
 
 
-def _python_reads(source: str, transform: Transform | None) -> Reads:
+@lru_cache(maxsize=1)
+def _parsed(source: str) -> tuple[ast.Module, symtable.SymbolTable]:
     with no_warnings():  # the run itself warns of "\\d"
-        tree = ast.parse(source)
-        scopes = symtable.symtable(source, "<cell>", "exec")
+        return ast.parse(source), symtable.symtable(source, "<cell>", "exec")
+
+
+def _python_reads(source: str, transform: Transform | None) -> Reads:
+    tree, scopes = _parsed(source)
     walked = _Walked(tree)
     top = TopLevel(tree)
     late = {name for name in _late(scopes, walked.touched) if name not in top.bound}

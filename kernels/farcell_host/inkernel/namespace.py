@@ -171,7 +171,7 @@ class Namespace(dict[str, Any]):
         seeds, own = self._seeds, self.own
         return {
             name: value
-            for name, value in list(dict.items(self))  # at once: threads of the user may bind names meanwhile
+            for name, value in dict.copy(self).items()  # at once: threads of the user may bind names meanwhile
             if seeds.get(name, _ABSENT) is not value and name not in _MODULE_NAMES and own.get(name, _ABSENT) is not value
         }
 

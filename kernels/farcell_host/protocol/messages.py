@@ -15,6 +15,7 @@ Buffer = bytes | bytearray | memoryview
 Parts = tuple[bytes, bytes, bytes, bytes]
 
 _EMPTY = b"{}"
+_ENCODER = json.JSONEncoder(default=str, ensure_ascii=False, separators=(",", ":"))  # json.dumps would make one each time
 
 
 class Channel(IntEnum):
@@ -28,9 +29,8 @@ class Channel(IntEnum):
 
 def encode_json(value: Any) -> bytes:
     """Compact UTF-8 JSON; what JSON does not know travels as its string, as in jupyter_client's Session."""
-    text = json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":"))
     try:
-        return text.encode("utf-8", "surrogateescape")
+        return _ENCODER.encode(value).encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # half of a surrogate pair, which a notebook's string may hold; JSON can escape it
         return json.dumps(value, default=str, separators=(",", ":")).encode("ascii")
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MethodType, ModuleType
 from typing import Any
 
+from ..ambient.watch import Watch
 from . import context
 from .modules import local_module
 from .refs import RefBase
@@ -87,7 +88,7 @@ class Magics(Mapping[str, Any]):
 
     def __init__(self, shell: Callable[[], Any] = running_shell) -> None:
         self._shell = shell
-        self._stamp: list[Any] = []
+        self._watch, self._watched = Watch(), (0, 0)  # of the shell's tables, which are these
         self._own: dict[str, Any] = {}
         self._stand_ins: dict[str, tuple[Any, OfExtension]] = {}
         self._covered: dict[str, Any] = {}
@@ -193,9 +194,13 @@ class Magics(Mapping[str, Any]):
         if shell is None:
             return {}
         tables = shell.magics_manager.magics
-        stamp = [*tables["line"], *tables["cell"], *tables["line"].values(), *tables["cell"].values()]
-        if not _are_same(stamp, self._stamp):
-            self._stamp = stamp
+        line, cell = tables["line"], tables["cell"]
+        if self._watched != (id(line), id(cell)) or not _is_same(self._watch):
+            self._watch = Watch()
+            self._watch.dict(line)
+            self._watch.dict(cell)
+            self._watch.see()
+            self._watched = id(line), id(cell)
             both = (("%", tables["line"]), ("%%", tables["cell"]))
             functions = {prefix + key: function for prefix, table in both for key, function in table.items()}
             self._own = {name: function for name, function in functions.items() if not self._is_standard(name, function)}
@@ -231,10 +236,10 @@ class Magics(Mapping[str, Any]):
         return of_package[0] if of_package else None
 
 
-def _are_same(one: list[Any], other: list[Any]) -> bool:
-    """Identities first, in C; a ref lets nobody compare it."""
+def _is_same(watch: Watch) -> bool:
+    """A ref lets nobody compare it."""
     try:
-        return one == other
+        return watch.is_same
     except Exception:
         return False
 

@@ -16,6 +16,8 @@ from farcell_host.ambient.ambient import providers
 from farcell_host.ambient.environment import Environment
 from farcell_host.ambient.loggers import Loggers
 from farcell_host.ambient.matplotlib_parameters import MatplotlibParameters
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 CHANGES = {
     "environment variables": (lambda: os.environ.__setitem__("AMBIENT_TESTED", "x"), lambda: os.environ.get("AMBIENT_TESTED")),
@@ -80,9 +82,16 @@ def jax():
 
 
 def shell():
-    from IPython.core.interactiveshell import InteractiveShell
+    return InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
 
-    return InteractiveShell.instance()
+
+@pytest.fixture(scope="module", autouse=True)
+def without_shell():
+    """What a test has made is gone afterwards."""
+    yield
+    if InteractiveShell.initialized():
+        shell().atexit_operations()
+        InteractiveShell.clear_instance()
 
 
 def floats():
