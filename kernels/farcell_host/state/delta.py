@@ -12,7 +12,7 @@ from typing import Any
 
 from .arrays import base_of, is_array
 from .errors import CannotRestore
-from .kinds import takes
+from .kinds import kind_of
 from .merges import Merge, Undo, last_step, merge
 from .modules import ModuleContent
 from .payload import PSEUDO_NAMES
@@ -97,7 +97,7 @@ class Delta:
     def validate(self) -> None:
         """Raise CannotRestore where a state does not fit the object it is meant for."""
         for obj, kind, content in self.states:
-            if not takes(obj, kind):
+            if kind_of(obj) != (None if kind == "restorable" else kind):
                 raise CannotRestore(list(self.values), f"a {kind} came for a {type(obj).__name__}")
             if kind == "array" and not _fits(obj, content):
                 raise CannotRestore(list(self.values), "an array changed its layout on this side meanwhile")

@@ -41,7 +41,6 @@ from .objects import BUILTINS, Table, relevant
 from .payload import LARGE_BYTES
 from .pickler import StatePickler, StrongPickler
 from .replacements import Spared
-from .whole import whole_or_not
 
 Pieces = tuple[bytes, ...]
 
@@ -101,9 +100,7 @@ def dump_name(name: str, value: Any, reason: str, kept: dict[int, int]) -> Part:
 
 
 def _dump_part(name: str, value: Any, reason: str, kept: dict[int, int]) -> Part:
-    part = whole_or_not(
-        lambda: _dump_name(StatePickler, name, value, reason, kept) or _dump_name(_AroundBuiltins, name, value, reason, kept)
-    )
+    part = _dump_name(StatePickler, name, value, reason, kept) or _dump_name(_AroundBuiltins, name, value, reason, kept)
     assert part is not None
     return part
 

@@ -10,30 +10,11 @@ import copyreg
 from types import FunctionType
 from typing import Any
 
-from . import weakrefs
-
 
 def is_dynamic(kind: Any) -> bool:
     """Whether looking an attribute up on an instance may run code written in Python; never for what has a state of C's."""
-    return built_in_base(kind) in (object, list, dict) and (
-        hasattr(kind, "__getattr__") or isinstance(kind.__getattribute__, FunctionType)
-    )
-
-
-def built_in_base(kind: Any) -> Any:
-    """The type of C's own whose objects these are."""
-    return next(each for each in kind.__mro__ if not each.__flags__ & _HEAP_TYPE)
-
-
-def reduces_by_default(kind: type) -> bool:
-    """Whether `object` says how an instance goes into a pickle."""
-    if kind in copyreg.dispatch_table or hasattr(kind, "__getnewargs__") or hasattr(kind, "__getnewargs_ex__"):
-        return False
-    if weakrefs.reducer(kind) is not None:
-        return False
-    if kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__:  # type: ignore[comparison-overlap]
-        return False
-    return kind.__flags__ & _HEAP_TYPE != 0 and not issubclass(kind, (int, str, float, complex, bytes, tuple, frozenset))
+    base = next(each for each in kind.__mro__ if not each.__flags__ & _HEAP_TYPE)
+    return base in (object, list, dict) and (hasattr(kind, "__getattr__") or isinstance(kind.__getattribute__, FunctionType))
 
 
 _HEAP_TYPE = 1 << 9
@@ -52,11 +33,8 @@ def state_of(obj: Any) -> Any:
     own: Any = getattr(type(obj), "__getstate__", None)
     if own is not None and own is not getattr(object, "__getstate__", None):
         return own(obj)
-    return attributes_of(obj) or None, slots_of(obj)
-
-
-def attributes_of(obj: Any) -> dict[str, Any]:
-    return dict(object.__getattribute__(obj, "__dict__")) if type(obj).__dictoffset__ else {}
+    attributes = dict(object.__getattribute__(obj, "__dict__")) if type(obj).__dictoffset__ else {}
+    return attributes or None, slots_of(obj)
 
 
 def slots_of(obj: Any) -> dict[str, Any]:

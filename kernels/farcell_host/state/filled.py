@@ -11,6 +11,7 @@ import copyreg
 from typing import Any
 
 from .dynamic import set_state, state_of
+from .kinds import factory_of, items_of
 
 _WAYS: dict[Any, tuple[str, ...]] = {
     collections.OrderedDict: ("__setitem__",),
@@ -31,44 +32,24 @@ def fills_itself(kind: Any) -> bool:
 
 
 def reduce_filled(obj: Any) -> tuple[Any, ...]:
-    state = content_of(obj), factory_of(obj), state_of(obj)
+    content = items_of(obj) if isinstance(obj, dict) else list(list.__iter__(obj))
+    state = content, factory_of(obj), state_of(obj)
     return copyreg.__newobj__, (type(obj),), state, None, None, set_filled  # type: ignore[attr-defined]
 
 
 def set_filled(obj: Any, state: tuple[Any, Any, Any]) -> None:
     """Called by unpickling, for an instance that was just made."""
     content, factory, own = state
-    fill(obj, content)
+    if isinstance(obj, dict):
+        fill_dict(obj, content)
+    else:
+        list.__setitem__(obj, slice(None), content)
     if isinstance(obj, collections.defaultdict):
         obj.default_factory = factory
     if hasattr(type(obj), "__setstate__"):
         obj.__setstate__(own)
     else:
         set_state(obj, own)
-
-
-def content_of(obj: Any) -> Any:
-    """What is in a list or a dict; None for what is neither."""
-    if isinstance(obj, dict):
-        return items_of(obj)
-    return list(list.__iter__(obj)) if isinstance(obj, list) else None
-
-
-def fill(obj: Any, content: Any) -> None:
-    if isinstance(obj, dict):
-        fill_dict(obj, content)
-    elif isinstance(obj, list):
-        list.__setitem__(obj, slice(None), content)
-
-
-def factory_of(obj: Any) -> Any:
-    """Of a defaultdict."""
-    return obj.default_factory if isinstance(obj, collections.defaultdict) else None
-
-
-def items_of(obj: Any) -> dict[Any, Any]:
-    ordered = isinstance(obj, collections.OrderedDict)  # its order is in its links, not in the dict below
-    return dict(collections.OrderedDict.items(obj) if ordered else dict.items(obj))
 
 
 def fill_dict(obj: Any, items: dict[Any, Any]) -> None:

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import array
 import collections
+import copyreg
 import functools
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from . import caches, dynamic, exceptions, frames, handlers, iterators, sets, streams, tensors, weak, whole
+from . import caches, dynamic, exceptions, frames, handlers, iterators, sets, streams, tensors, weak, weakrefs
 from .arrays import is_array, is_merged_record, is_record, objects_of, record_content
 from .classes import class_content
-from .dynamic import reduces_by_default
-from .filled import factory_of, items_of
 from .functions import cell_content, cells_of, function_state, is_by_value, own_globals
 from .handmade import handmade_state, is_handmade
 
@@ -34,17 +33,7 @@ def kind_of(obj: Any) -> str | None:
         return "module" if is_handmade(obj) else None
     kind: Any = type(obj)
     found = kind_of_type(kind)
-    if found == "stateful" and whole.goes_whole(kind):
-        return _whole_kind(kind)
     return found if found != "tensor" or tensors.is_merged(obj) else None
-
-
-def takes(obj: Any, kind: str) -> bool:
-    """Whether a merge of this kind fits the object: which of two ways the peer has taken for its state may differ from here."""
-    known = kind_of(obj)
-    return known == (None if kind == "restorable" else kind) or (
-        whole.has_own_way(type(obj)) and kind in ("stateful", _whole_kind(type(obj)))
-    )
 
 
 @functools.lru_cache(4096)
@@ -78,16 +67,28 @@ def kind_of_type(kind: type) -> str | None:
         return None
     if hasattr(kind, "__setstate__"):
         return "stateful"
-    return _whole_kind(kind)
-
-
-def _whole_kind(kind: type) -> str:
-    return "list" if issubclass(kind, list) else "dict" if issubclass(kind, dict) else "object"
+    for base in (list, dict):
+        if issubclass(kind, base):
+            return exact[base]
+    return "object"
 
 
 def is_merged_whole(kind: Any) -> bool:
     """Whether nothing needs to be remembered of objects of this type: their whole content goes when they changed."""
     return kind.__module__ != "numpy" and not issubclass(kind, type) and kind_of_type(kind) is not None
+
+
+def reduces_by_default(kind: type) -> bool:
+    if kind in copyreg.dispatch_table or hasattr(kind, "__getnewargs__") or hasattr(kind, "__getnewargs_ex__"):
+        return False
+    if weakrefs.reducer(kind) is not None:
+        return False
+    if kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__:  # type: ignore[comparison-overlap]
+        return False
+    return kind.__flags__ & _HEAP_TYPE != 0 and not issubclass(kind, (int, str, float, complex, bytes, tuple, frozenset))
+
+
+_HEAP_TYPE = 1 << 9
 
 
 def is_restorable(obj: Any) -> bool:
@@ -156,8 +157,6 @@ def content(kind: str, obj: Any) -> Any:
         return iterators.position_of(obj)
     if kind == "restorable":
         return iterators.reduced(obj)[2]
-    if whole.goes_whole(type(obj)):
-        return type(obj), dynamic.attributes_of(obj), dynamic.slots_of(obj), True
     state = dynamic.state_of(obj) if dynamic.is_dynamic(type(obj)) else obj.__reduce_ex__(4)[2]
     if kind == "stateful":
         return dict(state) if state is getattr(obj, "__dict__", None) else state  # type: ignore[arg-type]
@@ -173,3 +172,13 @@ def has_getstate(kind: type) -> bool:
 def _attributes(obj: Any) -> dict[str, Any] | None:
     own: dict[str, Any] = object.__getattribute__(obj, "__dict__") if type(obj).__dictoffset__ else {}
     return dict(own) or None
+
+
+def factory_of(obj: Any) -> Any:
+    """Of a defaultdict."""
+    return obj.default_factory if isinstance(obj, collections.defaultdict) else None
+
+
+def items_of(obj: Any) -> dict[Any, Any]:
+    ordered = isinstance(obj, collections.OrderedDict)  # its order is in its links, not in the dict below
+    return dict(collections.OrderedDict.items(obj) if ordered else dict.items(obj))

@@ -16,11 +16,11 @@ from . import caches, exceptions, frames, handlers, iterators, sets, tensors, we
 from .arrays import contiguous, dtype_code, fill, plain, record_content, relayout, set_objects, set_record
 from .arrays import objects_of as objects_of_array
 from .classes import class_content, set_class_content
-from .dynamic import attributes_of, slots_of
-from .filled import factory_of, fill_dict, items_of
+from .dynamic import slots_of
+from .filled import fill_dict
 from .functions import cell_content, function_state, set_cell, set_function_state
 from .handmade import handmade_state, set_handmade_state
-from .kinds import content
+from .kinds import content, factory_of, items_of
 
 Undo = Callable[[], None]
 Merge = Iterator[Undo]
@@ -38,7 +38,7 @@ def last_step(kind: str, obj: Any, new: Any) -> Callable[[], None] | None:
 
 
 def _merge_list(obj: Any, new: Any) -> Merge:
-    old, attributes = list(list.__iter__(obj)), attributes_of(obj)
+    old, attributes = list(list.__iter__(obj)), _attributes(obj)
 
     def undo() -> None:
         list.__setitem__(obj, slice(None), old)
@@ -50,7 +50,7 @@ def _merge_list(obj: Any, new: Any) -> Merge:
 
 
 def _merge_dict(obj: Any, new: Any) -> Merge:
-    old, attributes, factory = items_of(obj), attributes_of(obj), factory_of(obj)
+    old, attributes, factory = items_of(obj), _attributes(obj), factory_of(obj)
     has_factory = isinstance(obj, collections.defaultdict)
 
     def undo() -> None:
@@ -154,7 +154,7 @@ def _merge_module(obj: ModuleType, new: Any) -> Merge:
 
 def _merge_object(obj: Any, new: Any) -> Merge:
     cls, attributes, slots, replaces = new
-    before, old, old_slots = type(obj), attributes_of(obj), slots_of(obj)
+    before, old, old_slots = type(obj), _attributes(obj), slots_of(obj)
 
     def undo() -> None:
         if type(obj) is not before:
@@ -170,7 +170,7 @@ def _merge_object(obj: Any, new: Any) -> Merge:
 
 
 def _merge_stateful(obj: Any, state: Any) -> Merge:
-    old, old_slots = attributes_of(obj), slots_of(obj)
+    old, old_slots = _attributes(obj), slots_of(obj)
 
     def undo() -> None:
         _set_attributes(obj, old)
@@ -190,7 +190,7 @@ def _merge_array(array: Any, new: Any) -> Merge:
     """All but its memory, which is filled when every other step has been taken (`fill_array`): large arrays need no copy of what
     they were."""
     (writeable, pieces, attributes, layout), was = new, array.flags.writeable
-    before, old = (dtype_code(array.dtype), plain(array).shape), attributes_of(array)
+    before, old = (dtype_code(array.dtype), plain(array).shape), _attributes(array)
 
     def undo() -> None:
         if (dtype_code(array.dtype), plain(array).shape) != before:
@@ -269,13 +269,13 @@ def _merge_objects(array: Any, new: Any) -> Merge:
 
 
 def _merge_frame(frame: Any, new: Any) -> Merge:
-    old = attributes_of(frame)
+    old = _attributes(frame)
     yield lambda: _set_attributes(frame, old)
     frames.set_frame_state(frame, new)
 
 
 def _merge_index(index: Any, new: Any) -> Merge:
-    old = attributes_of(index)
+    old = _attributes(index)
     yield lambda: _set_attributes(index, old)
     frames.merge_index(index, new)
 
@@ -299,6 +299,10 @@ def _merge_refs(refs: Any, shared: bool) -> Merge:
 
 
 # What objects have beside what their kind says
+
+
+def _attributes(obj: Any) -> dict[str, Any]:
+    return dict(object.__getattribute__(obj, "__dict__")) if type(obj).__dictoffset__ else {}
 
 
 def _set_attributes(obj: Any, attributes: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ from . import arrays, context, frames, iterators, patterns, streams, tensors, we
 from .arrays import is_array, reduce_array
 from .classes import is_builtin_type, made_after, reduce_class
 from .descriptors import WRAPPERS, reduce_builtin, reduce_property, reduce_wrapper
-from .dynamic import is_dynamic, reduce_dynamic, reduces_by_default
+from .dynamic import is_dynamic, reduce_dynamic
 from .enums import reduce_member
 from .exceptions import is_plain, reduce_exception
 from .filled import fills_itself, reduce_filled
@@ -45,6 +45,7 @@ from .functions import (
 from .generics import is_alias, is_variable, reduce_alias, reduce_variable
 from .handlers import is_handler, reduce_handler
 from .handmade import handmade_state, is_handmade, make_handmade, set_handmade_state
+from .kinds import reduces_by_default
 from .magics import is_shell, reduce_shell
 from .modules import REPLACED, REPLACED_HINT, is_replaced, local_module
 from .patches import PATCHES, original
@@ -53,7 +54,6 @@ from .refs import RefBase, resolve
 from .refusals import Refused, refusal
 from .sources import BOOK, CellName, reduce_code, reduce_name
 from .weak import is_weak, reduce_weak
-from .whole import goes_whole, reduce_whole
 
 Reducer = Callable[[Any], Any]
 
@@ -74,7 +74,7 @@ def _plain(obj: Any) -> Any:
 
 def _of_instances(kind: type) -> Reducer:
     """Of a class of the notebook's own. For one dump: what has a finalizer may change."""
-    reduce_one = reduce_whole if goes_whole(kind) else _out_of_the_way(kind) or _plain
+    reduce_one = _out_of_the_way(kind) or _plain
     if goes_by_value(kind):
         return reduce_one
     reason, with_finalizer = finalizer_of_type(kind), finalized()
@@ -89,14 +89,12 @@ def _of_instances(kind: type) -> Reducer:
     return reduce_instance
 
 
-def _past_own_methods(kind: Any) -> Reducer | None:
+@functools.lru_cache(4096)
+def _out_of_the_way(kind: Any) -> Reducer | None:
+    """For classes whose own methods pickle would run into."""
     if fills_itself(kind):
         return reduce_filled
     return reduce_dynamic if is_dynamic(kind) and reduces_by_default(kind) and not hasattr(kind, "__setstate__") else None
-
-
-_out_of_the_way: Callable[[Any], Reducer | None] = functools.lru_cache(4096)(_past_own_methods)
-"""For classes whose own methods pickle would run into."""
 
 
 _RULES: WeakKeyDictionary[type, Reducer] = WeakKeyDictionary()

@@ -609,42 +609,6 @@ SCENARIOS: list[Scenario] = [
         "s.keep, t.drop, t.keep is s.keep",
     ),
     scenario(
-        "classes whose __new__ counts, and needs an argument",
-        """
-        class Numbered:
-            made = 0
-            def __new__(cls, name):
-                cls.made += 1
-                self = super().__new__(cls)
-                self.number = cls.made
-                return self
-            def __init__(self, name): self.name = name
-        class Only:
-            one = None
-            def __new__(cls):
-                if cls.one is None: cls.one = super().__new__(cls)
-                return cls.one
-        a = Numbered('a'); one = Only()
-        """,
-        "b = Numbered('b'); b.other = a; one.seen = b",
-        "c = Numbered('c'); c.other = b; Only() is one",
-        "Numbered.made, [each.number for each in (a, b, c)], Only().seen is c.other, one is Only.one",
-    ),
-    scenario(
-        "a class with slots that pickles half of them",
-        """
-        class Half:
-            __slots__ = ('kept', 'left', '__weakref__')
-            def __init__(self): self.kept = [1]
-            def __getstate__(self): print('asked'); return self.kept
-            def __setstate__(self, kept): print('set'); self.kept = kept; self.left = 'anew'
-        h = Half()
-        """,
-        "h.left = h.kept; h.kept.append(2)",
-        "g = Half(); g.kept = h.left; del h.left",
-        "g.kept is h.kept, hasattr(h, 'left'), hasattr(g, 'left'), h.kept",
-    ),
-    scenario(
         "a context manager class",
         """
         class Span:
