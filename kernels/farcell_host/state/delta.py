@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import ownways
 from .arrays import base_of, is_array
 from .errors import CannotRestore
 from .kinds import kind_of
@@ -97,7 +98,7 @@ class Delta:
     def validate(self) -> None:
         """Raise CannotRestore where a state does not fit the object it is meant for."""
         for obj, kind, content in self.states:
-            if kind_of(obj) != (None if kind == "restorable" else kind):
+            if kind_of(obj) != (None if kind == "restorable" else kind) and not ownways.may_go_whole(type(obj)):
                 raise CannotRestore(list(self.values), f"a {kind} came for a {type(obj).__name__}")
             if kind == "array" and not _fits(obj, content):
                 raise CannotRestore(list(self.values), "an array changed its layout on this side meanwhile")

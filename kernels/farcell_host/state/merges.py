@@ -20,6 +20,7 @@ from .dynamic import slots_of
 from .functions import cell_content, function_state, set_cell, set_function_state
 from .handmade import handmade_state, set_handmade_state
 from .kinds import content, factory_of, items_of
+from .refusals import refusal
 
 Undo = Callable[[], None]
 Merge = Iterator[Undo]
@@ -172,15 +173,29 @@ def _merge_object(obj: Any, new: Any) -> Merge:
         object.__setattr__(obj, "__class__", cls)
 
 
-def _merge_stateful(obj: Any, state: Any) -> Merge:
+def _merge_stateful(obj: Any, new: Any) -> Merge:
+    state, items = new
     old, old_slots = _attributes(obj), slots_of(obj)
+    before = list(list.__iter__(obj)) if isinstance(obj, list) else items_of(obj) if isinstance(obj, dict) else None
 
     def undo() -> None:
+        _set_items(obj, before)
         _set_attributes(obj, old)
         _set_slots(obj, old_slots, replaces=True)
 
     yield undo
-    obj.__setstate__(state)
+    _set_items(obj, items)
+    if state is not None:
+        obj.__setstate__(state)
+        stuck = {name: value for name, value in old.items() if refusal(type(value))}  # a lock, which others may hold as well
+        _set_attributes(obj, {name: stuck.get(name, value) for name, value in _attributes(obj).items()})
+
+
+def _set_items(obj: Any, items: Any) -> None:
+    if isinstance(obj, list):
+        list.__setitem__(obj, slice(None), items)
+    elif isinstance(obj, dict):
+        _fill_dict(obj, items)
 
 
 def _merge_restorable(obj: Any, state: Any) -> Merge:

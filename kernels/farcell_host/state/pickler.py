@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 
 from farcell_host._vendor.cloudpickle import cloudpickle
 
-from . import arrays, context, frames, iterators, patterns, streams, tensors, weakrefs
+from . import arrays, context, frames, iterators, ownways, patterns, streams, tensors, weakrefs
 from .arrays import is_array, reduce_array
 from .classes import is_builtin_type, made_after, reduce_class
 from .descriptors import WRAPPERS, reduce_builtin, reduce_property, reduce_wrapper
@@ -73,6 +73,8 @@ def _reduce_instance(obj: Any) -> Any:
     reason = finalizer_of(obj)
     if reason is not None:
         raise Refused(obj, reason, FINALIZER_HINT)
+    if ownways.goes_whole(type(obj)):
+        return ownways.reduce_whole(obj)
     return reduce_dynamic(obj) if is_misleading(type(obj)) else NotImplemented
 
 
@@ -124,7 +126,13 @@ def _rule(kind: type) -> Reducer:
     elif is_plain(kind):
         rule = reduce_exception
     else:
-        rule = _of_library(kind) or (_reduce_instance if is_by_value(kind) else reduce_dynamic if is_misleading(kind) else _plain)
+        rule = _of_library(kind) or (
+            _reduce_instance
+            if is_by_value(kind) or ownways.may_go_whole(kind)
+            else reduce_dynamic
+            if is_misleading(kind)
+            else _plain
+        )
     _RULES[kind] = rule
     return rule
 
