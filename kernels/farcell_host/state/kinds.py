@@ -12,7 +12,7 @@ import functools
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from . import caches, dynamic, exceptions, frames, iterators, ownways, sets, streams, tensors, weak, weakrefs
+from . import caches, dynamic, exceptions, frames, images, iterators, ownways, sets, streams, tensors, weak, weakrefs
 from .arrays import is_array, is_merged_record, is_record, objects_of, record_content
 from .classes import class_content
 from .functions import cell_content, cells_of, function_state, is_by_value, own_globals
@@ -59,6 +59,8 @@ def _kind_of_type(kind: type) -> str | None:
     of_torch = tensors.kind_of_type(kind)
     if of_torch is not None:
         return of_torch
+    if images.is_image(kind):
+        return "image"
     if weak.is_weak(kind):
         return "weak"
     if exceptions.is_plain(kind):
@@ -148,6 +150,8 @@ def content(kind: str, obj: Any) -> Any:
         return tensors.generator_state(obj)
     if kind == "objects":
         return obj.shape, objects_of(obj)
+    if kind == "image":
+        return images.image_state(obj)
     if kind == "record":
         return record_content(obj)
     if kind == "stream":

@@ -12,7 +12,7 @@ from functools import partial
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from . import caches, exceptions, frames, iterators, sets, tensors, weak
+from . import caches, exceptions, frames, images, iterators, sets, tensors, weak
 from .arrays import contiguous, dtype_code, fill, plain, record_content, relayout, set_objects, set_record
 from .arrays import objects_of as objects_of_array
 from .classes import class_content, set_class_content
@@ -249,6 +249,17 @@ def _merge_record(record: Any, new: bytes | None) -> Merge:
     set_record(record, new)
 
 
+def _merge_image(image: Any, new: Any) -> Merge:
+    old, attributes = images.image_state(image), _attributes(image)
+
+    def undo() -> None:
+        _set_attributes(image, attributes)
+        images.set_image_state(image, old)
+
+    yield undo
+    images.set_image_state(image, new)
+
+
 def _merge_numbers(numbers: Any, new: bytes) -> Merge:
     old = numbers.tobytes()
     yield lambda: _set_numbers(numbers, old)
@@ -356,6 +367,7 @@ _MERGES: dict[str, Callable[[Any, Any], Merge]] = {
     "array": _merge_array,
     "restorable": _merge_restorable,
     "objects": _merge_objects,
+    "image": _merge_image,
     "numbers": _merge_numbers,
     "record": _merge_record,
     "stream": _merge_stream,
