@@ -184,7 +184,8 @@ def _merge_stateful(obj: Any, new: Any) -> Merge:
         _set_slots(obj, old_slots, replaces=True)
 
     yield undo
-    _set_items(obj, items)
+    if items is not None:
+        _set_items(obj, items)
     if state is not None:
         obj.__setstate__(state)
         stuck = {name: value for name, value in old.items() if refusal(type(value))}  # a lock, which others may hold as well

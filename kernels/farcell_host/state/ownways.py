@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakSet
 
+from . import context
 from .dynamic import slots_of
 from .functions import is_by_value
 
@@ -89,6 +90,22 @@ def set_whole(obj: Any, state: tuple[Any, Any, Any]) -> None:
         list.extend(obj, items)
     elif isinstance(obj, dict):
         dict.update(obj, items)
+
+
+def reduce_own_way(obj: Any) -> Any:
+    """Of a class that was asked."""
+    reduced = obj.__reduce_ex__(4)
+    if not hasattr(type(obj), "__setstate__") or not isinstance(reduced, tuple) or len(reduced) < 3 or reduced[2] is None:
+        return reduced
+    return (*(*reduced, None, None)[:5], restore)
+
+
+def restore(obj: Any, state: Any) -> None:
+    """Called by unpickling. What `__setstate__` uses may be bound with this very payload."""
+    try:
+        obj.__setstate__(state)
+    except NameError:
+        context.current().late.append((obj, state))
 
 
 def ask_where_needed(met: Iterable[Any], can_travel: Callable[[Any], bool]) -> bool:

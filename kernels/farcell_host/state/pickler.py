@@ -75,6 +75,8 @@ def _reduce_instance(obj: Any) -> Any:
         raise Refused(obj, reason, FINALIZER_HINT)
     if ownways.goes_whole(type(obj)):
         return ownways.reduce_whole(obj)
+    if ownways.may_go_whole(type(obj)):
+        return ownways.reduce_own_way(obj)
     return reduce_dynamic(obj) if is_misleading(type(obj)) else NotImplemented
 
 

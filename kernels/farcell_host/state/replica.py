@@ -109,6 +109,7 @@ class Replica:
         self._weakly: dict[int, str] = {}  # of this exchange: number -> a name whose weak references lead to it
         self.introductions = Introductions(self._table)
         self._private_globals: dict[int, PrivateGlobals] = {}
+        self.late: list[tuple[Any, Any]] = []
 
     # -- context.Environment: what reducers and rebuilders ask for ----------------------------------------------------
 
@@ -483,6 +484,7 @@ class Replica:
         """Decode and validate; raises CannotRestore, and nothing was touched."""
         names = [name for stream in payload.header.get("streams", ()) for name in stream["names"]]
         frames.settle()
+        self.late.clear()
         try:
             with context.working(self):
                 delta = decode(payload, self._table)

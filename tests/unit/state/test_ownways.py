@@ -9,10 +9,9 @@ class State:
     def __setstate__(self, state): self.__dict__.update(state); self.drop = 'restored'
 """
 COUNTER = """
+import threading
 class Counter:
-    def __init__(self, state):
-        import threading
-        self.n = 0; self.lock = threading.Lock(); self.state = state
+    def __init__(self, state): self.n = 0; self.lock = threading.Lock(); self.state = state
     def __getstate__(self): return {'n': self.n, 'state': self.state}
     def __setstate__(self, given):
         self.__init__(given['state']); self.n = given['n']
