@@ -13,7 +13,7 @@ from types import CellType, FunctionType, ModuleType
 from typing import Any
 
 from . import caches, exceptions, frames, images, iterators, sets, tensors, weak
-from .arrays import contiguous, dtype_code, fill, plain, record_content, relayout, set_objects, set_record
+from .arrays import contiguous, dtype_code, fill, holds, plain, record_content, relayout, set_objects, set_record
 from .arrays import objects_of as objects_of_array
 from .classes import class_content, set_class_content
 from .dynamic import slots_of
@@ -220,6 +220,8 @@ def _merge_array(array: Any, new: Any) -> Merge:
     yield undo
     if attributes is not None:
         _set_attributes(array, attributes)
+    if pieces and not writeable and not was and holds(array, pieces):
+        pieces = ()  # over memory that nobody may write, not even for this
     if pieces or layout is not None:
         _set_writeable(array, True)
     if layout is not None:
@@ -236,7 +238,7 @@ def _set_writeable(array: Any, writeable: bool) -> None:
 def fill_array(array: Any, new: Any) -> None:
     """What `merge` leaves out of an array. Cannot fail: sizes are validated, and `merge` has made it writeable."""
     writeable, pieces, *_ = new
-    if pieces:
+    if pieces and array.flags.writeable:
         whole = contiguous(array)
         fill(whole, pieces)
         if whole is not array:

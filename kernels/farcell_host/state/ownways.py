@@ -24,6 +24,7 @@ _OF_ITEMS = {"__iter__", "append", "extend", "items", "__setitem__"}
 _OF_PACKAGES = frozenset({
     ("sklearn.utils._bunch", "Bunch"),  # its __setstate__ does nothing
     ("scipy.sparse._dok", "_dok_base"),  # a dict whose items are in another one
+    ("torch.optim.optimizer", "Optimizer"),  # forgets hooks, and what it has warned of
     ("ipaddress", "_IPAddressBase"),  # forgets its cached properties
 })  # fmt: skip
 _BASES = (object, list, dict)
@@ -52,9 +53,9 @@ def _may_go_whole(kind: Any) -> bool:
     if issubclass(kind, (type, BaseException)) or _base_of(kind) is None:
         return False
     methods = _METHODS if _base_of(kind) is object else _METHODS | _OF_ITEMS
+    if any((cls.__module__, cls.__qualname__) in _OF_PACKAGES for cls in kind.__mro__):
+        return True
     for cls in kind.__mro__[:-1]:
-        if (cls.__module__, cls.__qualname__) in _OF_PACKAGES:
-            return True
         if cls not in _BASES and not methods.isdisjoint(cls.__dict__):
             return is_by_value(cls)
     return False

@@ -16,7 +16,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Literal
 
 from ..ambient import Ambient
-from . import context, frames, sets
+from . import context, frames, sets, tensors
 from .arrays import base_of, contiguous, is_array, raw
 from .capture import Walk, dump_module, dump_or_refuse
 from .decode import decode, write_numbers
@@ -148,6 +148,7 @@ class Replica:
     ) -> Capture:
         """Walk these names and all that their functions use; raises CannotTravel, but for an optional name, which is left out."""
         self._let_die()
+        tensors.meet(list(self.namespace.values()))
         with context.working(self):
             walk = Walk(self.places, self._table.kept, uses)
             for seen in self.introductions.known():
@@ -205,6 +206,7 @@ class Replica:
     ) -> Capture:
         """What a run changed among `names`; those of them that the peer has and the namespace has no more were deleted."""
         names, out, keep = list(names), set(out), set(keep)
+        tensors.meet(list(self.namespace.values()))
         capture = Capture({})
         with context.working(self):
             for seen in self.introductions.known():
