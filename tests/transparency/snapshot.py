@@ -48,6 +48,8 @@ _NOT_MEMBERS = {
     "__slotnames__",  # copyreg's cache, made by any copy or pickle
     "_abc_impl", "__abstractmethods__", "__module__", "__qualname__", "__annotations_cache__",
 }  # fmt: skip
+# IPython's way to show an error, where farcell leaves the remote text; functools' own closure; sympy's hash of texts
+_NOT_SHOWN = {"_render_traceback_", "cache_parameters", "_mhash"}
 _KEPT_BY_IPYTHON = re.compile(r"_i\d*|_ii|_iii|_ih|_oh|_dh|_\d+|In|Out|_{1,3}|exit|quit|open|get_ipython|_exit_code")
 _MODULE_NAMES = {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__builtin__", "__builtins__", "__session__"}
 _MISSING = object()
@@ -197,14 +199,13 @@ class Describer:
         if self._is_library_type(kind) and hasattr(kind, "__setstate__"):
             attributes.sort(key=lambda pair: str(pair[0]))  # in which order it sets what it is given is its own affair
         for name, value in attributes:
-            # IPython's way to show an error, where farcell leaves the remote text; functools' own closure
-            if name not in ("_render_traceback_", "cache_parameters"):
+            if name not in _NOT_SHOWN:
                 parts.append([f".{name}" if isinstance(name, str) else f".{name!r}", self.value(value)])
         if kind.__flags__ & (1 << 9) == 0 or issubclass(kind, (types.FunctionType, _BY_REPR, functools.partial)):
             return
         for base in kind.__mro__:
             for name, member in type.__dict__["__dict__"].__get__(base).items():
-                if type(member) is types.MemberDescriptorType and base.__flags__ & (1 << 9):
+                if type(member) is types.MemberDescriptorType and base.__flags__ & (1 << 9) and name not in _NOT_SHOWN:
                     try:
                         parts.append([f".{name}", self.value(member.__get__(obj))])
                     except AttributeError:

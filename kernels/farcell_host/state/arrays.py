@@ -19,6 +19,7 @@ import sys
 import warnings
 from collections.abc import Iterable
 from typing import Any
+from weakref import WeakValueDictionary
 
 from . import strings
 from .halves import in_halves
@@ -156,6 +157,8 @@ def reduce_array(array: Any, note: Any) -> Any:
     base = base_of(array)
     if base is not None:
         return (*_reduce_view(array, base), *state)
+    if "torch" in sys.modules:
+        register(array)
     order = order_of(array) or "C"
     memory: Any
     if array.nbytes >= LARGE_BYTES:
@@ -170,12 +173,40 @@ def reduce_array(array: Any, note: Any) -> Any:
 def _reduce_view(array: Any, base: Any) -> tuple[Any, ...]:
     offset, dtype = address(array) - start_of(base), dtype_code(array.dtype)
     shape, strides, writeable = plain(array).shape, array.strides, array.flags.writeable
-    if _is_stride_trick(numpy().ndarray.base.__get__(array)):
+    under = numpy().ndarray.base.__get__(array)
+    if type(under).__module__ == "torch":
+        from .tensors import reduce_lent
+
+        lent = reduce_lent(array, under)
+        if lent is not None:
+            return lent  # type: ignore[no-any-return]
+    if _is_stride_trick(under):
         return make_strided, (base, offset, shape, strides, dtype, writeable)
     if type(base) is memoryview:
         return make_over_memoryview, (base.obj, offset, shape, dtype, writeable)
     kind = () if type(array) is numpy().ndarray else (type(array),)
     return make_view, (base, offset, shape, strides, dtype, writeable, *kind)
+
+
+# -- who owns a piece of memory --------------------------------------------------------------------------------------------
+
+_owners: WeakValueDictionary[int, Any] = WeakValueDictionary()
+"""Address -> an array that owns what begins there."""
+
+
+def register(array: Any) -> None:
+    if array.nbytes and order_of(array):
+        _owners[address(array)] = array
+
+
+def owned_at(start: int, size: int) -> Any:
+    """A look at so many bytes of a registered array; None when there is none that they belong to."""
+    first = _owners.get(start)
+    for array in [first] if first is not None else list(_owners.values()):
+        offset = start - address(array)
+        if offset >= 0 and offset + size <= array.nbytes:
+            return make_view(array, offset, (size,), (1,), "u1", True)
+    return None
 
 
 def attributes_of(array: Any) -> dict[str, Any] | None:
@@ -322,6 +353,12 @@ def fill(array: Any, pieces: Iterable[tuple[int, Any]]) -> None:
             np.copyto(target, source)
         else:
             in_halves(copy, range(0, source.nbytes, _COPY_BYTES))
+
+
+def holds(array: Any, pieces: Iterable[tuple[int, Any]]) -> bool:
+    """Whether these (offset, bytes) are in its memory already."""
+    memory = raw(contiguous(array))
+    return all(memory[offset : offset + memoryview(piece).nbytes] == memoryview(piece).cast("B") for offset, piece in pieces)
 
 
 def relayout(array: Any, dtype: Any, shape: tuple[int, ...], order: str = "C") -> None:

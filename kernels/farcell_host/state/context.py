@@ -14,6 +14,8 @@ class Environment(Protocol):
 
     namespace: dict[str, Any]
     magics: Any
+    late: list[tuple[Any, Any]]
+    """(new object, state) that its class could not be given yet: names that it uses are bound with the same payload."""
 
     @property
     def side(self) -> str: ...

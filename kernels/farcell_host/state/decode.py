@@ -8,7 +8,7 @@ import pickle
 from array import array
 from typing import Any
 
-from . import sets
+from . import context, sets
 from .context import collector_paused
 from .delta import Component, Delta
 from .objects import Table
@@ -87,6 +87,9 @@ def _decode_stream(payload: Payload, stream: dict[str, Any], table: Table, delta
     if stream.get("replaced"):
         pairs = read_numbers(payload.find(stream["replaced"]))
         component.replaced = [(table.objects[number], memo[index]) for index, number in pairs if _is_replaced(table, number)]
+    late = context.current().late
+    component.late = [(obj, "stateful", (state, None)) for obj, state in late]
+    late.clear()
     delta.taken_back |= unpickler.taken_back
     delta.add(component, values)
 

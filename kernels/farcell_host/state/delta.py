@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import ownways
 from .arrays import base_of, is_array
 from .errors import CannotRestore
 from .kinds import kind_of
@@ -32,6 +33,7 @@ class Component:
     states: list[State]
     objects: list[tuple[int, Any]]
     replaced: list[tuple[Any, Any]] = field(default_factory=list)
+    late: list[State] = field(default_factory=list)
 
 
 @dataclass
@@ -59,6 +61,9 @@ class Delta:
     taken_back: set[int] = field(default_factory=set)
     """Numbers that this side was about to give up, and the peer still uses."""
 
+    late: list[State] = field(default_factory=list)
+    """Of new objects: what is put into them when all names are bound."""
+
     components: list[Component] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     """What keeps an object that was replaced, when the delta has been applied."""
@@ -68,6 +73,7 @@ class Delta:
         self.states += component.states
         self.objects += component.objects
         self.replaced += component.replaced
+        self.late += component.late
         self.values.update(values)
 
     @property
@@ -80,7 +86,7 @@ class Delta:
         aside = Delta()
         taken = {id(component) for component in components}
         kept = [component for component in self.components if id(component) not in taken]
-        self.components, self.states, self.objects, self.replaced = [], [], [], []
+        self.components, self.states, self.objects, self.replaced, self.late = [], [], [], [], []
         for component in kept:
             self.add(component, {})
         for component in components:
@@ -97,7 +103,7 @@ class Delta:
     def validate(self) -> None:
         """Raise CannotRestore where a state does not fit the object it is meant for."""
         for obj, kind, content in self.states:
-            if kind_of(obj) != (None if kind == "restorable" else kind):
+            if kind_of(obj) != (None if kind == "restorable" else kind) and not ownways.may_go_whole(type(obj)):
                 raise CannotRestore(list(self.values), f"a {kind} came for a {type(obj).__name__}")
             if kind == "array" and not _fits(obj, content):
                 raise CannotRestore(list(self.values), "an array changed its layout on this side meanwhile")
@@ -119,6 +125,7 @@ def merge_steps(delta: Delta, places: Places, bindings: dict[str, Any]) -> list[
     for name, value in bindings.items():
         steps.append(value.merge() if isinstance(value, ModuleContent) else bind_step(places, name, value))
     steps += [delete_step(places, name) for name in delta.deleted]
+    steps += [merge(kind, obj, content) for obj, kind, content in delta.late]
     return steps
 
 

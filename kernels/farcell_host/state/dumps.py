@@ -13,10 +13,11 @@ import pickle
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from operator import itemgetter
 from types import CodeType, FunctionType
 from typing import Any
 
-from . import weakrefs
+from . import ownways, weakrefs
 from .arrays import (
     attributes_of,
     base_of,
@@ -99,6 +100,14 @@ def dump_name(name: str, value: Any, reason: str, kept: dict[int, int]) -> Part:
         return part
 
 
+def _can_travel(value: Any, kept: dict[int, int]) -> bool:
+    try:
+        StatePickler(io.BytesIO(), kept).dump(value)
+    except Exception:
+        return False
+    return True
+
+
 def _dump_part(name: str, value: Any, reason: str, kept: dict[int, int]) -> Part:
     part = _dump_name(StatePickler, name, value, reason, kept) or _dump_name(_AroundBuiltins, name, value, reason, kept)
     assert part is not None
@@ -116,9 +125,13 @@ def _dump_name(kind: Any, name: str, value: Any, reason: str, kept: dict[int, in
             if id(vars(builtins)) in entries:
                 return None
             objects = relevant(entries, pickler.by_value)
-        except Exception:
-            if id(vars(builtins)) in pickler.memo.copy():
+        except Exception as error:
+            entries = pickler.memo.copy()
+            if id(vars(builtins)) in entries:
                 return None
+            met = (obj for _, obj in sorted(entries.values(), key=itemgetter(0)))
+            if not is_too_deep(error) and ownways.ask_where_needed(met, partial(_can_travel, kept=kept)):
+                return _dump_name(kind, name, value, reason, kept)
             raise
         finally:
             pickler.clear_memo()

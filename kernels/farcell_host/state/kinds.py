@@ -12,7 +12,7 @@ import functools
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from . import caches, dynamic, exceptions, frames, handlers, iterators, sets, streams, tensors, weak, weakrefs
+from . import caches, dynamic, exceptions, frames, handlers, images, iterators, ownways, sets, streams, tensors, weak, weakrefs
 from .arrays import is_array, is_merged_record, is_record, objects_of, record_content
 from .classes import class_content
 from .functions import cell_content, cells_of, function_state, is_by_value, own_globals
@@ -32,6 +32,8 @@ def kind_of(obj: Any) -> str | None:
     if issubclass(type(obj), ModuleType):
         return "module" if is_handmade(obj) else None
     kind: Any = type(obj)
+    if ownways.goes_whole(kind):
+        return _of_layout(kind)
     found = kind_of_type(kind)
     return found if found != "tensor" or tensors.is_merged(obj) else None
 
@@ -57,6 +59,8 @@ def kind_of_type(kind: type) -> str | None:
     of_torch = tensors.kind_of_type(kind)
     if of_torch is not None:
         return of_torch
+    if images.is_image(kind):
+        return "image"
     if weak.is_weak(kind):
         return "weak"
     if exceptions.is_plain(kind):
@@ -67,14 +71,17 @@ def kind_of_type(kind: type) -> str | None:
         return None
     if hasattr(kind, "__setstate__"):
         return "stateful"
-    for base in (list, dict):
-        if issubclass(kind, base):
-            return exact[base]
-    return "object"
+    return _of_layout(kind)
+
+
+def _of_layout(kind: type) -> str:
+    return "list" if issubclass(kind, list) else "dict" if issubclass(kind, dict) else "object"
 
 
 def is_merged_whole(kind: Any) -> bool:
     """Whether nothing needs to be remembered of objects of this type: their whole content goes when they changed."""
+    if ownways.goes_whole(kind):
+        return True
     return kind.__module__ != "numpy" and not issubclass(kind, type) and kind_of_type(kind) is not None
 
 
@@ -147,6 +154,8 @@ def content(kind: str, obj: Any) -> Any:
         return tensors.generator_state(obj)
     if kind == "objects":
         return obj.shape, objects_of(obj)
+    if kind == "image":
+        return images.image_state(obj)
     if kind == "record":
         return record_content(obj)
     if kind == "stream":
@@ -157,9 +166,12 @@ def content(kind: str, obj: Any) -> Any:
         return iterators.position_of(obj)
     if kind == "restorable":
         return iterators.reduced(obj)[2]
+    if ownways.goes_whole(type(obj)):
+        return type(obj), _attributes(obj) or {}, dynamic.slots_of(obj), True
     state = dynamic.state_of(obj) if dynamic.is_dynamic(type(obj)) else obj.__reduce_ex__(4)[2]
     if kind == "stateful":
-        return dict(state) if state is getattr(obj, "__dict__", None) else state  # type: ignore[arg-type]
+        items = list(list.__iter__(obj)) if isinstance(obj, list) else items_of(obj) if isinstance(obj, dict) else None
+        return dict(state) if state is getattr(obj, "__dict__", None) else state, items  # type: ignore[arg-type]
     attributes, slots = state if isinstance(state, tuple) else (state, None)
     return type(obj), dict(attributes or {}), slots or {}, not has_getstate(type(obj))
 

@@ -12,8 +12,8 @@ from functools import partial
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from . import caches, exceptions, frames, handlers, iterators, sets, tensors, weak
-from .arrays import contiguous, dtype_code, fill, plain, record_content, relayout, set_objects, set_record
+from . import caches, exceptions, frames, handlers, images, iterators, sets, tensors, weak
+from .arrays import contiguous, dtype_code, fill, holds, plain, record_content, relayout, set_objects, set_record
 from .arrays import objects_of as objects_of_array
 from .classes import class_content, set_class_content
 from .dynamic import slots_of
@@ -21,6 +21,7 @@ from .filled import fill_dict
 from .functions import cell_content, function_state, set_cell, set_function_state
 from .handmade import handmade_state, set_handmade_state
 from .kinds import content, factory_of, items_of
+from .refusals import refusal
 
 Undo = Callable[[], None]
 Merge = Iterator[Undo]
@@ -169,15 +170,30 @@ def _merge_object(obj: Any, new: Any) -> Merge:
         object.__setattr__(obj, "__class__", cls)
 
 
-def _merge_stateful(obj: Any, state: Any) -> Merge:
+def _merge_stateful(obj: Any, new: Any) -> Merge:
+    state, items = new
     old, old_slots = _attributes(obj), slots_of(obj)
+    before = list(list.__iter__(obj)) if isinstance(obj, list) else items_of(obj) if isinstance(obj, dict) else None
 
     def undo() -> None:
+        _set_items(obj, before)
         _set_attributes(obj, old)
         _set_slots(obj, old_slots, replaces=True)
 
     yield undo
-    obj.__setstate__(state)
+    if items is not None:
+        _set_items(obj, items)
+    if state is not None:
+        obj.__setstate__(state)
+        stuck = {name: value for name, value in old.items() if refusal(type(value))}  # a lock, which others may hold as well
+        _set_attributes(obj, {name: stuck.get(name, value) for name, value in _attributes(obj).items()})
+
+
+def _set_items(obj: Any, items: Any) -> None:
+    if isinstance(obj, list):
+        list.__setitem__(obj, slice(None), items)
+    elif isinstance(obj, dict):
+        fill_dict(obj, items)
 
 
 def _merge_restorable(obj: Any, state: Any) -> Merge:
@@ -201,6 +217,8 @@ def _merge_array(array: Any, new: Any) -> Merge:
     yield undo
     if attributes is not None:
         _set_attributes(array, attributes)
+    if pieces and not writeable and not was and holds(array, pieces):
+        pieces = ()  # over memory that nobody may write, not even for this
     if pieces or layout is not None:
         _set_writeable(array, True)
     if layout is not None:
@@ -217,7 +235,7 @@ def _set_writeable(array: Any, writeable: bool) -> None:
 def fill_array(array: Any, new: Any) -> None:
     """What `merge` leaves out of an array. Cannot fail: sizes are validated, and `merge` has made it writeable."""
     writeable, pieces, *_ = new
-    if pieces:
+    if pieces and array.flags.writeable:
         whole = contiguous(array)
         fill(whole, pieces)
         if whole is not array:
@@ -229,6 +247,17 @@ def _merge_record(record: Any, new: bytes | None) -> Merge:
     old = record_content(record)
     yield lambda: set_record(record, old)
     set_record(record, new)
+
+
+def _merge_image(image: Any, new: Any) -> Merge:
+    old, attributes = images.image_state(image), _attributes(image)
+
+    def undo() -> None:
+        _set_attributes(image, attributes)
+        images.set_image_state(image, old)
+
+    yield undo
+    images.set_image_state(image, new)
 
 
 def _merge_numbers(numbers: Any, new: bytes) -> Merge:
@@ -339,6 +368,7 @@ _MERGES: dict[str, Callable[[Any, Any], Merge]] = {
     "array": _merge_array,
     "restorable": _merge_restorable,
     "objects": _merge_objects,
+    "image": _merge_image,
     "numbers": _merge_numbers,
     "record": _merge_record,
     "stream": _merge_stream,

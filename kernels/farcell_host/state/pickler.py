@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 
 from farcell_host._vendor.cloudpickle import cloudpickle
 
-from . import arrays, context, frames, iterators, patterns, streams, tensors, weakrefs
+from . import arrays, context, frames, images, iterators, ownways, patterns, streams, tensors, weakrefs
 from .arrays import is_array, reduce_array
 from .classes import is_builtin_type, made_after, reduce_class
 from .descriptors import WRAPPERS, reduce_builtin, reduce_property, reduce_wrapper
@@ -74,7 +74,7 @@ def _plain(obj: Any) -> Any:
 
 def _of_instances(kind: type) -> Reducer:
     """Of a class of the notebook's own. For one dump: what has a finalizer may change."""
-    reduce_one = _out_of_the_way(kind) or _plain
+    reduce_one = _way_of(kind)
     if goes_by_value(kind):
         return reduce_one
     reason, with_finalizer = finalizer_of_type(kind), finalized()
@@ -87,6 +87,12 @@ def _of_instances(kind: type) -> Reducer:
         return reduce_one(obj)
 
     return reduce_instance
+
+
+def _way_of(kind: Any) -> Reducer:
+    if ownways.may_go_whole(kind):
+        return ownways.reduce_whole if ownways.goes_whole(kind) else ownways.reduce_own_way
+    return _out_of_the_way(kind) or _plain
 
 
 @functools.lru_cache(4096)
@@ -143,13 +149,15 @@ def _rule(kind: type) -> Reducer:
         of_library = _of_library(kind)
         if of_library is None and is_by_value(kind):
             return _of_instances(kind)
+        if of_library is None and ownways.may_go_whole(kind):
+            return _way_of(kind)
         rule = of_library or _out_of_the_way(kind) or _plain
     _RULES[kind] = rule
     return rule
 
 
 def _of_library(kind: type) -> Reducer | None:
-    found = (each.reducer(kind) for each in (arrays, iterators, patterns, weakrefs, frames, tensors))
+    found = (each.reducer(kind) for each in (arrays, images, iterators, patterns, weakrefs, frames, tensors))
     return next((each for each in found if each is not None), None)
 
 

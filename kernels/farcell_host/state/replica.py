@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from .. import threads
 from ..ambient import Ambient
-from . import context, frames, sets
+from . import context, frames, sets, tensors
 from .arrays import base_of, contiguous, is_array, raw
 from .capture import Walk, dump_module, dump_or_refuse
 from .contents import Content, content_of, has_content
@@ -129,6 +129,7 @@ class Replica:
         self._weakly: dict[int, str] = {}  # of this exchange: number -> a name whose weak references lead to it
         self.introductions = Introductions(self._table)
         self._private_globals: dict[int, PrivateGlobals] = {}
+        self.late: list[tuple[Any, Any]] = []
 
     # -- context.Environment: what reducers and rebuilders ask for ----------------------------------------------------
 
@@ -168,6 +169,7 @@ class Replica:
     ) -> Capture:
         """Walk these names and all that their functions use; raises CannotTravel, but for an optional name, which is left out."""
         self._let_die()
+        tensors.meet(list(self.namespace.values()))
         is_still = _is_still()
         around = self._look_around() if ambient else None
         with context.working(self):
@@ -250,6 +252,7 @@ class Replica:
     ) -> Capture:
         """What a run changed among `names`; those of them that the peer has and the namespace has no more were deleted."""
         names, out, keep = list(names), set(out), set(keep)
+        tensors.meet(list(self.namespace.values()))
         capture = Capture({}, is_still=_is_still())
         around = self._look_around()
         with context.working(self):
@@ -557,6 +560,7 @@ class Replica:
         """Decode and validate; raises CannotRestore, and nothing was touched."""
         names = [name for stream in payload.header.get("streams", ()) for name in stream["names"]]
         frames.settle()
+        self.late.clear()
         try:
             with context.working(self):
                 delta = decode(payload, self._table)

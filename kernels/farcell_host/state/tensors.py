@@ -1,19 +1,21 @@
 """torch tensors on the CPU: their storages are known objects, whose memory travels as an array's does.
 
 A tensor is a look at a storage; tensors that share one go on sharing it, and a change of a storage is merged into its memory, so
-that every tensor, parameter and optimizer that uses it sees it. torch is only looked at when the program has imported it. Other
-layouts, devices and subclasses go as torch pickles them. A tensor that remembers how it was computed cannot: torch would forget
-that without a word.
+that every tensor, parameter and optimizer that uses it sees it. A storage over an array's memory (`torch.from_numpy`) goes on
+looking at it, where a name or an earlier exchange has led to that array: torch does not say what a storage is over. torch is only
+looked at when the program has imported it. Other layouts, devices and subclasses go as torch pickles them. A tensor that
+remembers how it was computed cannot: torch would forget that without a word.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterable
 from typing import Any
 from weakref import WeakValueDictionary
 
-from .arrays import address
+from .arrays import address, base_of, is_array, owned_at, plain, register
 from .refusals import Refused
 
 HISTORY = "a tensor that remembers how it was computed (grad_fn)"
@@ -21,6 +23,8 @@ DETACH = "Send x.detach() instead, or go on with it inside the remote cell"
 
 _arrays: WeakValueDictionary[int, Any] = WeakValueDictionary()
 """Address of a storage -> the array that shows its bytes, as long as somebody holds that."""
+_shown: WeakValueDictionary[int, Any] = WeakValueDictionary()
+"""The same arrays by their id."""
 
 
 def torch() -> Any:
@@ -116,15 +120,27 @@ def bytes_of(storage: Any) -> Any:
     array = _arrays.get(storage._cdata)
     if array is None or array.nbytes != storage.nbytes() or (array.nbytes and address(array) != storage.data_ptr()):
         size = storage.nbytes()
+        array = None if storage.resizable() else owned_at(storage.data_ptr(), size)
+    if array is None:
         array = module.empty(0, dtype=module.uint8).set_(storage, 0, (size,), (1,)).numpy()
-        _arrays[storage._cdata] = array
+    _arrays[storage._cdata] = _shown[id(array)] = array
     return array
 
 
-def shows_storage(obj: object) -> bool:
+def shows_storage(obj: Any) -> bool:
     """Whether this is an array that `bytes_of` has made: nobody else holds it while it is dumped, and yet it is no temporary."""
-    base = getattr(obj, "base", None)
-    return base is not None and type(base).__module__ == "torch" and _arrays.get(base.untyped_storage()._cdata) is obj
+    return _shown.get(id(obj)) is obj
+
+
+def meet(values: Iterable[Any]) -> None:
+    """Arrays whose memory tensors may have been made over."""
+    if _is_ready(torch()):
+        for array in filter(is_array, values):
+            owner, base = array, base_of(array)
+            while base is not None and is_array(base):
+                owner, base = base, base_of(base)
+            if base is None:
+                register(owner)
 
 
 def bytes_under(tensor: Any, otherwise: Any) -> Any:
@@ -132,10 +148,23 @@ def bytes_under(tensor: Any, otherwise: Any) -> Any:
     return bytes_of(tensor.untyped_storage()) if is_tensor_type(type(tensor)) and is_merged(tensor) else otherwise
 
 
+def reduce_lent(array: Any, tensor: Any) -> Any:
+    """An array that a tensor has lent as it is; None for one that was cut out of such a one."""
+    if not is_tensor_type(type(tensor)) or not is_merged(tensor) or tensor.grad_fn is not None:
+        return None
+    whole = lend(tensor)
+    is_whole = whole.shape == plain(array).shape and whole.strides == array.strides and whole.dtype == array.dtype
+    return (lend, (tensor,)) if is_whole and address(whole) == address(array) and array.flags.writeable else None
+
+
+def lend(tensor: Any) -> Any:
+    return tensor.detach().numpy()
+
+
 def make_storage(array: Any) -> Any:
     module = importlib.import_module("torch")
     storage = module.from_numpy(array).untyped_storage()
-    _arrays[storage._cdata] = array
+    _arrays[storage._cdata] = _shown[id(array)] = array
     return storage
 
 

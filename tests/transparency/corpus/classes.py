@@ -586,6 +586,7 @@ SCENARIOS: list[Scenario] = [
         "live['k'] is keep, live['k'].n, len(live)",
         "del keep",
         "import gc; _n = gc.collect(); len(live)",
+        own=("_n",),  # how much garbage there was is the kernel's own
     ),
     scenario(
         "a weak reference made and used in one cell",

@@ -125,6 +125,7 @@ SCENARIOS: list[Scenario] = [
         "import sympy as sp\nx, y = sp.symbols('x y'); e = (x + y) ** 2",
         "ex = sp.expand(e); d = sp.diff(e, x)",
         "ex, d.subs({x: 1, y: 2}), sp.Symbol('x') == x, ex.has(y)",
+        own=IMPORTED,
         needs=("sympy",),
     ),
     scenario(
@@ -132,6 +133,7 @@ SCENARIOS: list[Scenario] = [
         "import sympy as sp\nt = sp.Symbol('t', positive=True)",
         "s = sp.solve(t ** 2 - 4, t); f = sp.lambdify(t, t ** 2 + 1, 'math')",
         "s, f(3), sp.Symbol('t') == t, t.is_positive",
+        own=(*IMPORTED, "f code.code in"),  # it counts the functions that it has made
         needs=("sympy",),
     ),
     scenario(
@@ -139,6 +141,7 @@ SCENARIOS: list[Scenario] = [
         "import sympy as sp\nM = sp.eye(2); N = M",
         "M[0, 1] = sp.Rational(1, 3)",
         "N, N is M, M.det(), sp.pi.evalf(5)",
+        own=IMPORTED,
         needs=("sympy",),
     ),
     scenario(
@@ -196,6 +199,7 @@ SCENARIOS: list[Scenario] = [
         "import polars as pl\ndf = pl.DataFrame({'a': [1, 2, None], 'b': ['x', 'y', 'x']}); alias = df",
         "out = df.group_by('b', maintain_order=True).agg(pl.col('a').sum()); df = df.with_columns(c=pl.col('a') * 2)",
         "df, alias.columns, out.rows(), alias is df",
+        own=IMPORTED,
         needs=("polars",),
     ),
     scenario(
@@ -203,6 +207,7 @@ SCENARIOS: list[Scenario] = [
         "import polars as pl\nlf = pl.LazyFrame({'a': [3, 1, 2]}); big = pl.col('a') > 1; s = pl.Series('s', [1.5, None])",
         "kept = lf.filter(big).sort('a')",
         "kept.collect().to_dict(as_series=False), s.null_count(), s.dtype == pl.Float64",
+        own=IMPORTED,
         needs=("polars",),
     ),
     scenario(
@@ -241,5 +246,150 @@ SCENARIOS: list[Scenario] = [
         "out, list(ct.get_feature_names_out())",
         own=IMPORTED,
         needs=("sklearn", "pandas"),
+    ),
+    scenario(
+        "a polars frame is changed in place",
+        "import polars as pl\ndf = pl.DataFrame({'a': [1, 2], 'b': ['x', 'y']}); same = df; s = df['a']; kept = [df, s]",
+        "df.insert_column(1, pl.Series('c', [0.5, None])); df[0, 'a'] = 9; s.rename('z')",
+        "df.columns = ['p', 'q', 'r']",
+        "same is df, kept[0] is df, kept[1] is s, same.rows(), same.columns, s.to_list(), s.name",
+        own=IMPORTED,
+        needs=("polars",),
+    ),
+    scenario(
+        "polars dates, lists, categories and structs",
+        """
+        import datetime, polars as pl
+        df = pl.DataFrame({'d': [datetime.date(2024, 2, 29)], 'l': [[1, 2]], 's': [{'x': 1}]})
+        df = df.with_columns(pl.Series('k', ['a']).cast(pl.Categorical))
+        """,
+        "out = df.explode('l').unnest('s'); schema = out.schema; out2 = df.clone(); out2.extend(df)",
+        "out.rows(), schema == out.schema, out2.height, df.height, df.schema",
+        own=IMPORTED,
+        needs=("polars",),
+    ),
+    scenario(
+        "sympy's functions, assumptions and integrals",
+        """
+        import sympy as sp
+        n = sp.Symbol('n', integer=True); f = sp.Function('f'); d = sp.Dummy('d'); w = sp.Wild('w')
+        """,
+        "e = f(n).diff(n) + d; i = sp.integrate(sp.sin(n) ** 2, n); m = (n + 1).match(w + 1)",
+        "e.has(d), e.subs(d, 0), i, m[w] is n, d == sp.Dummy('d'), sp.Piecewise((n, n > 0), (0, True)).subs(n, 3)",
+        own=IMPORTED,
+        needs=("sympy",),
+    ),
+    scenario(
+        "arrow-backed columns of a frame",
+        """
+        import pandas as pd
+        df = pd.DataFrame({'n': pd.array([1, None], dtype='int64[pyarrow]'), 's': pd.array(['x', 'y'], dtype='string[pyarrow]')})
+        same = df; col = df['s']
+        """,
+        "df.loc[0, 'n'] = 5; df['t'] = df['s'].str.upper()",
+        "same is df, same, same.dtypes.astype(str).tolist(), col.tolist(), df['n'].isna().sum()",
+        own=IMPORTED,
+        needs=("pandas", "pyarrow"),
+    ),
+    scenario(
+        "arrow memory that is shared, and a batch in a table",
+        """
+        import numpy as np, pyarrow as pa
+        source = np.arange(4.0); a = pa.array(source); b = a.slice(1, 2); batch = pa.record_batch([a], names=['v'])
+        """,
+        "t = pa.Table.from_batches([batch, batch]); view = a.to_numpy(); ty = pa.struct([('x', pa.list_(pa.int8()))])",
+        "t.column('v').num_chunks, view, view.flags.writeable, b.to_pylist(), batch.schema == t.schema, ty",
+        own=(*IMPORTED, "view"),  # over arrow's own memory here, over what came there
+        needs=("pyarrow",),
+    ),
+    scenario(
+        "graphs of several edges, a copy and a cached adjacency",
+        "import networkx as nx\nM = nx.MultiDiGraph(); M.add_edge(1, 2, key='k', w=1); same = M; adj = M.adj",
+        "M.add_edge(1, 2, w=3); C = M.copy(); M.remove_edge(1, 2, key='k'); M.graph['name'] = 'm'",
+        "same is M, list(M.edges(data=True)), list(C.edges(keys=True)), dict(adj[1]), adj is M.adj, M.name",
+        needs=("networkx",),
+    ),
+    scenario(
+        "arrays of jax are never changed",
+        """
+        import jax, jax.numpy as jnp
+        x = jnp.arange(4.0); key = jax.random.PRNGKey(0); tree = {'w': jnp.ones(2), 'b': [x]}
+        """,
+        "y = x.at[1].set(9.0); key, sub = jax.random.split(key); tree = jax.tree_util.tree_map(lambda v: v * 2, tree)",
+        "x.tolist(), y.tolist(), key.tolist(), tree['b'][0].tolist(), type(y) is type(x), y.dtype, y.weak_type",
+        own=(*IMPORTED, "ambient: numpy.random"),
+        needs=("jax",),
+    ),
+    scenario(
+        "a gradient and a compiled function of jax",
+        "import jax, jax.numpy as jnp\n@jax.jit\ndef loss(w): return jnp.sum((w - 3.0) ** 2)\nw = jnp.zeros(2)",
+        "for _ in range(3): w = w - 0.1 * jax.grad(loss)(w)",
+        "w.tolist(), float(loss(w))",
+        own=(*IMPORTED, "ambient: numpy.random"),
+        needs=("jax",),
+    ),
+    scenario(
+        "a tensor and the array that it was made from",
+        "import numpy as np, torch\na = np.arange(6.0); t = torch.from_numpy(a); row = t.view(2, 3)[1]; back = t.numpy()",
+        "t[0] = 10; a[1] = 11",
+        "row[0] = 12; back[5] = 13",
+        "a, t.tolist(), row.tolist(), np.shares_memory(a, back), t.data_ptr() == a.ctypes.data",
+        own=IMPORTED,
+        needs=("torch",),
+    ),
+    scenario(
+        "a tensor over a part of an array",
+        "import numpy as np, torch\na = np.zeros((3, 4), 'f4'); t = torch.from_numpy(a[1]); u = torch.as_tensor(a[:, 1])",
+        "t += 1; u += 10",
+        "a[1, 1] = -1",
+        "a, t.tolist(), u.tolist()",
+        own=IMPORTED,
+        needs=("torch",),
+    ),
+    scenario(
+        "a network learns over cells",
+        """
+        import torch
+        _ = torch.manual_seed(0)
+        net = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+        opt = torch.optim.Adam(net.parameters(), lr=0.1); x = torch.randn(8, 2); y = x.sum(1, keepdim=True)
+        """,
+        """
+        for _ in range(3):
+            opt.zero_grad(); loss = torch.nn.functional.mse_loss(net(x), y); loss.backward(); opt.step()
+        first = loss.item(); del loss
+        """,
+        "for p in net.parameters(): p.grad = None\nnet.eval(); opt.param_groups[0]['lr'] = 0.01",
+        "with torch.no_grad(): out = net(x)",
+        "round(first, 4), [round(v, 4) for v in out[:2, 0].tolist()], opt.param_groups[0]['params'][0] is net[0].weight",
+        "len(opt.state), float(opt.state[net[0].weight]['step'])",
+        own=(*IMPORTED, "_"),
+        needs=("torch",),
+    ),
+    scenario(
+        "torch's generators, buffers and hooks-free modules",
+        """
+        import torch
+        g = torch.Generator().manual_seed(3); bn = torch.nn.BatchNorm1d(2); state = bn.state_dict()
+        """,
+        "r = torch.rand(2, generator=g); out = bn(torch.ones(4, 2)).detach()",
+        "r2 = torch.rand(2, generator=g); bn.running_mean[0] = 7",
+        "r.tolist(), r2.tolist(), state['running_mean'].tolist(), bn.num_batches_tracked.item(), out.shape",
+        own=IMPORTED,
+        needs=("torch",),
+    ),
+    scenario(
+        "tensors of every dtype, shape and layout",
+        """
+        import torch
+        t = torch.arange(6).reshape(2, 3); views = [t.T, t[0], t[:, ::2], t.expand(1, 2, 3)]
+        kinds = [torch.tensor([1], dtype=d) for d in (torch.bool, torch.int8, torch.float16, torch.bfloat16, torch.complex64)]
+        empty = torch.empty(0, 3); point = torch.tensor(2.5); sparse = torch.eye(2).to_sparse()
+        """,
+        "t[0, 0] = 100; point += 1; views[1][1] = 50; t.resize_(3, 2)",
+        "kinds[2].fill_(2); t2 = t.clone(); t.mul_(2)",
+        "t, [v.tolist() for v in views], kinds, empty.shape, point, sparse.to_dense(), t2",
+        own=IMPORTED,
+        needs=("torch",),
     ),
 ]

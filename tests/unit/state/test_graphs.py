@@ -105,7 +105,7 @@ def test_graphs_deeper_than_the_recursion_limit_travel(pair):
     pair.cell(
         "class N:\n    def __init__(self, next): self.next = next\n"
         "last = first = N(None)\nfor _ in range(5000): first = N(first)\nxs = []\nfor _ in range(5000): xs = [xs]\n"
-        "class Endless:\n    def __reduce__(self): return Endless, (Endless(),)\nendless = Endless()"
+        "class Endless(set):\n    def __reduce__(self): return Endless, (Endless(),)\nendless = Endless()"
     )
     last = pair.here["last"]
     pair.run("n = first\nwhile n.next: n = n.next\nn.end = True; del n", "first", "xs")

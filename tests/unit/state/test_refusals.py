@@ -59,7 +59,7 @@ CASES = {
     "hash": ("import hashlib\nx = hashlib.sha256()", "x", "x: a hash object. Take its digest() first"),
     "compressor": ("import zlib\nx = zlib.compressobj()", "x", "x: a compressor"),
     "own reduce": (
-        "class A:\n    def __reduce__(self): raise ValueError('not me')\nx = {'k': [A()]}",
+        "class A(set):\n    def __reduce__(self): raise ValueError('not me')\nx = {'k': [A()]}",
         "x",
         "x['k'][0]: a A that cannot be pickled (not me)",
     ),
@@ -125,7 +125,7 @@ def test_a_payload_that_cannot_be_rebuilt_changes_nothing_and_is_sent_again(pair
     pair.cell("a = [1]")
     pair.ship("a")
     pair.remote_exec(
-        "import builtins\nclass Odd:\n    def __reduce__(self): return eval, (\"1/0 if boom else 5\", {'boom': boom})\n"
+        "import builtins\nclass Odd(set):\n    def __reduce__(self): return eval, (\"1/0 if boom else 5\", {'boom': boom})\n"
         "boom = True\na.append(2); odd = [Odd()]"
     )
     capture = pair.remote.collect(["a", "odd"], limit_bytes=1000)

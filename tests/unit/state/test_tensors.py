@@ -108,3 +108,42 @@ def test_a_tensor_with_a_history_stays_where_it_is(pair):
     pair.collect("out", "value")
     assert "grad_fn" in pair.here["out"].info.reason
     assert pair.here["value"].tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("nested", ["a", "a[2:5]", "a.reshape(2, 4)[:, 1]"])
+def test_a_tensor_over_an_array_goes_on_looking_at_it(pair, nested):
+    """`torch.from_numpy`: written through either of them, on either side."""
+    pair.cell(f"import numpy as np, torch\na = np.zeros(8); t = torch.from_numpy({nested}); u = t[1:]")
+    array, tensor = pair.here["a"], pair.here["t"]
+    pair.run("t += 1", "t")
+    assert pair.here["t"] is tensor and pair.here["a"] is array
+    assert array.sum() == tensor.numel() == tensor.sum()
+    pair.run("a += 1; u[0] = 9", "a", "u")
+    assert tensor[1] == 9 and 9 in array
+    array[:] = 5
+    pair.ship("t")
+    assert pair.there["t"].tolist() == tensor.tolist() and (tensor == 5).all()
+    for _ in range(2):
+        pair.ship("t", "u", "a")
+    assert pair.last.is_empty
+
+
+def test_what_a_tensor_has_lent_says_so(pair):
+    """Its `base` is a tensor."""
+    pair.cell("import torch\nt = torch.zeros(3); a = t.numpy()")
+    pair.run("a[0] = 1; b = t.numpy()", "t", "a")
+    assert pair.here["t"].tolist() == [1, 0, 0]
+    assert all(isinstance(each.base, torch.Tensor) for each in (pair.there["a"], pair.here["b"]))
+
+
+def test_a_scheduler_goes_on_with_its_optimizer(pair):
+    """It has put itself before the optimizer's `step`."""
+    pair.cell(
+        "import torch\np = torch.nn.Parameter(torch.ones(1)); opt = torch.optim.SGD([p], lr=1.0, momentum=0.5)\n"
+        "plan = torch.optim.lr_scheduler.StepLR(opt, 1, 0.1)"
+    )
+    for _ in range(2):
+        pair.run("p.grad = torch.ones(1); opt.step(); plan.step()", "torch", "p", "opt", "plan")
+    assert pair.here["plan"].optimizer is pair.here["opt"]
+    assert round(pair.here["opt"].param_groups[0]["lr"], 4) == 0.01
+    assert pair.here["opt"].param_groups[0]["params"][0] is pair.here["p"]
