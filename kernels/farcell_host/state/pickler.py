@@ -106,7 +106,7 @@ def _out_of_the_way(kind: Any) -> Reducer | None:
 _RULES: WeakKeyDictionary[type, Reducer] = WeakKeyDictionary()
 
 
-def _rule(kind: type) -> Reducer:
+def _rule(kind: Any) -> Reducer:
     if issubclass(kind, RefBase) or hasattr(kind, "__farcell_number__"):
         rule: Reducer = _reduce_ref
     elif refusal(kind):

@@ -1,42 +1,40 @@
 """Sets that are walked in the same order on both sides, as far as their members' hashes are the same there.
 
-The order depends on the size of the set's table and on who had to make way for whom. Python shows neither, but an order of adding
-and a size that lead to the walk can be searched for. After many removals there may be none: then any order is as good, and so
-it is for members whose hash is an address, or the notebook's own code.
+The order depends on where in the set's table each member is: where its hash says, or further on, if that place was taken when it
+came, also by a member that has left since. Python shows no places, so the table is read where it lies in memory, and another one
+filled so that each member finds its own place. (CPython 3.10 to 3.13, Objects/setobject.c: set_add_entry, set_table_resize.)
+
+Any order is as good for members whose hash is an address, or the notebook's own code.
 """
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-Recipe = tuple[list[Any], int]
-"""(members in the order of adding, slots of the table; 0 for those it gets by itself)."""
+Recipe = tuple[list[Any], int, list[int]]
+"""(members in the order of adding, slots of the table, its places that are taken meanwhile); 0 slots: what it gets by itself."""
 
 _HASH_BY_VALUE = frozenset({int, float, bool, complex, str, bytes})
 _SMALLEST = 8
+_BYTES, _ENTRY_BYTES = 200, 16
+_LINEAR_PROBES = 9
+_PERTURB_SHIFT = 5
 _MOST_SEARCHED = 4096
-_FEW = 6
 _FAR = 1 << 50
+_GAP = 1
+"""Where a member has been that has left: the id of nobody."""
 
 
 def recipe(members: Collection[Any]) -> Recipe:
-    """How to fill an empty set so that it is walked as this one is."""
-    wanted = list(members)
-    if not has_order(wanted) or _walk(wanted, 0) == _ids(wanted):
-        return wanted, 0
-    most = 720 if len(wanted) < 64 else 8
-    slots = _SMALLEST
-    while slots * 3 < len(wanted) * 5:
-        slots *= 2
-    while slots <= 16 * max(8, len(wanted)):
-        for order in itertools.islice(_orders(wanted, slots), most):
-            for size in (0, slots):
-                if _walk(order, size) == _ids(wanted):
-                    return order, size
-        slots *= 2
-    return wanted, 0
+    """How to fill an empty set so that it is walked as this one is, also when more is added to both."""
+    as_walked: Recipe = list(members), 0, []
+    if not has_order(members):
+        return as_walked
+    table = _table(members)
+    return as_walked if table is None or _table(_made(as_walked)) == table else _found(members, table) or as_walked
 
 
 def has_order(members: Collection[Any]) -> bool:
@@ -44,60 +42,101 @@ def has_order(members: Collection[Any]) -> bool:
     return 1 < len(members) <= _MOST_SEARCHED and _HASH_BY_VALUE.issuperset(map(type, members))
 
 
-def _orders(wanted: list[Any], slots: int) -> Iterable[list[Any]]:
-    """Of a few members all orders; of more, from one in which each stands where its hash says, those that follow from letting go
-    first what comes too late in the walk."""
-    if len(wanted) <= _FEW:
-        yield from map(list, itertools.permutations(wanted))
-        return
-    order = sorted(wanted, key=lambda each: hash(each) & (slots - 1))
-    while True:
-        yield order
-        walk = _walk(order, slots)
-        late = next((each for each, found in zip(wanted, walk, strict=True) if id(each) != found), None)
-        if late is None:
-            return
-        order = [late, *(each for each in order if each is not late)]
+def _found(members: Any, table: list[int]) -> Recipe | None:
+    slots, wanted = len(table), {id(each): each for each in members}
+    at = {place: wanted[key] for place, key in enumerate(table) if key in wanted}
+    before = {place: _passed_by(hash(each), slots - 1, place) for place, each in at.items()}
+    order = _in_order(before)
+    if order is None:
+        return None
+    gaps = [place for place, key in enumerate(table) if key == _GAP]
+    how = [at[place] for place in order], slots, gaps
+    if _table(_made(how)) == table:
+        return how
+    free = [place for place, key in enumerate(table) if not key]
+    more = how[0], slots, gaps + free[: max(0, _room(slots) - len(wanted) - len(gaps))]
+    return next((each for each in (how, more) if list(map(id, _made(each))) == list(wanted)), None)
 
 
-def fill(members: set[Any], order: Sequence[Any], slots: int) -> None:
+def _table(members: Any) -> list[int] | None:
+    """The id of who is at each place; None where sets look otherwise than is known here."""
+    if set.__basicsize__ != _BYTES:
+        return None
+    header = (ctypes.c_ssize_t * 4).from_address(id(members) + object.__basicsize__)
+    _, used, mask, entries = header
+    if used != len(members) or mask + 1 != _slots(members):
+        return None
+    ids = {0, *map(id, members)}
+    return [key if key in ids else _GAP for key in (ctypes.c_size_t * (2 * (mask + 1))).from_address(entries)[::2]]
+
+
+def _slots(members: Any) -> int:
+    kind: Any = set if isinstance(members, set) else frozenset
+    return (kind.__sizeof__(members) - type(members).__basicsize__) // _ENTRY_BYTES or _SMALLEST
+
+
+def _made(how: Recipe) -> set[Any]:
+    made: set[Any] = set()
+    fill(made, *how)
+    return made
+
+
+def _passed_by(hashed: int, mask: int, place: int) -> list[int]:
+    """Places where a member has looked for room before it found this one."""
+    perturb, start = hashed & ((1 << 64) - 1), hashed & mask
+    found: list[int] = []
+    while len(found) <= 8 * mask:
+        for each in range(start, start + (_LINEAR_PROBES if start + _LINEAR_PROBES <= mask else 0) + 1):
+            if each == place:
+                return found
+            found.append(each)
+        perturb >>= _PERTURB_SHIFT
+        start = (start * 5 + 1 + perturb) & mask
+    return found
+
+
+def _in_order(before: dict[int, list[int]]) -> list[int] | None:
+    """Places so that each comes after those before it, those first that wait for none; None if there is a circle."""
+    order: dict[int, None] = {}
+    left = sorted(before, key=lambda place: bool(before[place]))
+    while left:
+        later = []
+        for place in left:
+            if all(each in order or each not in before for each in before[place]):
+                order[place] = None
+            else:
+                later.append(place)
+        if len(later) == len(left):
+            return None
+        left = later
+    return list(order)
+
+
+def _room(slots: int) -> int:
+    """How many must come at once for a table of this size."""
+    return max(slots // 4, 5) if slots > _SMALLEST else 0
+
+
+def fill(members: set[Any], order: Sequence[Any], slots: int, taken: Sequence[int] = ()) -> None:
     """Give the set these members, in a table of this size.
 
-    A table grows when three fifths of it are taken, to more than four slots a member; places of members that have left
-    count as taken. (CPython 3.10 to 3.13, Objects/setobject.c, set_add_entry.)
+    An update by a dict makes room for twice as many as there are in both before it adds the first, also where some are the same.
     """
     set.clear(members)
-    early = slots // _SMALLEST
-    if not slots or early > len(order):
-        set.update(members, order)
-        return
-    taken, size = 0, _SMALLEST
-    for count, each in enumerate(order[:early], 1):
-        if count == early:
-            for passing in _strangers(members, size):
-                if (taken + 1) * 5 >= (size - 1) * 3:
-                    break
-                set.add(members, passing)
-                set.discard(members, passing)
-                taken += 1
-        set.add(members, each)
-        taken += 1
-        if taken * 5 >= (size - 1) * 3:
-            size, taken = _grown(count), count
-    set.update(members, order[early:])
+    strangers = [_stranger(place, slots, order) for place in taken]
+    coming, room = [*strangers, *order], _room(slots)
+    if room:
+        set.update(members, coming[: max(0, room - len(coming))])
+        set.update(members, dict.fromkeys(coming[:room]))
+    set.update(members, coming[room:])
+    for each in strangers:
+        set.discard(members, each)
 
 
-def _strangers(members: set[Any], size: int) -> Iterable[int]:
-    """Numbers that are no members, each with a place of its own in the table: the same ones on both sides."""
-    homes = {hash(each) & (size - 1) for each in members}
-    return (_FAR + home for home in range(size) if home not in homes and _FAR + home not in members)
-
-
-def _grown(used: int) -> int:
-    size = _SMALLEST
-    while size <= used * 4:
-        size *= 2
-    return size
+def _stranger(place: int, slots: int, members: Iterable[Any]) -> int:
+    """A number that is no member, with this place in the table."""
+    numbers = {each for each in members if isinstance(each, (int, float, complex))}
+    return next(each for each in itertools.count(_FAR + place, slots) if each not in numbers)
 
 
 def arrange(walked: Iterable[Any], places: Sequence[int]) -> list[Any]:
@@ -106,29 +145,15 @@ def arrange(walked: Iterable[Any], places: Sequence[int]) -> list[Any]:
     return [found[place] for place in places]
 
 
-def places(members: Collection[Any]) -> tuple[list[int], int] | None:
+def places(members: Collection[Any]) -> Recipe | None:
     """For a set that a pickle has filled in the order of its walk: how to fill it anew.
 
     Members are told by their places in the walk that this gives; None where that is right already, or nothing better is known.
     """
     if not has_order(members):
         return None
-    wanted = list(members)
-    as_pickled = _walk(wanted, 0)
-    if as_pickled == _ids(wanted):
+    order, slots, taken = recipe(members)
+    if not slots:
         return None
-    order, slots = recipe(members)
-    if order == wanted and not slots:
-        return None
-    where = {key: place for place, key in enumerate(as_pickled)}
-    return [where[key] for key in _ids(order)], slots
-
-
-def _ids(members: Iterable[Any]) -> list[int]:
-    return list(map(id, members))
-
-
-def _walk(order: list[Any], slots: int) -> list[int]:
-    made: set[Any] = set()
-    fill(made, order, slots)
-    return _ids(made)
+    where = {id(each): place for place, each in enumerate(_made((list(members), 0, [])))}
+    return [where[id(each)] for each in order], slots, taken
