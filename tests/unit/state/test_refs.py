@@ -5,6 +5,8 @@ from __future__ import annotations
 from farcell_host.state import RESULT, RefBase
 from farcell_host.state.refs import is_ref
 
+from .conftest import over_the_wire
+
 
 def test_large_new_value_stays_as_a_ref(pair):
     """What is born on the target and large stays there; a small neighbour comes back."""
@@ -85,9 +87,12 @@ def test_a_module_that_only_the_target_has_stays_usable_there(pair, tmp_path, mo
     (tmp_path / "only_there.py").write_text("answer = 42\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     pair.remote_exec("import only_there as o, json")
-    monkeypatch.setattr(sys, "path", [each for each in sys.path if each != str(tmp_path)])
-    monkeypatch.delitem(sys.modules, "only_there")
-    pair.collect("o", "json")
+    payload = pair.remote.pack(pair.remote.collect(["o", "json"], limit_bytes=1 << 20))
+    pair.remote.sent(payload)
+    with monkeypatch.context() as here:
+        here.setattr(sys, "path", [each for each in sys.path if each != str(tmp_path)])
+        here.delitem(sys.modules, "only_there")
+        pair.local.apply(pair.local.unpack(over_the_wire(payload)))
     assert pair.here["o"].info.preview == "<module 'only_there'>"
     assert pair.here["json"] is pair.there["json"]
     pair.run("seen = o.answer", "o")
