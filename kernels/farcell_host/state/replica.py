@@ -10,9 +10,9 @@ from __future__ import annotations
 import sys
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, Literal
 
 from ..ambient import Ambient
@@ -144,9 +144,15 @@ class Replica:
             self._release(self._held.pop(name, None))
 
     def capture(
-        self, names: Iterable[str], uses: Uses = default_uses, optional: Iterable[str] = (), ambient: bool = True
+        self,
+        names: Iterable[str],
+        uses: Uses = default_uses,
+        optional: Mapping[str, str] = MappingProxyType({}),
+        ambient: bool = True,
     ) -> Capture:
-        """Walk these names and all that their functions use; raises CannotTravel, but for an optional name, which is left out."""
+        """Walk these names and all that their functions use; raises CannotTravel, but for an optional name, which is left out.
+
+        `optional`: name -> reason. One that is only deleted goes without its value."""
         self._let_die()
         with context.working(self):
             walk = Walk(self.places, self._table.kept, uses)
@@ -154,8 +160,8 @@ class Replica:
                 walk.add_module(seen)
             for name in names:
                 walk.add(name, "read by the cell")
-            for name in optional:
-                walk.add(name, "mentioned by the cell", optional=True)
+            for name, reason in optional.items():
+                walk.add(name, reason, optional=True)
             capture = Capture({}, dict(walk.parts()), walk.missing)
         for part in capture.parts.values():
             if not is_module_state(part.name):
