@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -341,7 +342,21 @@ class Remote:
         shell = self._workspace.shell
         needs = found.needs(self._workspace.namespace, shell.user_ns_hidden if shell is not None else None)
         magics = found.needs_of_magics(self._workspace.magics)
-        return {**asked, **needs.required, **magics.required}, {**needs.optional, **magics.optional}
+        made = self._made_by_hand(found.imports)
+        return {**made, **asked, **needs.required, **magics.required}, {**needs.optional, **magics.optional}
+
+    def _made_by_hand(self, imports: Iterable[str]) -> dict[str, str]:
+        """Names of modules without a file that the cell imports: no target finds them otherwise."""
+        from farcell_host.state.handmade import is_handmade
+
+        modules = [module for name in imports if isinstance(module := sys.modules.get(name), ModuleType) and is_handmade(module)]
+        if not modules:
+            return {}
+        return {
+            name: "imported by the cell"
+            for name, value in self._workspace.namespace.items()
+            if any(value is module for module in modules)
+        }
 
     def _check_defined(self, names: Iterable[str]) -> None:
         missing = [name for name in names if name not in self._workspace.namespace]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from farcell_host.ambient import Ambient, providers
@@ -104,10 +105,11 @@ class Exchange:
     def introduced(self, offers: list[dict[str, Any]], answer: dict[str, Any]) -> None:
         self._replica.introduced(offers, answer)
 
-    def capture(self, names: Iterable[str], optional: Iterable[str] = (), ambient: bool = True) -> Capture:
+    def capture(self, names: Iterable[str], optional: Mapping[str, str] = MappingProxyType({}), ambient: bool = True) -> Capture:
         """Walks the names and compares with what the peer has; CannotTravel with the path to the culprit.
 
-        `optional` names go along if they can, and so does the state around the names, unless `ambient` says otherwise.
+        `optional` names, with their reasons, go along if they can, and so does the state around the names, unless `ambient`
+        says otherwise.
         """
         try:
             return self._replica.capture(names, optional=optional, ambient=ambient)

@@ -479,7 +479,7 @@ class RemoteSession:
             returned.result is not NOTHING,
         )
 
-    def _capture(self, exchange: Exchange, why: Iterable[str], also: Iterable[str], imports: Iterable[str]) -> Capture:
+    def _capture(self, exchange: Exchange, why: Iterable[str], also: Mapping[str, str], imports: Iterable[str]) -> Capture:
         """Modules that the target has to load go before what refers to them. What is sent must not overwrite what the target's
         own threads have changed: that comes here first."""
         capture = exchange.capture(filter(exchange.has, why), also)

@@ -164,7 +164,7 @@ def test_a_module_that_import_does_not_give_any_more_is_refused(nb: Notebook) ->
     for read, path in (("helpers.bump()", "helpers"), ("old", "old[0]")):
         error = nb.run(f"%%remote\n{read}").error
         assert error is not None and error.name == "CannotTravel"
-        assert error.value.startswith(f"{path}: a module that was taken out of sys.modules")
+        assert error.value.startswith(f"{path}: a module whose name means another one by now")
     assert nb.run("%%remote\nnew.counter").check().result == "1"
     assert nb.run("helpers = new").check()
     assert nb.run("%%remote\nhelpers.bump(), helpers is new").check().result == "(2, True)"

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 from farcell_host.no_warnings import no_warnings
 from farcell_host.single_lines import below_comments
+from farcell_host.state.placeholders import DELETED
 
 from .toplevel import TopLevel
 
@@ -37,7 +38,6 @@ PYTHON_MAGICS = frozenset({"time", "timeit", "capture", "prun", "memit", "mprun"
 MAGICS_OF_MAGICS = frozenset({"%lsmagic", "%magic", "%alias", "%quickref"})
 READ = "read by the cell"
 CALLED = "called by the cell"
-DELETED = "deleted by the cell"
 MENTIONED = "named in a string"
 SEEN = "the cell can see every name"
 
@@ -113,7 +113,9 @@ class Reads:
                 if isinstance(name, str) and name not in required and is_own(name) and not _HISTORY.match(name):
                     optional[name] = SEEN
         for names, why in ((self.mentions, MENTIONED), (self.unbound, DELETED)):
-            optional.update((name, why) for name in sorted(names) if name in namespace and name not in required and is_own(name))
+            for name in sorted(names):
+                if name in namespace and name not in required and is_own(name):
+                    optional.setdefault(name, why)
         return Needs(required, optional)
 
     def needs_of_magics(self, own: Iterable[str]) -> Needs:

@@ -21,7 +21,7 @@ class TopLevel(ast.NodeVisitor):
         self.eager: set[str] = set()
         self.bound: set[str] = set()
         self.unbound: set[str] = set()
-        """Names that it may bind first and then delete: nothing of them is read, and yet they may be gone afterwards."""
+        """Names that it deletes, maybe after it has bound them: nothing of them is read, and yet they may be gone afterwards."""
         self._all(tree.body)
 
     # -- names
@@ -30,11 +30,11 @@ class TopLevel(ast.NodeVisitor):
         if isinstance(node.ctx, ast.Store):
             self.bound.add(node.id)
             return
-        if node.id not in self.bound:
-            self.eager.add(node.id)
         if isinstance(node.ctx, ast.Del):
             self.bound.discard(node.id)
             self.unbound.add(node.id)
+        elif node.id not in self.bound:
+            self.eager.add(node.id)
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
         self.visit(node.value)

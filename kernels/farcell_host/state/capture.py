@@ -12,6 +12,7 @@ from .errors import CannotTravel
 from .handmade import is_handmade
 from .modules import REPLACED, REPLACED_HINT, HasState, is_replaced, local_module, pseudo_name
 from .patches import PATCHES
+from .placeholders import DELETED, Placeholder
 from .places import Places
 from .refusals import Refused, narrow, path_to, reason_of
 from .uses import EVERYTHING, nested
@@ -107,7 +108,7 @@ class Walk:
             optional = name in self._optional
             if name not in self._found:
                 try:
-                    self._found[name] = dump_or_refuse(name, self._places[name], self._reasons[name], self._kept)
+                    self._found[name] = self._dump(name)
                 except CannotTravel:
                     if optional:
                         continue
@@ -117,6 +118,11 @@ class Walk:
             self._meet(part, optional)
             if isinstance(part.value, ModuleType) and not optional:
                 self._refuse_stuck(name, part.value)
+
+    def _dump(self, name: str) -> Part:
+        if self._reasons[name] == DELETED:
+            return dump_or_refuse(name, Placeholder.OF_A_VALUE, DELETED, self._kept)
+        return dump_or_refuse(name, self._places[name], self._reasons[name], self._kept)
 
     def _refuse_stuck(self, name: str, module: ModuleType) -> None:
         """What the notebook has set on a library's module that the cell reads goes along, or the cell is refused."""

@@ -76,16 +76,16 @@ def is_local(module: ModuleType) -> bool:
     return name.partition(".")[0] not in _OURS and is_local_file(filename)
 
 
-REPLACED = "a module that was taken out of sys.modules, whose name means another one by now"
+REPLACED = "a module whose name means another one by now, since it was imported anew"
 REPLACED_HINT = "Import it again under this name"
 
 
 def is_replaced(module: ModuleType) -> bool:
-    """Whether it is the notebook's own and no import would give it: its name would mean another module on the other side."""
+    """Whether it is the notebook's own and its name means another module by now, here and on the other side."""
     own = vars(module)
     name, filename = own.get("__name__"), own.get("__file__")
-    is_found = isinstance(name, str) and sys.modules.get(name) is module
-    return not is_found and isinstance(filename, str) and is_local_file(filename) and own.get("__spec__") is not None
+    found = sys.modules.get(name, module) if isinstance(name, str) else module
+    return found is not module and isinstance(filename, str) and is_local_file(filename) and own.get("__spec__") is not None
 
 
 def local_module(name: object) -> ModuleType | None:

@@ -57,12 +57,20 @@ def find_place(path: str) -> Place | None:
 
 
 def _place_of_class(owner: type, attribute: str) -> Place | None:
-    """Under the name that the class has itself."""
-    module = sys.modules.get(owner.__module__)
-    if module is None or local_module(owner.__module__) or not owner.__flags__ & _HEAP_TYPE:
+    """Under the name that others use: `pathlib.Path`, which Python 3.13 has in `pathlib._local`."""
+    if local_module(owner.__module__) or not owner.__flags__ & _HEAP_TYPE:
         return None
-    is_found = _owner(module, owner.__qualname__.split(".")) is owner
-    return (owner.__module__, f"{owner.__qualname__}.{attribute}") if is_found and _may_travel(owner.__module__, "") else None
+    for name in _packages(owner.__module__):
+        module = sys.modules.get(name)
+        if module is not None and _owner(module, owner.__qualname__.split(".")) is owner:
+            return (name, f"{owner.__qualname__}.{attribute}") if _may_travel(name, "") else None
+    return None
+
+
+def _packages(module: str) -> Iterator[str]:
+    """`a`, `a.b` and `a.b.c`."""
+    parts = module.split(".")
+    return (".".join(parts[:end]) for end in range(1, len(parts) + 1))
 
 
 def _owner(module: ModuleType, names: Iterable[str]) -> Any:
@@ -164,7 +172,7 @@ class Patches:
         self._patched: dict[str, Patched] = {}
         self._places: dict[int, Place] = {}
         """id of an original -> where it was."""
-        self._paths: set[str] = set()
+        self._paths: dict[str, Place | None] = {}
         self._imports = ImportWatch()
 
     def watch(self, paths: Iterable[str], was_run: bool = False) -> None:
@@ -172,20 +180,25 @@ class Patches:
         for path in paths:
             if path in self._paths:
                 continue
-            self._paths.add(path)
+            self._paths[path] = None
             if not self._look_at(path, was_run):
-                root = path.partition(".")[0]
-                if root not in sys.modules:
-                    self._imports.after(root, partial(self._imported, path))
+                self._wait(path)
+
+    def _wait(self, path: str) -> None:
+        """For the import of the first module on the way that is not here."""
+        missing = next((name for name in _packages(path.rpartition(".")[0]) if name not in sys.modules), None)
+        if missing is not None:
+            self._imports.after(missing, partial(self._imported, path))
 
     def _imported(self, path: str) -> None:
-        self._look_at(path, False)
+        if not self._look_at(path, False):
+            self._wait(path)
 
     def _look_at(self, path: str, was_run: bool) -> bool:
         place = find_place(path)
         if place is None:
             return False
-        name, attribute = place
+        name, attribute = self._paths[path] = place
         self.is_used = True
         patched = self._patched.setdefault(name, Patched(sys.modules[name]))
         if attribute not in patched.originals:
@@ -200,8 +213,8 @@ class Patches:
 
     @property
     def paths(self) -> list[str]:
-        """All that are watched."""
-        return sorted(self._paths)
+        """All that are watched, as the other side finds them."""
+        return sorted({".".join(place) if place is not None else path for path, place in self._paths.items()})
 
     def of(self, name: str) -> Patched | None:
         found = self._patched.get(name)
@@ -216,18 +229,23 @@ class Patches:
     def place_of(self, obj: Any) -> Place | None:
         """Where this has been, if something of the notebook's may be there now."""
         known = self._places.get(id(obj))
-        if known is None and self._was_there(obj):
-            known = obj.__module__, obj.__qualname__
-            self._know(known, obj)
+        if known is None:
+            known = self._told_by(obj)
+            if known is not None:
+                self._know(known, obj)
         return known
 
-    def _was_there(self, obj: Any) -> bool:
-        """Taken away before this side has looked: a definition says itself where it was, and of what module it is."""
+    def _told_by(self, obj: Any) -> Place | None:
+        """Of what was taken away before this side has looked: a definition says itself where it was, and of what module it is."""
         module, path = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
-        patched = self._patched.get(module) if isinstance(module, str) else None
-        if patched is None or patched.originals.get(path, _ABSENT) is not _UNKNOWN:  # type: ignore[arg-type]
-            return False
-        return not isinstance(obj, FunctionType) or obj.__globals__ is vars(patched.module)
+        if not isinstance(module, str) or not isinstance(path, str):
+            return None
+        if isinstance(obj, FunctionType) and obj.__globals__ is not getattr(sys.modules.get(module), "__dict__", None):
+            return None
+        return next(((name, path) for name in _packages(module) if self._is_unknown(name, path)), None)
+
+    def _is_unknown(self, name: str, path: str) -> bool:
+        return name in self._patched and self._patched[name].originals.get(path, _ABSENT) is _UNKNOWN
 
 
 PATCHES = Patches()

@@ -11,9 +11,9 @@ import sys
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, Literal
 
 from .. import threads
@@ -165,9 +165,15 @@ class Replica:
             self._release(self._held.pop(name, None))
 
     def capture(
-        self, names: Iterable[str], uses: Uses = default_uses, optional: Iterable[str] = (), ambient: bool = True
+        self,
+        names: Iterable[str],
+        uses: Uses = default_uses,
+        optional: Mapping[str, str] = MappingProxyType({}),
+        ambient: bool = True,
     ) -> Capture:
-        """Walk these names and all that their functions use; raises CannotTravel, but for an optional name, which is left out."""
+        """Walk these names and all that their functions use; raises CannotTravel, but for an optional name, which is left out.
+
+        `optional`: name -> reason. One that is only deleted goes without its value."""
         self._let_die()
         tensors.meet(list(self.namespace.values()))
         is_still = _is_still()
@@ -178,8 +184,8 @@ class Replica:
                 walk.add_module(seen)
             for name in names:
                 walk.add(name, "read by the cell")
-            for name in optional:
-                walk.add(name, "mentioned by the cell", optional=True)
+            for name, reason in optional.items():
+                walk.add(name, reason, optional=True)
             lists = self._lists(around)
             for name in lists:
                 walk.add(name, "held by a logger", optional=True)
@@ -335,23 +341,22 @@ class Replica:
     def _decide_refs(self, capture: Capture, limit_bytes: int | None, out: set[str], keep: set[str]) -> None:
         for group in components(self._changed(capture), changeable_ids):
             size = sum(part.size_bytes for part in group)
-            shared = any(self._is_shared(key) for part in group for key in changeable_ids(part))
+            is_large = limit_bytes is not None and size > limit_bytes
             names = {part.name for part in group}
-            if any(_is_beside(name) for name in names):
+            if any(_is_beside(name) for name in names) or names & out or not (is_large or names & keep):
                 continue
-            asked_for = {part.name for each in that_share(group) if any(one.name in keep for one in each) for part in each}
-            goes = {
-                each[0].name for each in that_share(group) if len(each) == 1 and isinstance(each[0].value, type | FunctionType)
-            }
-            for part in group:
-                is_new = part.name not in self._held or self._held[part.name].kept
-                asked = part.name in asked_for
-                if part.name in goes and not asked:  # of classes and functions each side has its own
-                    continue
-                if not shared and is_new and not names & out and (asked or (limit_bytes is not None and size > limit_bytes)):
-                    reason = "kept on the target" if asked else f"larger than {limit_bytes} bytes"
-                    del capture.parts[part.name]
-                    self._keep(capture, part.name, part.value, part.size_bytes, reason)
+            if any(self._is_shared(key) for part in group for key in changeable_ids(part)):
+                continue
+            for those in that_share(group):
+                asked = any(part.name in keep for part in those)
+                if len(those) == 1 and isinstance(those[0].value, type | FunctionType) and not asked:
+                    continue  # of classes and functions each side has its own
+                for part in those:
+                    is_new = part.name not in self._held or self._held[part.name].kept
+                    if is_new and (asked or is_large):
+                        reason = "kept on the target" if asked else f"larger than {limit_bytes} bytes"
+                        del capture.parts[part.name]
+                        self._keep(capture, part.name, part.value, part.size_bytes, reason)
 
     def _is_shared(self, key: int) -> bool:
         """Whether the peer has this object, which could then not change here unseen; classes and functions are its own copies."""

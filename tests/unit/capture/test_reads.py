@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from farcell.capture import Reads, reads
+from farcell_host.state.placeholders import DELETED
 
 NOTEBOOK = {name: object() for name in ("x", "y", "z", "f", "g", "data", "limit", "path", "counter", "Model", "i", "row", "log")}
 
@@ -31,7 +32,7 @@ def optional(cell: str) -> set[str]:
         ("x = 1\nprint(x)", set()),
         ("print(x)\nx = 1", {"x"}),
         ("x += 1", {"x"}),
-        ("del x", {"x"}),
+        ("del x", set()),
         ("x = 1\ndel x", set()),
         ("x.attr = y", {"x", "y"}),
         ("x[0] = 1", {"x"}),
@@ -290,3 +291,11 @@ def test_the_same_cell_again_costs_next_to_nothing() -> None:
     began = time.perf_counter()
     assert reads(cell) is first
     assert time.perf_counter() - began < cold / 20
+
+
+def test_what_is_only_deleted_needs_no_value() -> None:
+    """`del x` wants the name alone; one that is read as well, or seen through a door, wants more."""
+    namespace = {"x": 1, "y": 2}
+    assert reads("del x").needs(namespace) == ({}, {"x": DELETED})
+    assert reads("if y:\n    del x\nprint(x)").needs(namespace)[0].keys() == {"x", "y"}
+    assert reads("eval('x')\ndel x").needs(namespace)[1]["x"] != DELETED

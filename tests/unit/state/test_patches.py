@@ -88,16 +88,23 @@ def test_a_module_is_looked_at_right_after_its_import(tmp_path, monkeypatch):
     """What it holds then is what it was, whatever the cell that imports it sets."""
     folder = tmp_path / "site-packages"
     folder.mkdir()
-    (folder / "fc_late.py").write_text("n = 1\n")
+    (folder / "fc_late").mkdir()
+    (folder / "fc_late" / "__init__.py").write_text("")
+    (folder / "fc_late" / "part.py").write_text("n = 1\n")
     monkeypatch.syspath_prepend(str(folder))
-    patches = Patches()
-    patches.watch(["fc_late.n"])
     import fc_late
 
-    fc_late.n = 2
+    patches = Patches()
+    patches.watch(["fc_late.part.n", "fc_late.no_such.n"])
+    import fc_late.part
+
+    fc_late.part.n = 2
     (found,) = patches.known()
     assert (found.originals, found.data()) == ({"n": 1}, {"n": 2})
-    del sys.modules["fc_late"]
+    assert patches.paths == ["fc_late.no_such.n", "fc_late.part.n"]
+    for name in ("fc_late.part", "fc_late"):
+        del sys.modules[name]
+    sys.meta_path.remove(patches._imports)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +126,7 @@ def test_what_is_each_sides_own_is_left_alone(path: str) -> None:
         ("os.path.join", ("posixpath", "join")),
         ("pathlib.Path.ls", ("pathlib", "Path.ls")),
         ("warnings.showwarning", ("warnings", "showwarning")),
-        ("json.JSONDecodeError.x", ("json.decoder", "JSONDecodeError.x")),
+        ("json.JSONDecodeError.x", ("json", "JSONDecodeError.x")),
     ],
 )
 def test_a_place_has_one_name(path: str, place: tuple[str, str]) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 from farcell_host.state import CannotRestore, CannotTravel
+from farcell_host.state.placeholders import DELETED
+
+from .conftest import over_the_wire
 
 CASES = {
     "file": ("f = open(path)", "f", "f: an open file"),
@@ -165,3 +168,16 @@ def test_what_another_function_does_read_is(pair, order):
     pair.ship("f")
     with pytest.raises(CannotTravel, match=r"^gen: a generator"):
         pair.local.capture(order)
+
+
+def test_a_name_that_is_deleted_alone_needs_no_value_that_travels(pair):
+    """The value cannot travel, and is dropped here where the cell deletes its name there."""
+    pair.cell("g = (i for i in range(3)); h = (i for i in range(3))")
+    payload = pair.local.pack(pair.local.capture([], optional=dict.fromkeys("gh", DELETED)))
+    pair.remote.apply(pair.remote.unpack(over_the_wire(payload)))
+    pair.local.sent(payload)
+    pair.remote_exec("del g")
+    pair.collect("g", "h")
+    assert "g" not in pair.here and next(pair.here["h"]) == 0
+    with pytest.raises(CannotTravel, match="h: a generator"):
+        pair.ship("h")
