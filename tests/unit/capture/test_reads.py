@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from farcell.capture import Reads, reads
+from farcell.capture import Reads, is_python, reads
 
 NOTEBOOK = {name: object() for name in ("x", "y", "z", "f", "g", "data", "limit", "path", "counter", "Model", "i", "row", "log")}
 
@@ -276,3 +276,22 @@ def test_the_same_cell_again_costs_next_to_nothing() -> None:
     began = time.perf_counter()
     assert reads(cell) is first
     assert time.perf_counter() - began < cold / 20
+
+
+@pytest.mark.parametrize(
+    ("cell", "is_so"),
+    [
+        ("x = 1", True),
+        ("# %%remote\nfor n in range(3):\n    print(n)\n", True),
+        ("%time x", False),
+        ("!ls", False),
+        ("x?", False),
+        ("ls", False),  # an alias, as far as anybody knows
+        ("x = ", False),
+        ("return 1", False),
+        ("await f()", False),  # Python compiles it as a cell only
+    ],
+)
+def test_cells_that_are_python_as_they_stand(cell, is_so):
+    """They need no transformation, and hold no syntax error that would be found later."""
+    assert is_python(cell) is is_so
