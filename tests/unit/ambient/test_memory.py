@@ -59,6 +59,7 @@ def test_each_change_of_an_instance():
         before = bytes(view)
         record.new = values
         assert bytes(view) != before
+        view = memory.of_attributes(record)  # whoever has seen a change looks where they lie now
         before = bytes(view)
         del record.new
         assert bytes(view) != before

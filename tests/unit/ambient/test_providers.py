@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import decimal
 import locale
 import logging
@@ -91,6 +92,7 @@ def without_shell():
     yield
     if InteractiveShell.initialized():
         shell().atexit_operations()
+        atexit.unregister(shell().atexit_operations)
         InteractiveShell.clear_instance()
 
 
