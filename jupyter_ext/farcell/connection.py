@@ -132,12 +132,18 @@ class Connection:
 
         The calling thread reads the stream itself where it can be lent.
         """
-        stream = self._stream if self._welcomed.is_set() else None
-        with stream.borrow() if stream is not None else contextlib.nullcontext() as reading:
+        stream = self._stream
+        with self.lent() as reading:
             ready = self._alarm.wait(reading, timeout_s)
             if reading is not None and reading in ready:
                 assert stream is not None
                 stream.read_here()
+
+    def lent(self) -> contextlib.AbstractContextManager[int | None]:
+        """Until the next `wait` is over the calling thread alone reads: entered before a request is sent, it spares the loop's
+        thread the turn that a quick answer would wake it for."""
+        stream = self._stream if self._welcomed.is_set() else None
+        return stream.borrow() if stream is not None else contextlib.nullcontext()
 
     def wake(self) -> None:
         """Ends a `wait`, the present one or the next. A signal handler may call this."""

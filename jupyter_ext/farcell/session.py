@@ -663,13 +663,14 @@ class RemoteSession:
             try:
                 bulk = connection.prepare(payload.bulk, pending.check, may_stay=direct) if payload is not None else None
                 pending.relay.before()
-                connection.send(message, bulk)
-                self._sent_bytes += payload.total_bytes if payload is not None else 0
-                pending.tell(Started(time.monotonic()))
-                late = self._life.late_death
-                if late is not None:
-                    pending.tell(late)
-                finish = pending.wait()
+                with connection.lent():
+                    connection.send(message, bulk)
+                    self._sent_bytes += payload.total_bytes if payload is not None else 0
+                    pending.tell(Started(time.monotonic()))
+                    late = self._life.late_death
+                    if late is not None:
+                        pending.tell(late)
+                    finish = pending.wait()
                 connection.uploaded()
                 return finish, self._merge(finish, exchange)
             finally:

@@ -36,8 +36,9 @@ class Loggers(Provider):
         watch.attributes(logging.root.manager)
         for logger in _loggers():
             watch.attributes(logger)
-            watch.list(logger.handlers)
-            watch.list(logger.filters)
+            if not _is_of_package(logger):
+                watch.list(logger.handlers)
+                watch.list(logger.filters)
         watch.see()
         self.lists = tuple(self._find_lists())
         return watch

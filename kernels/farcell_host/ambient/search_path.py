@@ -1,4 +1,4 @@
-"""What was put into sys.path, before and behind the interpreter's and the environment's own entries."""
+"""What was put into sys.path, before and behind the interpreter's and the environment's own entries, and in what order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .provider import Provider
 
 class SearchPath(Provider):
     name = "sys.path"
-    pristine: ClassVar[Any] = {"gone": [], "before": [], "behind": []}
+    pristine: ClassVar[Any] = {"gone": [], "before": [], "behind": [], "order": []}
 
     def __init__(self) -> None:
         self._own = {"", *sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages()}
@@ -29,10 +29,12 @@ class SearchPath(Provider):
 
     def take_since(self, stamp: Any) -> Any:
         first = next((index for index, path in enumerate(sys.path) if path in stamp), len(sys.path))
+        kept = [path for path in sys.path if path in stamp and path not in self._own]
         return {
             "gone": [path for path in stamp if path not in sys.path],
             "before": sys.path[:first],
             "behind": [path for path in sys.path[first:] if path not in stamp],
+            "order": kept if kept != [path for path in stamp if path in kept] else [],
         }
 
     def take_under(self, content: Any) -> Any:
@@ -43,4 +45,7 @@ class SearchPath(Provider):
             sys.path[:] = content["all"]
             return
         before, behind = ([path for path in content[where] if path not in sys.path] for where in ("before", "behind"))
-        sys.path[:] = [*before, *(path for path in sys.path if path not in content["gone"]), *behind]
+        order = content["order"]
+        kept = [path for path in sys.path if path not in content["gone"]]
+        ordered = iter(sorted((path for path in kept if path in order), key=order.index))
+        sys.path[:] = [*before, *(next(ordered) if path in order else path for path in kept), *behind]

@@ -23,6 +23,10 @@ _SETTINGS = {
 # In the state that torch gives, and in its object in C++: numbers of the Mersenne twister.
 _WORDS, _FIRST_WORD = 624, 24
 _HEAD, _BEFORE, _BEHIND = 256, 20, 28
+_IN_C = {  # what these ask: a call in C costs next to nothing
+    "are_deterministic_algorithms_enabled": "_get_deterministic_algorithms",
+    "get_float32_matmul_precision": "_get_float32_matmul_precision",
+}
 _CUDNN = ("_get_cudnn_deterministic", "_get_cudnn_benchmark")  # what torch.backends.cudnn.deterministic and .benchmark ask
 _PRINTING = ("precision", "threshold", "edgeitems", "linewidth", "sci_mode")
 
@@ -38,7 +42,8 @@ class TorchSettings(Provider):
 
     def watch(self) -> Watch:
         torch: Any = sys.modules["torch"]
-        getters = [torch.get_default_dtype, *(getattr(torch, get) for get, _ in _SETTINGS.values() if hasattr(torch, get))]
+        asked = (name for name, _ in _SETTINGS.values() if hasattr(torch, name))
+        getters = [torch.get_default_dtype, *(getattr(torch._C, _IN_C.get(name, ""), getattr(torch, name)) for name in asked)]
         watch = Watch(*getters, *(getattr(torch._C, name) for name in _CUDNN if hasattr(torch._C, name)))
         options = _printing()
         if options is not None:

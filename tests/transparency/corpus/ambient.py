@@ -270,7 +270,7 @@ SCENARIOS: list[Scenario] = [
         was = np.seterrcall(note); old = np.seterr(divide='call')
         """,
         "a = np.array([1.0]) / 0",
-        "seen, np.geterrcall() is note",
+        "seen, np.geterrcall().__name__",
         "_o = np.seterrcall(None), np.seterr(**old)",
         "np.geterrcall()",
         needs=("numpy",),

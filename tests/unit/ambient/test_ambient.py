@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from farcell_host.ambient import Ambient, Provider
+from farcell_host.ambient.watch import Watch
 
 
 class Setting(Provider):
@@ -109,3 +111,86 @@ def test_settings_of_a_module_wait_until_it_is_imported(tmp_path: Path, monkeypa
         assert remote.changes()[0] == {} and len(sys.meta_path) == finders
     finally:
         sys.modules.pop("ambient_tested", None)
+
+
+class Watched(Setting):
+    """One that can be seen in memory, and is looked at only when that has changed."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.state, self.looks, self.here = {"value": 0}, 0, True
+
+    @property
+    def is_here(self):
+        return self.here and super().is_here
+
+    def watch(self):
+        watch = Watch()
+        watch.dict(self.state)
+        return watch
+
+    def take(self):
+        self.looks += 1
+        return self.state["value"]
+
+    def put(self, content):
+        self.state["value"] = content
+
+
+@pytest.fixture
+def watched():
+    sides = Sides(here=Watched(), there=Watched())
+    sides.run()
+    sides.run()
+    return sides
+
+
+def test_what_is_unchanged_is_not_looked_at(watched):
+    """Only its memory, in one comparison for all that there is."""
+    before = watched.here.looks, watched.there.looks
+    for _ in range(5):
+        assert watched.run() == ({}, {})
+    assert (watched.here.looks, watched.there.looks) == before
+    watched.here.state["value"] = 1
+    assert watched.run() == ({"setting": 1}, {})
+    watched.there.state["value"] = 2
+    assert watched.run() == ({}, {"setting": 2})
+    assert watched.here.state == watched.there.state == {"value": 2}
+    assert watched.run() == ({}, {})
+
+
+def test_memory_that_has_changed_to_no_effect_tells_nothing(watched):
+    """And is not looked at again."""
+    watched.here.state.update(other=object())
+    assert watched.run() == ({}, {})
+    looks = watched.here.looks
+    assert watched.run() == ({}, {}) and watched.here.looks == looks
+
+
+def test_a_change_that_was_told_in_vain_is_told_again(watched):
+    """The peer has not installed it."""
+    watched.here.state["value"] = 1
+    assert watched.local.changes()[0] == watched.local.changes()[0] == {"setting": 1}
+    assert watched.run() == ({"setting": 1}, {})
+
+
+def test_what_comes_later_is_told_then():
+    """Without any import: IPython's shell, say, is made some time after its module was loaded."""
+    late = Watched()
+    late.here = False
+    sides = Sides(here=late)
+    assert sides.run() == sides.run() == ({}, {})
+    late.here, late.state["value"] = True, 3
+    assert sides.run() == ({"setting": 3}, {})
+
+
+def test_a_module_that_was_imported_anew_is_looked_at_anew(watched, monkeypatch):
+    """What was watched is the old one's."""
+    looks = watched.here.looks
+    watched.here.module = watched.there.module = "ambient_anew"
+    for module in (ModuleType("ambient_anew"), ModuleType("ambient_anew")):
+        monkeypatch.setitem(sys.modules, "ambient_anew", module)
+        watched.here.state = {"value": looks}
+        watched.run()
+        assert watched.there.state["value"] == looks
+        looks += 1

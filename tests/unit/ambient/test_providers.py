@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import decimal
 import locale
 import logging
@@ -16,6 +17,7 @@ from farcell_host.ambient.ambient import providers
 from farcell_host.ambient.environment import Environment
 from farcell_host.ambient.loggers import Loggers
 from farcell_host.ambient.matplotlib_parameters import MatplotlibParameters
+from farcell_host.ambient.search_path import SearchPath
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
@@ -91,6 +93,7 @@ def without_shell():
     yield
     if InteractiveShell.initialized():
         shell().atexit_operations()
+        atexit.unregister(shell().atexit_operations)
         InteractiveShell.clear_instance()
 
 
@@ -218,6 +221,19 @@ def test_handlers_of_a_package_are_its_own(tested, monkeypatch):
     assert lists() == {"<handlers ambient.tested>"}
     monkeypatch.setitem(sys.modules, "ambient", logging)
     assert lists() == set()
+
+
+def test_the_order_of_the_search_path(monkeypatch):
+    """Of what the notebook has put there: the interpreter's own entries lie in another order on another machine."""
+    here, there = SearchPath(), SearchPath()
+    monkeypatch.setattr(sys, "path", ["/no/one", "/no/two", *sys.path])
+    stamp, watch = here.stamp(), here.watch().see()
+    sys.path[:2] = ["/no/two", "/no/one"]
+    assert not watch.is_same
+    told = here.take_since(stamp)
+    sys.path[:] = ["/own/of/the/peer", *stamp]
+    there.put(told)
+    assert sys.path == ["/own/of/the/peer", "/no/two", "/no/one", *stamp[2:]]
 
 
 def test_credentials_stay(monkeypatch):

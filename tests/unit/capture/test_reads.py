@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from farcell.capture import Reads, reads
+from farcell.capture import Reads, is_python, reads
 from farcell_host.state.placeholders import DELETED
 
 NOTEBOOK = {name: object() for name in ("x", "y", "z", "f", "g", "data", "limit", "path", "counter", "Model", "i", "row", "log")}
@@ -299,3 +299,22 @@ def test_what_is_only_deleted_needs_no_value() -> None:
     assert reads("del x").needs(namespace) == ({}, {"x": DELETED})
     assert reads("if y:\n    del x\nprint(x)").needs(namespace)[0].keys() == {"x", "y"}
     assert reads("eval('x')\ndel x").needs(namespace)[1]["x"] != DELETED
+
+
+@pytest.mark.parametrize(
+    ("cell", "is_so"),
+    [
+        ("x = 1", True),
+        ("# %%remote\nfor n in range(3):\n    print(n)\n", True),
+        ("%time x", False),
+        ("!ls", False),
+        ("x?", False),
+        ("ls", False),  # an alias, as far as anybody knows
+        ("x = ", False),
+        ("return 1", False),
+        ("await f()", False),  # Python compiles it as a cell only
+    ],
+)
+def test_cells_that_are_python_as_they_stand(cell, is_so):
+    """They need no transformation, and hold no syntax error that would be found later."""
+    assert is_python(cell) is is_so
