@@ -148,8 +148,7 @@ class Replica:
     ) -> Capture:
         """Walk these names and all that their functions use; raises CannotTravel, but for an optional name, which is left out."""
         self._let_die()
-        tensors.meet(list(self.namespace.values()))
-        with context.working(self):
+        with context.working(self), tensors.meeting(list(self.namespace.values())):
             walk = Walk(self.places, self._table.kept, uses)
             for seen in self.introductions.known():
                 walk.add_module(seen)
@@ -206,9 +205,8 @@ class Replica:
     ) -> Capture:
         """What a run changed among `names`; those of them that the peer has and the namespace has no more were deleted."""
         names, out, keep = list(names), set(out), set(keep)
-        tensors.meet(list(self.namespace.values()))
         capture = Capture({})
-        with context.working(self):
+        with context.working(self), tensors.meeting(list(self.namespace.values())):
             for seen in self.introductions.known():
                 part = dump_module(seen, self._table.kept)
                 capture.parts[part.name] = part
