@@ -186,14 +186,14 @@ class Describer:
             found = _KINDS.get(base)
             if found is not None:
                 return found
-            if base.__module__.partition(".")[0] in ("numpy", "pandas"):
+            if (base.__module__ or "").partition(".")[0] in ("numpy", "pandas"):
                 found = _by_package(kind)
                 if found is not None:
                     return found
         return None
 
     def _attributes(self, obj: Any, kind: type, parts: list[list[Any]]) -> None:
-        if kind in _WITHOUT_ATTRIBUTES or kind.__module__.partition(".")[0] in ("matplotlib", "pandas", "farcell"):
+        if kind in _WITHOUT_ATTRIBUTES or (kind.__module__ or "").partition(".")[0] in ("matplotlib", "pandas", "farcell"):
             return
         attributes = [*(own_dict(obj) or {}).items()]
         if self._is_library_type(kind) and hasattr(kind, "__setstate__"):
@@ -214,7 +214,7 @@ class Describer:
     def _by_reduce(self, obj: Any, parts: list[list[Any]]) -> None:
         """Library objects without attributes, say an iterator: their own way into a pickle changes nothing."""
         kind = type(obj)
-        if not self._is_library_type(kind) or kind.__module__.partition(".")[0] in (
+        if not self._is_library_type(kind) or (kind.__module__ or "").partition(".")[0] in (
             "matplotlib",
             "farcell",
             "IPython",

@@ -19,7 +19,6 @@ import sys
 import warnings
 from collections.abc import Iterable
 from typing import Any
-from weakref import WeakValueDictionary
 
 from . import strings
 from .halves import in_halves
@@ -190,13 +189,18 @@ def _reduce_view(array: Any, base: Any) -> tuple[Any, ...]:
 
 # -- who owns a piece of memory --------------------------------------------------------------------------------------------
 
-_owners: WeakValueDictionary[int, Any] = WeakValueDictionary()
-"""Address -> an array that owns what begins there."""
+_owners: dict[int, Any] = {}
+"""Address -> an array that owns what begins there, while names are looked at. Not weakly: numpy resizes no array that has a weak
+reference."""
 
 
 def register(array: Any) -> None:
     if array.nbytes and order_of(array):
         _owners[address(array)] = array
+
+
+def forget_owners() -> None:
+    _owners.clear()
 
 
 def owned_at(start: int, size: int) -> Any:

@@ -70,7 +70,7 @@ def kind_of_type(kind: type) -> str | None:
     if not reduces_by_default(kind) or kind is functools.cached_property:
         return None
     if hasattr(kind, "__setstate__"):
-        return "stateful"
+        return None if _is_made_by_state(kind) else "stateful"
     return _of_layout(kind)
 
 
@@ -98,10 +98,17 @@ def reduces_by_default(kind: type) -> bool:
 _HEAP_TYPE = 1 << 9
 
 
+def _is_made_by_state(kind: type) -> bool:
+    """Whether `__setstate__` is a constructor, as nanobind and pybind11 make it: what exists already cannot be given a state."""
+    return type(kind).__module__ in ("nanobind", "pybind11_builtins")
+
+
 def is_restorable(obj: Any) -> bool:
     """Whether an opaque object takes its whole state from `__setstate__`, as long as it would be made of the same arguments."""
     kind = type(obj)
     if not hasattr(kind, "__setstate__") or issubclass(kind, BaseException) or hasattr(kind, "__array_finalize__"):
+        return False
+    if _is_made_by_state(kind):
         return False
     reduced = iterators.reduced(obj)
     return isinstance(reduced, tuple) and len(reduced) > 2 and reduced[2] is not None and not any(reduced[3:])

@@ -175,10 +175,9 @@ class Replica:
 
         `optional`: name -> reason. One that is only deleted goes without its value."""
         self._let_die()
-        tensors.meet(list(self.namespace.values()))
         is_still = _is_still()
         around = self._look_around() if ambient else None
-        with context.working(self):
+        with context.working(self), tensors.meeting(list(self.namespace.values())):
             walk = Walk(self.places, self._table.kept, uses)
             for seen in self._modules():
                 walk.add_module(seen)
@@ -258,10 +257,9 @@ class Replica:
     ) -> Capture:
         """What a run changed among `names`; those of them that the peer has and the namespace has no more were deleted."""
         names, out, keep = list(names), set(out), set(keep)
-        tensors.meet(list(self.namespace.values()))
         capture = Capture({}, is_still=_is_still())
         around = self._look_around()
-        with context.working(self):
+        with context.working(self), tensors.meeting(list(self.namespace.values())):
             lists = self._lists(around)
             capture.parts.update({name: part for name in lists if (part := self._dump_list(name)) is not None})
             for seen in self._modules():

@@ -2,7 +2,7 @@
 
 A tensor is a look at a storage; tensors that share one go on sharing it, and a change of a storage is merged into its memory, so
 that every tensor, parameter and optimizer that uses it sees it. A storage over an array's memory (`torch.from_numpy`) goes on
-looking at it, where a name or an earlier exchange has led to that array: torch does not say what a storage is over. torch is only
+looking at it, where a name is bound to that array or to a look at it: torch does not say what a storage is over. torch is only
 looked at when the program has imported it. Other layouts, devices and subclasses go as torch pickles them. A tensor that
 remembers how it was computed cannot: torch would forget that without a word.
 """
@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakValueDictionary
 
-from .arrays import address, base_of, is_array, owned_at, plain, register
+from .arrays import address, base_of, forget_owners, is_array, owned_at, plain, register
 from .refusals import Refused
 
 HISTORY = "a tensor that remembers how it was computed (grad_fn)"
@@ -132,8 +133,9 @@ def shows_storage(obj: Any) -> bool:
     return _shown.get(id(obj)) is obj
 
 
-def meet(values: Iterable[Any]) -> None:
-    """Arrays whose memory tensors may have been made over."""
+@contextmanager
+def meeting(values: Iterable[Any]) -> Iterator[None]:
+    """While names are looked at: arrays whose memory tensors may have been made over."""
     if _is_ready(torch()):
         for array in filter(is_array, values):
             owner, base = array, base_of(array)
@@ -141,6 +143,10 @@ def meet(values: Iterable[Any]) -> None:
                 owner, base = base, base_of(base)
             if base is None:
                 register(owner)
+    try:
+        yield
+    finally:
+        forget_owners()
 
 
 def bytes_under(tensor: Any, otherwise: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 STATE = """
 class State:
     def __init__(self): self.keep = [1]; self.drop = 'here'
@@ -88,3 +90,12 @@ def test_classes_of_packages_that_leave_out_what_shows(pair):
     pair.cell("import ipaddress\nnet = ipaddress.ip_network('10.0.0.0/30')")
     pair.run("mask = net.hostmask", "net")
     assert vars(pair.here["net"])["hostmask"] is pair.here["mask"]
+
+
+def test_a_jitted_function_keeps_its_name(pair):
+    """And what it wraps: jax leaves both out."""
+    pytest.importorskip("jax", reason="optional: jax is not installed")
+    pair.cell("import jax\n@jax.jit\ndef double(x): return x * 2\nplain = double.__wrapped__")
+    pair.run("four = float(double(2.0)); again = double", "double", "plain")
+    assert pair.here["four"] == 4 and pair.here["again"] is pair.here["double"]
+    assert pair.there["double"].__name__ == "double" and pair.there["double"].__wrapped__ is pair.there["plain"]
