@@ -119,6 +119,11 @@ class Switch:
         return not content.get("silent", False) and content.get("store_history", True) is not False
 
 
+def _lines_of(cell: str) -> list[str]:
+    """Those of nothing but spaces empty, as IPython passes them to a magic."""
+    return [line if line.strip() else "" for line in cell.split("\n")]
+
+
 def _code_lines(lines: Sequence[str]) -> list[str]:
     """Without blank lines and comments."""
     return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
@@ -195,13 +200,12 @@ class RemoteMagics(Magics):  # type: ignore[misc]
 
     def _with_line_numbers(self, cell: str) -> str:
         """The body below comment lines in the place of the magic lines; as it is when it does not stem from the running cell."""
-        raw, body = self._raw_cell().strip("\n"), cell.rstrip("\n")
-        above = raw[: len(raw) - len(body)]
-        if body.startswith("%%"):  # must come first, and counts from itself
+        raw, body = _lines_of(self._raw_cell().strip("\n")), _lines_of(cell.rstrip("\n"))
+        if cell.startswith("%%"):  # must come first, and counts from itself
             return cell
-        if not body or not raw.endswith(body) or (above and not above.endswith("\n")):
+        if body == [""] or raw[-len(body) :] != body:
             return cell
-        return "".join(f"# {line}\n" for line in above.splitlines()) + cell
+        return "".join(f"# {line}\n" for line in raw[: -len(body)]) + cell
 
     def _check_syntax(self, code: str) -> None:
         """Raises a syntax error that shows as a local cell's; nothing is started then."""

@@ -176,6 +176,8 @@ class Verdict:
     remote: frozenset[int]
     differences: list[Difference] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    stayed: frozenset[str] = frozenset()
+    """Names whose values cannot travel: refs to them are what is here."""
     items: int = 0
     masked: int = 0
     """Of the items, those that the mask hides."""
@@ -282,13 +284,19 @@ class Harness:
         own: Iterable[str] = (),
         refuses: str | None = None,
         cell_s: float = CELL_S,
+        may_stay: bool = False,
     ) -> Verdict:
-        """The same with kernels that have run nothing else, and no farcell in the plain twin's."""
+        """The same with kernels that have run nothing else, and no farcell in the plain twin's.
+
+        With `may_stay` names are left out whose values cannot travel, and stay on the target by design.
+        """
         cells, remote, own = tuple(cells), frozenset(remote), frozenset(own)
         plain = self.plain_fresh(cells, own, cell_s)
         with Kernel(faults=self._faults) as kernel:
             marked = kernel.run(marked_twin(cells, remote), cell_s)
-        verdict = self._judge(plain, remote, marked, own, refuses)
+        stayed = _stayed(marked) if may_stay else frozenset()
+        verdict = self._judge(plain, remote, marked, own | stayed, refuses)
+        verdict.stayed = stayed
         assert plain.mask is not None
         self._hide(verdict, plain.mask, own)
         return verdict
@@ -335,6 +343,13 @@ class Harness:
 def _run_fresh(cells: Sequence[str], hash_seed: str, cell_s: float) -> Record:
     with Kernel(hash_seed, with_farcell=False) as kernel:
         return kernel.run(plain_twin(cells), cell_s, watched=hash_seed == OTHER_SEED)
+
+
+def _stayed(record: Record) -> frozenset[str]:
+    """The description of a ref says that it could not be fetched."""
+    objects = record["state"]["objects"]
+    names = record["state"]["names"].items()
+    return frozenset(name for name, value in names if len(value) == 1 and objects[value[0]]["is"] == "farcell.refs.Ref")
 
 
 def _set_positions(record: Record) -> frozenset[int]:

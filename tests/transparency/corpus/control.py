@@ -5,6 +5,12 @@ from __future__ import annotations
 from transparency.scenario import Scenario, scenario
 
 SCENARIOS: list[Scenario] = [
+    scenario(
+        "lines of nothing but spaces count",
+        "x = 1\n  \nclass A:\n    def fails(self):\n        \n        return 1 / (x - 1)\n   ",
+        "\ny = 2\n\t\nA().fails()",
+        "A.fails.__code__.co_firstlineno",
+    ),
     scenario("a for loop with else", "xs = [1, 3, 5]", "for x in xs:\n    if x % 2 == 0: break\nelse: odd = True", "x, odd"),
     scenario("a while loop with else and break", "n = 10", "while n:\n    n -= 3\n    if n < 0: break\nelse: n = 'even'", "n"),
     scenario(
