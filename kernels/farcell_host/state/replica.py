@@ -173,8 +173,13 @@ class Replica:
     ) -> Capture:
         """Walk these names and all that their functions use; raises CannotTravel, but for an optional name, which is left out.
 
-        `optional`: name -> reason. One that is only deleted goes without its value."""
+        `optional`: name -> reason. One that is only deleted goes without its value. What a ref stands for may reach anything
+        that both sides have: with a ref, all of that is looked at.
+        """
         self._let_die()
+        names = list(names)
+        if any(is_ref(self.places.get(name)) for name in names):
+            optional = {**dict.fromkeys(filter(self.places.__contains__, self.held), "may be part of a ref"), **optional}
         is_still = _is_still()
         around = self._look_around() if ambient else None
         with context.working(self), tensors.meeting(list(self.namespace.values())):

@@ -117,3 +117,15 @@ def test_what_shares_data_with_a_kept_value_stays_too(pair):
     assert pair.here["m"] is pair.here["same"] is not pair.here["box"]
     pair.collect("m", "same", "box", out=["m", "same", "box"])
     assert pair.here["box"]["m"] is pair.here["m"] is pair.here["same"]
+
+
+def test_what_a_value_that_stays_shares_with_another_name_is_the_same_on_both_sides(pair):
+    """The name is not read by the cells that change it through the value, or that read it there."""
+    pair.cell("class Model: v = 0\nclass Problem: pass")
+    pair.run("import threading\np = Problem(); p.lock = threading.Lock(); p.model = model = Model()", "Problem", "Model")
+    assert isinstance(pair.here["p"], RefBase) and type(pair.here["model"]).__name__ == "Model"
+    pair.run("p.model.v = 5", "p")
+    assert pair.here["model"].v == 5
+    pair.here["model"].v = 6
+    pair.run("seen = p.model.v", "p")
+    assert pair.here["seen"] == 6
