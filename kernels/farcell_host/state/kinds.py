@@ -12,7 +12,22 @@ import functools
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
-from . import caches, dynamic, exceptions, frames, handlers, images, iterators, ownways, sets, streams, tensors, weak, weakrefs
+from . import (
+    caches,
+    dynamic,
+    exceptions,
+    frames,
+    handlers,
+    images,
+    iterators,
+    ownways,
+    registries,
+    sets,
+    streams,
+    tensors,
+    weak,
+    weakrefs,
+)
 from .arrays import is_array, is_merged_record, is_record, objects_of, record_content
 from .classes import class_content
 from .functions import cell_content, cells_of, function_state, is_by_value, own_globals
@@ -175,12 +190,18 @@ def content(kind: str, obj: Any) -> Any:
         return iterators.reduced(obj)[2]
     if ownways.goes_whole(type(obj)):
         return type(obj), _attributes(obj) or {}, dynamic.slots_of(obj), True
-    state = dynamic.state_of(obj) if dynamic.is_dynamic(type(obj)) else obj.__reduce_ex__(4)[2]
+    state = _state(obj)
     if kind == "stateful":
         items = list(list.__iter__(obj)) if isinstance(obj, list) else items_of(obj) if isinstance(obj, dict) else None
         return dict(state) if state is getattr(obj, "__dict__", None) else state, items  # type: ignore[arg-type]
     attributes, slots = state if isinstance(state, tuple) else (state, None)
     return type(obj), dict(attributes or {}), slots or {}, not has_getstate(type(obj))
+
+
+def _state(obj: Any) -> Any:
+    if registries.is_registry(type(obj)):
+        return registries.state_of(obj)
+    return dynamic.state_of(obj) if dynamic.is_dynamic(type(obj)) else obj.__reduce_ex__(4)[2]
 
 
 def has_getstate(kind: type) -> bool:

@@ -19,7 +19,20 @@ from weakref import WeakKeyDictionary
 
 from farcell_host._vendor.cloudpickle import cloudpickle
 
-from . import arrays, context, frames, images, iterators, jitted, ownways, patterns, streams, tensors, weakrefs
+from . import (
+    arrays,
+    context,
+    frames,
+    images,
+    iterators,
+    jitted,
+    ownways,
+    patterns,
+    registries,
+    streams,
+    tensors,
+    weakrefs,
+)
 from .arrays import is_array, reduce_array
 from .classes import is_builtin_type, made_after, reduce_class
 from .descriptors import WRAPPERS, reduce_builtin, reduce_property, reduce_wrapper
@@ -157,7 +170,7 @@ def _rule(kind: Any) -> Reducer:
 
 
 def _of_library(kind: type) -> Reducer | None:
-    found = (each.reducer(kind) for each in (arrays, images, iterators, jitted, patterns, weakrefs, frames, tensors))
+    found = (each.reducer(kind) for each in (arrays, images, iterators, jitted, patterns, registries, weakrefs, frames, tensors))
     return next((each for each in found if each is not None), None)
 
 
