@@ -1,5 +1,5 @@
-"""matplotlib's registries of callbacks, whose `__getstate__` takes the next number for a callback: looked at twice, a figure would
-differ from itself. Here the number is given back."""
+"""matplotlib's registries of callbacks, whose `__getstate__` takes the next number for a callback: looked at twice, a figure
+would differ from itself. Here the number is given back."""
 
 from __future__ import annotations
 
