@@ -179,7 +179,7 @@ def test_interrupt_while_state_is_collected(notebook: Notebook) -> None:
     """A signal during the collection is kept: the reply says KeyboardInterrupt and carries the whole state."""
     code = """
 import os, signal
-class Slow:
+class Slow(set):
     def __reduce__(self):
         os.kill(os.getpid(), signal.SIGINT)
         return (list, ())
