@@ -302,7 +302,8 @@ class MainModule(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         namespace = self.__dict__
-        if name not in namespace and hasattr(builtins, name):
+        # inspect asks each module for its file whenever an error is shown: that is no cell's doing.
+        if name not in namespace and (hasattr(builtins, name) or name == "__file__"):
             self._fail(name)
         try:
             return namespace[name]
