@@ -10,12 +10,14 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from traitlets.config import Application
+
 from .provider import Provider
 from .watch import Watch
 
 log = logging.getLogger("farcell")
 
-_OWN = frozenset({"traitlets", "IPKernelApp", "asyncio", "tornado", "farcell", "Comm"})
+_OWN = frozenset({"traitlets", "IPKernelApp", "RemoteKernelApp", "asyncio", "tornado", "farcell", "Comm"})
 _TRAVEL = frozenset({"logging", "logging.handlers", "__main__"})
 _PRISTINE = (logging.NOTSET, True, False)
 
@@ -84,9 +86,11 @@ class Loggers(Provider):
 
 
 def _loggers() -> Iterator[logging.Logger]:
+    """All but those of the kernel itself, whose application has one under the name of its class."""
+    application = type(Application.instance()).__name__ if Application.initialized() else ""
     yield logging.root
     for name, logger in list(logging.root.manager.loggerDict.items()):
-        if isinstance(logger, logging.Logger) and name not in _OWN:
+        if isinstance(logger, logging.Logger) and name not in _OWN and name != application:
             yield logger
 
 

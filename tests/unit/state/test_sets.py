@@ -55,7 +55,7 @@ def test_a_set_with_a_history_is_walked_the_same_and_goes_on_so(most):
             members.add(each)
             anew.add(each)
         same += is_alike and list(anew) == list(members)
-    assert same >= 0.99 * count
+    assert same >= 0.97 * count
 
 
 def test_where_sets_look_otherwise_the_members_are_the_same(monkeypatch):
