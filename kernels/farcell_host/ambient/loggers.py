@@ -10,8 +10,6 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from traitlets.config import Application
-
 from .provider import Provider
 from .watch import Watch
 
@@ -87,7 +85,8 @@ class Loggers(Provider):
 
 def _loggers() -> Iterator[logging.Logger]:
     """All but those of the kernel itself, whose application has one under the name of its class."""
-    application = type(Application.instance()).__name__ if Application.initialized() else ""
+    kind: Any = getattr(sys.modules.get("traitlets.config.application"), "Application", None)
+    application = type(kind.instance()).__name__ if kind is not None and kind.initialized() else ""
     yield logging.root
     for name, logger in list(logging.root.manager.loggerDict.items()):
         if isinstance(logger, logging.Logger) and name not in _OWN and name != application:
