@@ -45,7 +45,7 @@ def test_the_portable_ways(sandbox: Sandbox, without: str) -> None:
         assert driver.run("print('hello')").check().text == "hello\n"
         assert driver.ask("status").fields["direct"] == (without != "descriptors")
         run = driver.start("import time\nprint('begun', flush=True)\ntime.sleep(30)")
-        driver.wait_message("stream", 2)
+        driver.wait(lambda: any("begun" in m.content["text"] for m in driver.messages if m.msg_type == "stream"))
         assert driver.ask("interrupt", run=run).fields["done"] == "interrupted"
         assert driver.finish(run).reply["ename"] == "KeyboardInterrupt"
         driver.start("import os; os._exit(3)")

@@ -336,10 +336,10 @@ def test_replaced_builtins(client: KernelClient) -> None:
 
 
 def test_threads_print_under_their_cell(client: KernelClient) -> None:
-    """A thread's prints arrive, whole and once each."""
+    """What a thread writes at once arrives, whole and once each; Python writes what stands between commas bit by bit."""
     code = """
 import threading
-threads = [threading.Thread(target=lambda n=n: [print(n, i) for i in range(100)]) for n in range(4)]
+threads = [threading.Thread(target=lambda n=n: [print(f"{n} {i}\\n", end="") for i in range(100)]) for n in range(4)]
 [thread.start() for thread in threads]; [thread.join() for thread in threads];
 """
     lines = client.run(code).stdout.split("\n")
