@@ -11,7 +11,6 @@ import getpass
 import json
 import os
 import sys
-import threading
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -45,10 +44,6 @@ class Notebook:
             return session
         file = getattr(getattr(self.kernel, "parent", None), "connection_file", "") if self.kernel is not None else ""
         return Path(str(file)).stem or f"pid-{os.getpid()}"
-
-    @property
-    def is_main_thread(self) -> bool:
-        return threading.current_thread() is threading.main_thread()
 
     def cell_header(self) -> dict[str, Any]:
         """The running cell's own header, scalars only: ipykernel makes a frozenset of it. Empty outside a cell."""
