@@ -65,7 +65,7 @@ class Kernel:
         self.asked.pop(str(message.parent_header.get("msg_id")), None)
 
     def interrupt(self) -> None:
-        self.process.interrupt()
+        self.process.interrupt(self.run)
         if self._link is not None:
             self._link.ping()
 

@@ -142,7 +142,12 @@ class KernelProcess:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 
-    def interrupt(self) -> None:
+    def interrupt(self, run: str | None) -> None:
+        """SIGINT. The kernel may not have begun the run: it will read there whether the run it begins is meant."""
+        named = self.folder / f"{runtime.INTERRUPTED_FILE}.new"
+        with contextlib.suppress(OSError):  # a full disk: most runs have begun
+            named.write_text(run or "")
+            named.replace(self.folder / runtime.INTERRUPTED_FILE)
         self.signal(signal.SIGINT)
 
     def kill(self) -> None:

@@ -21,6 +21,7 @@ from .errors import FarcellHostError
 HOST_FILE = "host.json"
 SOCKET = "socket"
 KERNEL_SOCKET = "kernel.socket"
+INTERRUPTED_FILE = "interrupted"  # the run that the host interrupted last
 _PATH_BYTES = 103  # sun_path has 104 bytes on macOS, 108 on Linux, with a closing NUL
 
 

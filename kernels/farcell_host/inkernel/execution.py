@@ -72,7 +72,7 @@ class Runner:
     async def run(self, request: Request, channel: Channel) -> Reply:
         """farcell_run_request -> farcell_run_reply."""
         start = time.monotonic()
-        with self.guard.serving():
+        with self.guard.serving(request.content.get("run")):
             reply = await self._run_guarded(request, channel)
             reply.content["usage"] = {"seconds": time.monotonic() - start}
             reply.content["interrupts"] = self.guard.arrivals

@@ -4,6 +4,9 @@ The main thread holds the guard wherever it must not be cut short; a signal that
 the guard is released. Delivered means KeyboardInterrupt, or, while an async cell merely waits, the end of its task:
 an exception raised from the event loop's own frames would end the kernel. ipykernel's handler cancels the task by a
 plain callback, which does not wake a loop that sleeps; `call_soon_threadsafe` does.
+
+A signal may also come before the run that it is meant for has begun, its request being on the way: ipykernel ignores SIGINT
+then, and the run would go on as if nothing had been said. It is noted, and the next run asks whether it was the one.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import asyncio
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType, TracebackType
 from typing import Any
@@ -21,8 +24,11 @@ from typing import Any
 class InterruptGuard:
     """`with guard:` defers SIGINT on the main thread; on other threads, which get no signals, it does nothing."""
 
-    def __init__(self, cell_code: CodeType) -> None:
+    def __init__(self, cell_code: CodeType, interrupted: Callable[[], str | None] = lambda: None) -> None:
+        """`interrupted` tells the run that was interrupted last."""
         self._cell_code = cell_code
+        self._interrupted = interrupted
+        self._came_early = False
         self._depth = 0
         self._pending = False
         self.arrivals = 0
@@ -40,17 +46,25 @@ class InterruptGuard:
             if self._pending and not self._depth:
                 self._deliver(sys._getframe(1))
 
+    def listen(self) -> None:
+        """Takes note of SIGINT between requests, in the place of ipykernel's handler, which ignores it."""
+        signal.signal(signal.SIGINT, self._on_early_sigint)
+
     @contextmanager
-    def serving(self) -> Iterator[None]:
+    def serving(self, run: str | None = None) -> Iterator[None]:
         """Handles SIGINT inside the block and holds the guard there; what is kept and not taken is forgotten at its end.
 
-        The old handler, which ignores the signal, is back before the guard is released: nothing may be raised into the
-        event loop.
+        The old handler, which raises nothing, is back before the guard is released: nothing may be raised into the event loop.
         """
         self._pending = False
         self.arrivals = 0
         self._depth += 1
         before = signal.signal(signal.SIGINT, self._on_sigint)
+        if run is not None and self._came_early:
+            self._came_early = False
+            if self._interrupted() == run:
+                self._pending = True
+                self.arrivals += 1
         try:
             yield
         finally:
@@ -87,6 +101,9 @@ class InterruptGuard:
         """Whether an interrupt was kept; it is then no longer."""
         pending, self._pending = self._pending, False
         return pending
+
+    def _on_early_sigint(self, signum: int, frame: FrameType | None) -> None:
+        self._came_early = True
 
     def _on_sigint(self, signum: int, frame: FrameType | None) -> None:
         self.arrivals += 1

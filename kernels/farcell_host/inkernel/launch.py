@@ -15,6 +15,8 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import IPython
@@ -23,7 +25,7 @@ from ipykernel.kernelapp import IPKernelApp
 from tornado.ioloop import IOLoop
 from traitlets import Type, default
 
-from .. import bulk, capabilities
+from .. import bulk, capabilities, runtime
 from ..ambient import Ambient
 from ..state import BOOK, Replica
 from ..state.magics import Magics
@@ -96,6 +98,13 @@ async def _serve(kernel: RemoteKernel, runner: Runner, server: DirectServer | No
     server.start(asyncio.get_running_loop(), ready)
 
 
+def _interrupted_run(folder: Path) -> str | None:
+    try:
+        return (folder / runtime.INTERRUPTED_FILE).read_text()
+    except OSError:
+        return None
+
+
 def main(argv: list[str] | None = None) -> None:
     """Parses `--direct PATH` and leaves the rest to ipykernel."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -107,7 +116,8 @@ def main(argv: list[str] | None = None) -> None:
     app = RemoteKernelApp.instance()
     app.initialize(arguments)
     kernel: RemoteKernel = app.kernel
-    guard = InterruptGuard(CELL_CODE)
+    guard = InterruptGuard(CELL_CODE, partial(_interrupted_run, Path(app.abs_connection_file).parent))
+    guard.listen()
     namespace = kernel.shell.user_ns
     ambient, magics = Ambient(is_notebook=False), Magics()
     replica = Replica(namespace, side="remote", hashes=list(bulk.available_hashes()), ambient=ambient, magics=magics)

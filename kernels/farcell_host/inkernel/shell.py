@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import warnings
 from collections.abc import Container
@@ -236,6 +237,13 @@ class RemoteKernel(IPythonKernel):
         shell.user_ns_hidden.update({name: namespace[name] for name in ("_", "__", "___") if name in namespace})
         namespace.own = shell.user_ns_hidden
         shell.prune(0)
+
+    def pre_handler_hook(self) -> None:
+        """ipykernel lets SIGINT raise from here on, over zmq: our own handlers say themselves when it may."""
+        if str(self.get_parent("shell")["header"]["msg_type"]).startswith("farcell_"):
+            self.saved_sigint_handler = signal.getsignal(signal.SIGINT)
+        else:
+            super().pre_handler_hook()
 
     def _input_request(self, prompt: str, ident: Any, parent: Any, password: bool = False) -> str:
         """Called by raw_input and getpass of ipykernel, on the main thread or on a thread of the user's."""

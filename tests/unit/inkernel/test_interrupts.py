@@ -63,6 +63,25 @@ def test_kept_interrupt_is_not_raised_later(guard: InterruptGuard) -> None:
         pass
 
 
+@pytest.mark.parametrize(("run", "is_meant"), [("second", True), ("first", False)])
+def test_an_interrupt_before_the_run_it_is_meant_for(run: str, is_meant: bool) -> None:
+    """The request was on its way when the signal came: the run feels it, unless it is another one than was meant."""
+    guard, delivered = InterruptGuard(nothing.__code__, lambda: run), []
+    before = signal.getsignal(signal.SIGINT)
+    guard.listen()
+    try:
+        interrupt()
+        with guard.serving():
+            assert not guard.is_pending  # a request that is no run
+        for _ in range(2):  # it is felt once
+            with guard.serving("second"):
+                assert guard.arrivals == int(guard.is_pending)
+                delivered.append(guard.is_pending)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert delivered == [is_meant, False]
+
+
 def test_handler_is_restored(guard: InterruptGuard) -> None:
     """Outside of runs the kernel's own handling of SIGINT is as before."""
     before = signal.getsignal(signal.SIGINT)
