@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from typing import Any
 
 from .provider import Provider
+
+_buffer = ctypes.create_string_buffer(4096)
+# os.getcwd() releases the GIL, which the threads that publish a cell's beginning then hold for longer than the rest of a look
+# at all this state takes.
+_getcwd = getattr(ctypes.PyDLL(None), "getcwd", None)
+if _getcwd is not None:
+    _getcwd.restype, _getcwd.argtypes = ctypes.c_char_p, (ctypes.c_char_p, ctypes.c_size_t)
+
+
+def working_folder() -> str:
+    """As os.getcwd."""
+    found = _getcwd(_buffer, len(_buffer)) if _getcwd is not None else None
+    return os.fsdecode(found) if found is not None else os.getcwd()
 
 
 class Folder(Provider):
@@ -20,7 +34,7 @@ class Folder(Provider):
 
     def take(self) -> Any:
         try:
-            return os.getcwd()
+            return working_folder()
         except FileNotFoundError:  # deleted under our feet
             return None
 

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import operator
 import sys
 import threading
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass
+from itertools import repeat
 from types import ModuleType
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 # IPython and ipykernel replace these while a cell runs, or install `_` for gettext: always look them up where they are.
 _NEVER_SEEDED = {
@@ -107,8 +109,8 @@ class Namespace(dict[str, Any]):
         return not self._seeds.items() <= vars(builtins).items()  # compares identities first, and functions by nothing else
 
     def _is_seed(self, name: object) -> bool:
-        seed = self._seeds.get(cast(str, name), _ABSENT)
-        return seed is not _ABSENT and dict.__getitem__(self, cast(str, name)) is seed
+        seed = self._seeds.get(name, _ABSENT)  # type: ignore[call-overload]
+        return seed is not _ABSENT and dict.__getitem__(self, name) is seed  # type: ignore[misc]
 
     def __missing__(self, name: str) -> Any:
         value = vars(builtins).get(name, _ABSENT)
@@ -171,9 +173,17 @@ class Namespace(dict[str, Any]):
         seeds, own = self._seeds, self.own
         return {
             name: value
-            for name, value in dict.copy(self).items()  # at once: threads of the user may bind names meanwhile
+            for name, value in self._bindings()
             if seeds.get(name, _ABSENT) is not value and name not in _MODULE_NAMES and own.get(name, _ABSENT) is not value
         }
+
+    def _bindings(self) -> list[tuple[str, Any]]:
+        """All of the dict's, at once: threads of the user may bind names meanwhile, also while memory for this is found."""
+        while True:
+            try:
+                return list(dict.items(self))
+            except RuntimeError:
+                continue
 
     def changes_since(self, snapshot: Mapping[str, Any]) -> Changes:
         """Which of the user's names were bound, bound anew or deleted since; content that changed in place is not."""
@@ -191,15 +201,16 @@ class Namespace(dict[str, Any]):
 
     def __iter__(self) -> Iterator[str]:
         seeds = self._seeds
-        for name in dict.__iter__(self):
-            if name not in seeds or not self._is_seed(name):
+        for name, value in dict.items(self):
+            if seeds.get(name, _ABSENT) is not value:
                 yield name
 
     def __reversed__(self) -> Iterator[str]:
         return iter([name for name in dict.__reversed__(self) if not self._is_seed(name)])
 
     def __len__(self) -> int:
-        return dict.__len__(self) - sum(map(self._is_seed, self._seeds))
+        bound = map(dict.get, repeat(self), self._seeds, repeat(_ABSENT))
+        return dict.__len__(self) - sum(map(operator.is_, bound, self._seeds.values()))
 
     def __bool__(self) -> bool:
         return True  # `user_ns or {}` in somebody's code must not lose it

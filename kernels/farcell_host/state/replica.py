@@ -182,7 +182,7 @@ class Replica:
             optional = {**dict.fromkeys(filter(self.places.__contains__, self.held), "may be part of a ref"), **optional}
         is_still = _is_still()
         around = self._look_around() if ambient else None
-        with context.working(self), tensors.meeting(list(self.namespace.values())):
+        with context.working(self), tensors.meeting(self.namespace):
             walk = Walk(self.places, self._table.kept, uses)
             for seen in self._modules():
                 walk.add_module(seen)
@@ -264,7 +264,7 @@ class Replica:
         names, out, keep = list(names), set(out), set(keep)
         capture = Capture({}, is_still=_is_still())
         around = self._look_around()
-        with context.working(self), tensors.meeting(list(self.namespace.values())):
+        with context.working(self), tensors.meeting(self.namespace):
             lists = self._lists(around)
             capture.parts.update({name: part for name in lists if (part := self._dump_list(name)) is not None})
             for seen in self._modules():

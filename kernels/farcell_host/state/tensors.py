@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakValueDictionary
@@ -134,10 +134,10 @@ def shows_storage(obj: Any) -> bool:
 
 
 @contextmanager
-def meeting(values: Iterable[Any]) -> Iterator[None]:
+def meeting(namespace: Mapping[str, Any]) -> Iterator[None]:
     """While names are looked at: arrays whose memory tensors may have been made over."""
     if _is_ready(torch()):
-        for array in filter(is_array, values):
+        for array in filter(is_array, list(namespace.values())):
             owner, base = array, base_of(array)
             while base is not None and is_array(base):
                 owner, base = base, base_of(base)
