@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,11 @@ TIMEOUT_S = 600.0
 
 class CellFailed(Exception):
     """A cell of the benchmark itself ended in an error: no figure can be had from it."""
+
+
+def compiled(environment: Mapping[str, str]) -> dict[str, str]:
+    """With modules compiled once, as they are for a user; ours would be compiled at every start beside packages that are."""
+    return {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class FrontEnd:
             "JUPYTER_CONFIG_DIR": self._folder / "config",
             "JUPYTER_RUNTIME_DIR": self._folder / "jr",
         }
-        return {**os.environ, **{name: str(path) for name, path in own.items()}}
+        return {**compiled(os.environ), **{name: str(path) for name, path in own.items()}}
 
     def __enter__(self) -> FrontEnd:
         return self

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 from figures import Figure, interleave, ratio
-from frontend import FrontEnd
+from frontend import FrontEnd, compiled
 
 TIMED = "import time; began = time.perf_counter(); {code}; print(time.perf_counter() - began)"
 
@@ -22,7 +23,8 @@ def measure() -> list[Figure]:
 
 
 def _python(code: str) -> float:
-    done = subprocess.run([sys.executable, "-c", TIMED.format(code=code)], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", TIMED.format(code=code)]
+    done = subprocess.run(command, env=compiled(os.environ), capture_output=True, text=True, check=True)
     return float(done.stdout)
 
 
