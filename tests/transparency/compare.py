@@ -19,6 +19,9 @@ _FILE_OF_CELL = re.compile(r"\b\d{5,}\.py\b")  # named after the cell's text, wh
 _TIMEIT = re.compile(r"^.* per loop \(mean ± std\. dev\..*$", re.MULTILINE)
 
 
+_NONE = "NoneType None"
+
+
 @dataclass(frozen=True)
 class Difference:
     path: str
@@ -47,12 +50,15 @@ def as_typed(text: str) -> str:
     return text
 
 
-def compare(plain: dict[str, Any], marked: dict[str, Any], own: Iterable[str] = ()) -> list[Difference]:
+def compare(
+    plain: dict[str, Any], marked: dict[str, Any], own: Iterable[str] = (), stayed: frozenset[str] = frozenset()
+) -> list[Difference]:
+    """`stayed` are names that are left out since their values are on the target: what only they hold lives there alone."""
     found: list[Difference] = []
     for number, (ours, theirs) in enumerate(zip(plain["cells"], marked["cells"], strict=True), 1):
         _compare_cell(f"cell {number}", ours, theirs, found)
     if plain["state"] is not None and marked["state"] is not None:
-        _compare_state(plain["state"], marked["state"], frozenset(own), found)
+        _compare_state(plain["state"], marked["state"], frozenset(own), stayed, found)
     return found
 
 
@@ -87,8 +93,10 @@ def _around(one: str, other: str, most: int = 300) -> tuple[str, str]:
     return f"...{one[start : start + most]}", f"...{other[start : start + most]}"
 
 
-def _compare_state(plain: dict[str, Any], marked: dict[str, Any], own: frozenset[str], found: list[Difference]) -> None:
-    _Graphs(plain, marked, own, found).compare()
+def _compare_state(
+    plain: dict[str, Any], marked: dict[str, Any], own: frozenset[str], stayed: frozenset[str], found: list[Difference]
+) -> None:
+    _Graphs(plain, marked, own | stayed, found, may_be_dead=bool(stayed)).compare()
     for number, (ours, theirs) in enumerate(zip(plain["In"], marked["In"], strict=False), 1):
         _compare_plain(f"In[{number}]", as_typed(ours), as_typed(theirs), found)
     _compare_plain("len(In)", len(plain["In"]), len(marked["In"]), found)
@@ -100,8 +108,18 @@ def _compare_state(plain: dict[str, Any], marked: dict[str, Any], own: frozenset
 class _Graphs:
     """Two object graphs side by side: each object of one must meet the same object of the other wherever it is met."""
 
-    def __init__(self, plain: dict[str, Any], marked: dict[str, Any], own: frozenset[str], found: list[Difference]) -> None:
+    def __init__(
+        self,
+        plain: dict[str, Any],
+        marked: dict[str, Any],
+        own: frozenset[str],
+        found: list[Difference],
+        may_be_dead: bool = False,
+    ) -> None:
+        """`may_be_dead`: what only weak references lead to may be held by names that are left out, and be gone in the other."""
         self.plain, self.marked, self.own, self.found = plain, marked, own, found
+        self.may_be_dead = may_be_dead
+        self.dead: list[tuple[str, int]] = []
         self.there: dict[int, int] = {}
         self.here: dict[int, int] = {}
         self.met_plain: dict[int, str] = {}
@@ -118,6 +136,9 @@ class _Graphs:
                 path = name if part == "names" else f"Out[{name}]" if name.isdigit() else name
                 self._value(path, ours.get(name, "(no such name)"), theirs.get(name, "(no such name)"))
                 self._finish()
+        self.found += [
+            Difference(path, self._told([number], self.plain), _NONE) for path, number in self.dead if number in self.there
+        ]
         self._memory()
 
     def _finish(self) -> None:
@@ -126,7 +147,9 @@ class _Graphs:
             self._object(path, self.plain["objects"][here], self.marked["objects"][there])
 
     def _value(self, path: str, plain: Any, marked: Any) -> None:
-        if _is_number(plain) and _is_number(marked):
+        if self.may_be_dead and path.endswith(" ()") and _is_number(plain) and marked == _NONE:
+            self.dead.append((path, plain[0]))
+        elif _is_number(plain) and _is_number(marked):
             self._identity(path, plain[0], marked[0])
         elif isinstance(plain, list) and isinstance(marked, list) and plain[:1] == marked[:1] and len(plain) == len(marked):
             if plain[0] == "code":
@@ -179,17 +202,24 @@ class _Graphs:
 
     def _memory(self) -> None:
         """Groups of arrays by the first plain path of each, those that only `own` names reach left out."""
-        ours = [[(self.met_plain.get(n[0]), offset) for n, offset in group] for group in self.plain["memory"]]
-        theirs = [[(self.met_marked.get(n[0]), offset) for n, offset in group] for group in self.marked["memory"]]
-        kept = [sorted([each for each in groups if each[0]], key=str) for groups in ours]
-        other = [sorted([each for each in groups if each[0]], key=str) for groups in theirs]
-        kept, other = ([group for group in groups if len(group) > 1] for groups in (kept, other))
+        kept, other = self._groups(self.plain["memory"], self.met_plain), self._groups(self.marked["memory"], self.met_marked)
         for group in kept:
             if group not in other:
                 self.found.append(Difference(f"memory of {group[0][0]}", f"shared: {group}", "shared otherwise"))
         for group in other:
             if group not in kept:
                 self.found.append(Difference(f"memory of {group[0][0]}", "shared otherwise", f"shared: {group}"))
+
+    @staticmethod
+    def _groups(memory: list[Any], met: dict[int, str]) -> list[list[tuple[str, int]]]:
+        """Of those that were met, with their distances from the first of them."""
+        groups = []
+        for group in memory:
+            members = [(met[number[0]], offset) for number, offset in group if number[0] in met]
+            first = min((offset for _, offset in members), default=0)
+            if len(members) > 1:
+                groups.append(sorted(((path, offset - first) for path, offset in members), key=str))
+        return groups
 
 
 def _is_number(value: Any) -> bool:

@@ -47,6 +47,8 @@ class _Place(Sandbox):
         profile.mkdir(parents=True)
         # Cell numbers begin anew with each program, which IPython's history database takes for an accident.
         (profile / "ipython_config.py").write_text("c.HistoryManager.enabled = False\n")
+        # With each 65536th message jupyter_client's Session draws from `random` itself which of their signatures it forgets.
+        (profile / "ipython_kernel_config.py").write_text("c.Session.digest_history_size = 0\n")
 
     def environment(self) -> dict[str, str]:
         paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -295,7 +297,7 @@ class Harness:
         with Kernel(faults=self._faults) as kernel:
             marked = kernel.run(marked_twin(cells, remote), cell_s)
         stayed = _stayed(marked) if may_stay else frozenset()
-        verdict = self._judge(plain, remote, marked, own | stayed, refuses)
+        verdict = self._judge(plain, remote, marked, own, refuses, stayed)
         verdict.stayed = stayed
         assert plain.mask is not None
         self._hide(verdict, plain.mask, own)
@@ -307,7 +309,15 @@ class Harness:
             self._plain_fresh = Plain(cells, first, _disagreed(first, other, own), _set_positions(other))
         return self._plain_fresh
 
-    def _judge(self, twin: Plain, remote: frozenset[int], marked: Record, own: frozenset[str], refuses: str | None) -> Verdict:
+    def _judge(
+        self,
+        twin: Plain,
+        remote: frozenset[int],
+        marked: Record,
+        own: frozenset[str],
+        refuses: str | None,
+        stayed: frozenset[str] = frozenset(),
+    ) -> Verdict:
         plain = twin.record
         verdict = Verdict(twin.cells, remote, items=count_items(plain))
         for index, cell in enumerate(marked["cells"]):
@@ -318,7 +328,8 @@ class Harness:
             first = next(i for i, cell in enumerate(marked["cells"]) if any(refuses in text for text in cell["message"]))
             plain = {"cells": plain["cells"][:first], "state": None}
             marked = {"cells": marked["cells"][:first], "state": None}
-        verdict.differences = [each for each in compare(plain, marked, own) if not _is_own(each.path, own)]
+        found = compare(plain, marked, own, stayed)
+        verdict.differences = [each for each in found if not _is_own(each.path, own | stayed)]
         return verdict
 
     # -- the mask ----------------------------------------------------------------------------------------------------

@@ -195,7 +195,7 @@ class Describer:
     def _attributes(self, obj: Any, kind: type, parts: list[list[Any]]) -> None:
         if kind in _WITHOUT_ATTRIBUTES or (kind.__module__ or "").partition(".")[0] in ("matplotlib", "pandas", "farcell"):
             return
-        attributes = [*(own_dict(obj) or {}).items()]
+        attributes = [*(self._own_state(obj, kind) or own_dict(obj) or {}).items()]
         if self._is_library_type(kind) and hasattr(kind, "__setstate__"):
             attributes.sort(key=lambda pair: str(pair[0]))  # in which order it sets what it is given is its own affair
         for name, value in attributes:
@@ -210,6 +210,19 @@ class Describer:
                         parts.append([f".{name}", self.value(member.__get__(obj))])
                     except AttributeError:
                         parts.append([f".{name}", "(an empty slot)"])
+
+    def _own_state(self, obj: Any, kind: type) -> dict[str, Any] | None:
+        """Of a library's class that says itself what of its instances matters: what it leaves out, it makes anew when read."""
+        own = getattr(kind, "__getstate__", None)
+        if not self._is_library_type(kind) or own in (None, getattr(object, "__getstate__", None)):
+            return None
+        try:
+            own(obj)  # may fill caches of its own, which then are part of the state
+            state = own(obj)
+        except Exception:
+            return None
+        self._alive.append(state)
+        return state if type(state) is dict else None
 
     def _by_reduce(self, obj: Any, parts: list[list[Any]]) -> None:
         """Library objects without attributes, say an iterator: their own way into a pickle changes nothing."""

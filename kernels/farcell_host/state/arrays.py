@@ -77,7 +77,7 @@ def base_of(array: Any) -> Any:
 
         under = bytes_under(base, array)
         return None if under is array else under
-    if not is_array(base) or base.dtype.hasobject:
+    if not is_array(base) or (base.dtype.hasobject and not base.dtype == array.dtype == object):
         return None
     if order_of(base) or (last is array and _looks_like(array, base)):
         return base
@@ -384,6 +384,9 @@ def relayout(array: Any, dtype: Any, shape: tuple[int, ...], order: str = "C") -
 def _reduce_objects(array: Any) -> Any:
     if array.dtype.fields is not None or type(array) is not numpy().ndarray:
         return NotImplemented
+    base = base_of(array)
+    if base is not None:
+        return _reduce_view(array, base)
     state = objects_of(array)
     return make_objects, (array.shape, order_of(array) or "C"), state, None, None, set_objects
 

@@ -264,7 +264,7 @@ class NumberingPickler(StatePickler):
             if not is_restorable(obj) or not self._is_unchanged_in(number, made_of(obj), self._memory.layouts):
                 return False
             kind = "restorable"
-        if kind in ("array", "record") and not self._base_stays(obj):
+        if kind in ("array", "objects", "record") and not self._base_stays(obj):
             return False
         self.waiting.append((number, kind, obj))
         return True

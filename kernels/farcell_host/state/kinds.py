@@ -28,7 +28,7 @@ from . import (
     weak,
     weakrefs,
 )
-from .arrays import is_array, is_merged_record, is_record, objects_of, record_content
+from .arrays import base_of, is_array, is_merged_record, is_record, objects_of, record_content
 from .classes import class_content
 from .functions import cell_content, cells_of, function_state, is_by_value, own_globals
 from .handmade import handmade_state, is_handmade
@@ -175,7 +175,7 @@ def content(kind: str, obj: Any) -> Any:
     if kind == "generator":
         return tensors.generator_state(obj)
     if kind == "objects":
-        return obj.shape, objects_of(obj)
+        return obj.shape, objects_of(obj) if base_of(obj) is None else None
     if kind == "image":
         return images.image_state(obj)
     if kind == "record":

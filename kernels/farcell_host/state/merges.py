@@ -292,6 +292,10 @@ def _merge_position(iterator: Any, new: Any) -> Merge:
 
 
 def _merge_objects(array: Any, new: Any) -> Merge:
+    """Nothing for a view: its objects are told with the array that it looks at."""
+    if new[1] is None:
+        yield lambda: None
+        return
     old = objects_of_array(array)
     yield lambda: set_objects(array, old)
     set_objects(array, new[1])

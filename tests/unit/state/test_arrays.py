@@ -29,6 +29,8 @@ ARRAYS = {
     "bool": "np.array([True, False])",
     "large": "np.arange(100_000.)",
     "large fortran": "np.asfortranarray(np.arange(100_000.).reshape(100, 1000))",
+    "view of objects": "np.array([{'a': 1}, [2], None, 'b'], object)[::-2]",
+    "objects reshaped": "np.array([[1], [[]]], object).squeeze()",
     "zero-stride": "np.broadcast_to(np.arange(3), (4, 3))",
     "reversed": "np.arange(10)[::-2]",
     "transposed": "np.arange(6).reshape(2, 3).T",
@@ -48,6 +50,25 @@ def test_every_kind_of_array_comes_out_the_same(pair, make):
     assert pair.last.is_empty
     pair.collect()
     assert pair.last.is_empty
+
+
+def test_views_of_objects_share_them_on_both_sides(pair):
+    """As with numbers: what is put into a view or into its base is seen in the other, whoever puts it there."""
+    pair.cell("import numpy as np\nbase = np.array([[1, [2]], [None, 'b']], object); view = base[:, 1]; inner = base[0, 1]")
+    view = pair.here["view"]
+    pair.ship("base", "view")
+    pair.remote_exec("view[1] = {'new': 1}; base[0, 1].append(3)")
+    assert np.shares_memory(pair.there["base"], pair.there["view"])
+    pair.collect()
+    assert pair.here["view"] is view and view.base is pair.here["base"]
+    assert pair.here["base"].tolist() == [[1, [2, 3]], [None, {"new": 1}]]
+    assert pair.here["inner"] is view[0]
+    pair.cell("base[1, 1] = 'c'")
+    pair.ship("view")
+    assert pair.there["view"].tolist() == [[2, 3], "c"]
+    pair.remote_exec("view = base[0]")
+    pair.collect()
+    assert pair.here["view"].base is pair.here["base"] and pair.here["view"][1] is pair.here["inner"]
 
 
 def test_views_share_memory_on_both_sides(pair):
