@@ -74,6 +74,17 @@ def test_what_shares_memory_with_a_kept_value_stays_with_it(notebook: Notebook) 
     assert notebook.run(f"Out[{number}] is m, _{number} is m").check().result == "(True, True)"
 
 
+def test_what_a_kept_value_is_part_of_is_as_it_is_here(notebook: Notebook) -> None:
+    """However a cell comes by the ref, what its value shares with the notebook is looked at before it runs."""
+    notebook.run("x = [1]").check()
+    notebook.run("%%remote --keep big\nbig = {}\ndef look(): return big['part']").check()
+    notebook.run("%%remote\nbig['part'] = x").check()
+    notebook.run("held = [globals()['big']]; box = {'inner': held}").check()
+    for number, way in enumerate(("held[0]['part']", "box['inner'][0]['part']", "look()", "big['part']"), 2):
+        notebook.run(f"x.append({number})").check()
+        assert notebook.run(f"%%remote\n{way}").check().result == str([*range(1, number + 1)]), way
+
+
 def test_a_local_cell_has_what_it_reads_fetched_however_it_reads_it(notebook: Notebook) -> None:
     """By `_`, in a shell command, through functions and methods."""
     notebook.run("%%remote --keep a,b\na = [1]; b = 'text'\na").check()

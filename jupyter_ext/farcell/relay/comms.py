@@ -1,10 +1,10 @@
 """Comms of remote kernels in this notebook's kernel: what the front end sends to one goes on to the target it was opened on.
 
-A remote `comm_open` reaches the front end like any output. Here a `Proxy` with its id is put into the kernel's comm manager, to which
-the front end's messages come; `comm_info_request` tells of it, too. The proxy passes each message on with the header that it has,
-so that whatever its callback prints or displays on the target has the right parent, and returns when the target says that it is
-idle again: as with a comm of this kernel's own, its idle follows all that the callback did, and a front end that then forgets the
-message has missed nothing.
+A remote `comm_open` reaches the front end like any output. Here a `Proxy` with its id is put into the kernel's comm manager, to
+which the front end's messages come; `comm_info_request` tells of it, too. The proxy passes each message on with the header that it
+has, so that whatever its callback prints or displays on the target has the right parent, and returns when the target says that it
+is idle again: as with a comm of this kernel's own, its idle follows all that the callback did, and a front end that then forgets
+the message has missed nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What the widgets that live on targets look like, kept here as their comm messages pass by.
 
 A front end that has reloaded its page asks for the states of all widgets with one message (`jupyter.widget.control`, see
-ipywidgets' packages/schema/messages.md). The kernel's own ipywidgets, if there is one, answers for its widgets; ours are added to that
-answer. So widgets come back whether their target is idle, busy or gone.
+ipywidgets' packages/schema/messages.md). The kernel's own ipywidgets, if there is one, answers for its widgets; ours are added to
+that answer. So widgets come back whether their target is idle, busy or gone.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ from .kinds import content, is_restorable, kind_of, made_of
 from .objects import BUILTINS, Table, relevant
 from .payload import LARGE_BYTES
 from .pickler import StatePickler, StrongPickler
+from .refs import is_ref
 from .replacements import Spared
 
 Pieces = tuple[bytes, ...]
@@ -73,6 +74,7 @@ class Part:
     sources: set[str] = field(default_factory=set)
     modules: set[str] = field(default_factory=set)
     """The notebook's own modules that functions, classes and modules in it are of."""
+    has_refs: bool = False
     is_deep: bool = False
     """Nested too deeply for the recursion limit."""
 
@@ -146,7 +148,7 @@ def _dump_name(kind: Any, name: str, value: Any, reason: str, kept: dict[int, in
     weak = _weakly_reached(value, objects, kept)
     return Part(
         name, value, reason, Print(digest(data), ids, tuple(pieces), weak), data, pickler.buffers, objects, arrays,
-        pickler.codes, pickler.sources(), pickler.modules,
+        pickler.codes, pickler.sources(), pickler.modules, pickler.has_met_refs,
     )  # fmt: skip
 
 
@@ -253,6 +255,8 @@ class NumberingPickler(StatePickler):
         return known
 
     def _check(self, number: int, obj: Any) -> bool:
+        if is_ref(obj):
+            return True
         if is_fixed(type(obj)):
             return all(type(part) in ATOMS or self._stays(part) for part in parts_of(obj))
         kind = kind_of(obj)

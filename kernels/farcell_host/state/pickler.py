@@ -269,6 +269,10 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unu
         self.by_value.add(id(module))
         return make_handmade, (module.__name__,), handmade_state(module), None, None, set_handmade_state
 
+    @property
+    def has_met_refs(self) -> bool:
+        return any(issubclass(kind, RefBase) for kind in self._rules)
+
     def sources(self) -> set[str]:
         """Hashes of the texts that the codes met so far stand in."""
         refs = (BOOK.ref(code) for code in self.codes)

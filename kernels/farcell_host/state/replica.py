@@ -178,8 +178,13 @@ class Replica:
         """
         self._let_die()
         names = list(names)
-        if any(is_ref(self.places.get(name)) for name in names):
-            optional = {**dict.fromkeys(filter(self.places.__contains__, self.held), "may be part of a ref"), **optional}
+        capture = self._capture(names, uses, optional, ambient)
+        if any(part.has_refs for part in capture.parts.values()):
+            also = dict.fromkeys(filter(self.places.__contains__, self.held), "may be part of a ref")
+            capture = self._capture(names, uses, {**also, **optional}, ambient)
+        return capture
+
+    def _capture(self, names: Iterable[str], uses: Uses, optional: Mapping[str, str], ambient: bool) -> Capture:
         is_still = _is_still()
         around = self._look_around() if ambient else None
         with context.working(self), tensors.meeting(self.namespace):
