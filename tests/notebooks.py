@@ -20,7 +20,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,7 @@ from sandbox import Sandbox
 START_S = 60.0
 CELL_S = 60.0
 SHUTDOWN_S = 20.0
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 Message = dict[str, Any]
 
@@ -135,6 +136,10 @@ class Running:
         """Both streams so far, as they came."""
         return "".join(m["content"]["text"] for _, m in self.messages if m["msg_type"] == "stream")
 
+    def models(self) -> list[str]:
+        """Ids of the widgets that are shown so far."""
+        return models_of(as_stored(message for _, message in self.messages))
+
     @property
     def is_over(self) -> bool:
         return self.reply is not None and self.idle_at is not None
@@ -182,6 +187,8 @@ class Notebook:
     def __init__(self, sandbox: Sandbox, python: str = sys.executable, cwd: str | os.PathLike[str] | None = None) -> None:
         self.sandbox = sandbox
         self.stray: list[Message] = []
+        self.listeners: list[Callable[[Message], None]] = []
+        """Hear of every iopub message."""
         self._running: dict[str, Running] = {}
         self._comms: set[str] = set()
         self._manager = KernelManager()
@@ -303,7 +310,10 @@ class Notebook:
             if channel.socket not in ready:
                 continue
             message = channel.get_msg(timeout=0)
-            self._follow_comm(message)
+            self.follow_comm(message)
+            if channel is self.client.iopub_channel:
+                for listener in self.listeners:
+                    listener(message)
             running = self._running.get(message["parent_header"].get("msg_id", ""))
             if running is None:
                 self.stray.append(message)
@@ -312,11 +322,18 @@ class Notebook:
         if self.client.control_channel.socket in ready:
             self.stray.append(self.client.control_channel.get_msg(timeout=0))
 
-    def _follow_comm(self, message: Message) -> None:
+    def follow_comm(self, message: Message) -> None:
+        """Of either side."""
         if message["msg_type"] == "comm_open":
             self._comms.add(message["content"]["comm_id"])
         elif message["msg_type"] == "comm_close":
             self._comms.discard(message["content"]["comm_id"])
+
+
+def models_of(outputs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Ids of the widgets that outputs show."""
+    shown = (output["data"].get(WIDGET_VIEW) for output in outputs if "data" in output)
+    return [view["model_id"] for view in shown if view is not None]
 
 
 def as_stored(messages: Iterable[Message]) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .environment import Comparison
     from .exchange import PlanRow
     from .refs import Ref
+    from .relay.comms import NotebookComms
     from .session import Moved, RemoteSession, RunSummary, SessionStatus
     from .targets import Target, Targets
 
@@ -53,6 +54,7 @@ class Workspace:
         self._definitions: dict[str, Target] = {}
         self._lock = threading.Lock()
         self._magics: Magics | None = None
+        self._comms: NotebookComms | None = None
         self._has_seen_history = False
 
     def targets(self) -> Targets:
@@ -80,11 +82,15 @@ class Workspace:
             return session
 
     def _new_session(self, target: Target) -> RemoteSession:
+        from .relay.comms import NotebookComms
         from .relay.notebook import Notebook
         from .session import RemoteSession
 
-        options = target.launch_options(Notebook(self.namespace, self.shell).name)
-        return RemoteSession(options, self.namespace, self.shell, confirm_bytes=target.confirm_bytes)
+        notebook = Notebook(self.namespace, self.shell)
+        if self._comms is None:
+            self._comms = NotebookComms(notebook)
+        options = target.launch_options(notebook.name)
+        return RemoteSession(options, self.namespace, self.shell, confirm_bytes=target.confirm_bytes, comms=self._comms)
 
     def see_assignments(self, cell: str) -> None:
         """Called with each cell, as typed, before it runs: what it assigns to on modules of libraries is looked at from now on.

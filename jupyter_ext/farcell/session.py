@@ -40,9 +40,11 @@ from .life import Life
 from .outcome import conclude, fail_if_ended
 from .pending import Pending, blank_header
 from .refs import Ref, human_bytes
+from .relay.comms import MESSAGES as COMM_MESSAGES
+from .relay.comms import Comms, NotebookComms
 from .relay.notebook import Notebook
 from .relay.run_relay import RunRelay
-from .run import PATIENCE_S, Event, Finish, Run, Started
+from .run import PATIENCE_S, Event, Finish, HostEnded, KernelEnded, Run, Started
 
 CONFIRM_BYTES = 8 << 30
 LIMIT_BYTES = 1 << 20
@@ -100,11 +102,14 @@ class RemoteSession:
         *,
         backend: Backend | None = None,
         confirm_bytes: int = CONFIRM_BYTES,
+        comms: NotebookComms | None = None,
     ) -> None:
         self.options = options
         self.target = options.target
         self.notebook = Notebook(namespace, shell)
         self.confirm_bytes = confirm_bytes
+        self._of_notebook = comms or NotebookComms(self.notebook)
+        self._comms = Comms(self._of_notebook, self._send_comm, RunRelay(self.notebook, 0).publish_status)
         self._life = Life(options, backend, self.notebook.say, self._on_message, self._tell)
         self._exchange: Exchange | None = None
         self._turn_lock = threading.Lock()
@@ -316,6 +321,7 @@ class RemoteSession:
             self._need_started()
             with self._interrupts.raising():
                 self._life.restart()
+            self._comms.ended()
             self.start()
 
     def stop(self) -> None:
@@ -323,6 +329,7 @@ class RemoteSession:
         self._end_run()
         with self._turn():
             self._life.stop()
+            self._comms.ended()
             self._exchange = None
 
     def _end_run(self) -> None:
@@ -394,6 +401,8 @@ class RemoteSession:
 
     def _on_message(self, message: Message, bulk: tuple[Buffer, ...]) -> None:
         pending = self._pending
+        if message.channel == Channel.IOPUB and message.msg_type in COMM_MESSAGES:
+            self._comms.seen(message)
         if pending is not None and pending.owns(message):
             pending.arrived(message, bulk)
         elif message.channel == Channel.IOPUB:
@@ -402,8 +411,20 @@ class RemoteSession:
     def _on_stray(self, message: Message) -> None:
         """Output of threads, tasks and comm callbacks outside any run: shown under the cell it came from."""
         RunRelay(self.notebook, 0).receive_stray(message)
+        if message.msg_type == "status":
+            self._comms.status(message)
+
+    def _send_comm(self, message: Message) -> bool:
+        """From the front end to the target; whether it will say when it has dealt with it."""
+        connection, kernel = self._life.connection, self._life.kernel
+        if connection is None or kernel is None or not self._life.epoch:
+            return False
+        connection.send(message)
+        return kernel.direct or self._pending is None  # ipykernel itself says nothing of those that come while a cell awaits
 
     def _tell(self, event: Event) -> None:
+        if isinstance(event, KernelEnded | HostEnded):
+            self._comms.ended()
         if self._pending is not None:
             self._pending.tell(event)
 
@@ -663,7 +684,7 @@ class RemoteSession:
             try:
                 bulk = connection.prepare(payload.bulk, pending.check, may_stay=direct) if payload is not None else None
                 pending.relay.before()
-                with connection.lent():
+                with self._of_notebook.waiting(), connection.lent():
                     connection.send(message, bulk)
                     self._sent_bytes += payload.total_bytes if payload is not None else 0
                     pending.tell(Started(time.monotonic()))

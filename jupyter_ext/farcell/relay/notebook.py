@@ -69,6 +69,11 @@ class Notebook:
         return getattr(self.shell.compile, "_filename_map", {}) if self.shell is not None else {}
 
     @property
+    def comm_manager(self) -> Any:
+        """Of the notebook's kernel; None where there is none."""
+        return getattr(self.kernel, "comm_manager", None)
+
+    @property
     def allow_stdin(self) -> bool:
         return bool(self.kernel._allow_stdin) if self.kernel is not None else True
 

@@ -60,6 +60,11 @@ class RunRelay:
         else:
             self._objects.publish(message)
 
+    def publish_status(self, message: Message) -> None:
+        """Of a message that the target alone handles."""
+        if self._notebook.frames is not None:
+            self._notebook.frames.publish(message)
+
     def show_value(self, value: Any) -> None:
         """A display hook of the user's is called with the value itself, which came with the reply."""
         if self._objects.unshown_result:
