@@ -43,7 +43,9 @@ class FrontEnd:
         self.notebook = notebook
         self._answers: dict[str, Answer] = {}
         self._states: dict[str, dict[str, Any]] = {}
-        self._controls: list[Message] = []
+        self.opened: list[str] = []
+        """Ids of comms in the order they were opened."""
+        self.custom_messages: list[Any] = []
         notebook.listeners.append(self._hear)
 
     def state(self, model: str) -> dict[str, Any]:
@@ -113,6 +115,10 @@ class FrontEnd:
         if answer is not None:
             answer.messages.append(message)
         content = message["content"]
+        if message["msg_type"] == "comm_open":
+            self.opened.append(content["comm_id"])
+        elif message["msg_type"] == "comm_msg" and content["data"].get("method") == "custom":
+            self.custom_messages.append([content["comm_id"], content["data"], [bytes(each) for each in message["buffers"]]])
         if message["msg_type"] not in ("comm_open", "comm_msg") or "state" not in content["data"]:
             return
         state = dict(content["data"]["state"])
