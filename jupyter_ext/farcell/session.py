@@ -412,6 +412,7 @@ class RemoteSession:
         """Output of threads, tasks and comm callbacks outside any run: shown under the cell it came from."""
         RunRelay(self.notebook, 0).receive_stray(message)
         if message.msg_type == "status":
+            self._touched = self._touched or message.parent_header.get("msg_type") == "comm_msg"  # a callback may change anything
             self._comms.status(message)
 
     def _send_comm(self, message: Message) -> bool:

@@ -1,4 +1,4 @@
-"""What is shown of widgets is the same wherever they were made: the models that a front end has after the same cell, here and there."""
+"""What is shown of widgets is the same wherever they were made: a front end has the same models after the same cell."""
 
 from __future__ import annotations
 
@@ -118,12 +118,11 @@ def shown(page: FrontEnd, code: str) -> dict[str, Any]:
     cell = page.notebook.run(code)
     models = page.opened[first:]
     names = {model: f"model {number}" for number, model in enumerate(models)}
+    outputs = [{key: output[key] for key in output.keys() - {"execution_count", "traceback"}} for output in cell.outputs]
     described = {
         "models": [{"comm": names[model], **page.state(model)} for model in models],
         "messages": page.custom_messages[heard:],
-        "outputs": [
-            {key: value for key, value in output.items() if key not in ("execution_count", "traceback")} for output in cell.outputs
-        ],
+        "outputs": outputs,
     }
     text = json.dumps(described, default=lambda value: f"bytes {bytes(value)!r}", sort_keys=True)
     for model, name in names.items():

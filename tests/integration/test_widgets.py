@@ -39,6 +39,7 @@ def test_a_callback_runs_where_its_widget_was_made(page: FrontEnd, magic: str) -
     answer = page.update(model, {"value": 7})
     assert answer.stdout == "moved to 7\n"
     assert [message["content"]["execution_state"] for message in answer.of("status")] == ["busy", "idle"]
+    assert page.notebook.run("print(seen)").check().stdout == "[7]\n"
     assert page.notebook.run(magic + "print(slider.value, seen)").check().stdout == "7 [7]\n"
     page.notebook.run(magic + "slider.value = 9").check()
     assert page.state(model)["value"] == 9
