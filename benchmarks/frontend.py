@@ -124,6 +124,20 @@ class FrontEnd:
             raise CellFailed(f"{code!r} ended in {error}")
         return Measured(seconds, first, size, "".join(texts), error)
 
+    def update(self, model: str, state: dict[str, Any]) -> float:
+        """As when a person changes a widget; seconds until its callbacks are done."""
+        session, shell = self._client.session, self._client.shell_channel
+        data = {"method": "update", "state": state, "buffer_paths": []}
+        message = session.msg("comm_msg", {"comm_id": model, "data": data})
+        began = time.perf_counter()
+        shell.send(message)
+        while True:
+            answer = self._client.iopub_channel.get_msg(timeout=TIMEOUT_S)
+            if answer["parent_header"].get("msg_id") != message["header"]["msg_id"]:
+                continue
+            if answer["msg_type"] == "status" and answer["content"]["execution_state"] == "idle":
+                return time.perf_counter() - began
+
     def _check_alive(self, began: float, code: str) -> None:
         if not self._manager.is_alive():
             raise CellFailed(f"the kernel died in {code!r}")

@@ -22,7 +22,19 @@ from pathlib import Path
 
 from figures import Figure, table
 
-GROUPS = ("latency", "bulk", "lookups", "printing", "interrupts", "transfers", "starting", "state", "replicas", "flood")
+GROUPS = (
+    "latency",
+    "bulk",
+    "lookups",
+    "printing",
+    "interrupts",
+    "transfers",
+    "starting",
+    "state",
+    "replicas",
+    "widgets",
+    "flood",
+)
 PACKAGES = ("farcell", "ipykernel", "ipython", "ipyparallel", "jupyter_client", "numpy", "pyzmq")
 RESULTS = Path(__file__).parent / "results"
 
