@@ -110,6 +110,16 @@ def test_tracebacks_name_the_cells_that_functions_come_from(place: Place) -> Non
     assert place.far(asked).check().stdout == place.here(asked).stdout != ""
 
 
+@pytest.mark.parametrize("value", ["'text'", "1", "(1, 'a')", "shared", "None"])
+def test_a_name_bound_to_what_it_was_before(place: Place, value: str) -> None:
+    """The target has the name as it was then, and the notebook has bound it to something else since: the cell's value counts."""
+    place.here(f"shared = [0]\nbound = {value}")
+    place.far("bound, shared").check()
+    place.here("bound = 'something else'")
+    place.far(f"bound = {value}").check()
+    assert place.here(f"print(bound == {value}, bound is shared)").stdout == f"True {value == 'shared'}\n"
+
+
 def test_a_name_the_plan_missed_is_fetched(place: Place) -> None:
     """A read that no analysis sees is answered while the cell runs."""
     place.here("unseen = 'found it'")

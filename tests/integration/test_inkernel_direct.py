@@ -180,9 +180,13 @@ def test_results_are_not_pinned(client: KernelClient) -> None:
     assert client.fetched == [["_"]]
 
 
-def test_in_of_the_cell(client: KernelClient) -> None:
-    """In[n] is this cell's text at the notebook's cell number."""
-    assert client.run("print(In[40])", execution_count=40).stdout == "print(In[40])\n"
+def test_in_is_the_notebooks(client: KernelClient) -> None:
+    """Which is asked for it; what this kernel has run stands at the notebook's cell numbers in a history of its own."""
+    client.fetched.clear()
+    client.run("In")
+    assert client.fetched == [["In"]]
+    own = "get_ipython().history_manager.input_hist_parsed[40]"
+    assert client.run(f"print({own})", execution_count=40).stdout == f"print({own})\n"
 
 
 def test_forked_children_print(client: KernelClient) -> None:

@@ -56,7 +56,7 @@ _CODE_AFTER_OPTIONS = {
 _EXPANDING = frozenset({"run_line_magic", "run_cell_magic", "system", "getoutput"})
 _EXPANDED = re.compile(r"\{[^{}]*\}|\$[^\W\d][\w.]*")
 _HISTORY = re.compile(r"_(i?\d+|i{0,3}|_{0,2}|[iod]h)$|__\w+__$")
-_RESULTS = re.compile(r"_{1,3}$|_\d+$|_oh$|Out$")
+_RESULTS = re.compile(r"_{1,3}$|_\d+$|_oh$|Out$|_ih$|In$")
 _CACHED_CELLS = 512
 
 

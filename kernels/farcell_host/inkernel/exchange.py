@@ -95,9 +95,13 @@ class Exchange:
             self.replica.magics.drop(filter(is_magic, names))
             self.replica.forget(names)
 
-    def collect(self, names: Iterable[str], content: dict[str, Any], **pseudo: Any) -> Payload:
-        """What has changed of `names`; `content` is the request's, with its `limit_bytes`, `out` and `keep`."""
+    def collect(self, names: Iterable[str], content: dict[str, Any], bound: Iterable[str] = (), **pseudo: Any) -> Payload:
+        """What has changed of `names`; `content` is the request's, with its `limit_bytes`, `out` and `keep`.
+
+        `bound` were bound here without knowing what the notebook has by now.
+        """
         with self.lock:
+            self.replica.distrust(bound)
             asked = sorted(names)
             capture = self.replica.collect(
                 asked,

@@ -103,9 +103,9 @@ class Runner:
             answer["imported"] = self.exchange.imported()
             answer["hash_probe"] = hashing_seed.probe()
             changes = namespace.changes_since(before)
-            names = verified | run.fetched | changes.new | changes.rebound | changes.deleted
-            names |= self.magics.changes_since(magics_before)
-            payload = self._collect(names, content, result, answer)
+            known = verified | run.fetched
+            bound = {*changes.new, *self.magics.changes_since(magics_before)} - known
+            payload = self._collect(known | bound | changes.rebound | changes.deleted, bound, content, result, answer)
             stuck = ", ".join(PATCHES.newly_stuck())
             if stuck:
                 answer.setdefault("message", f"{stuck}, set by the cell, cannot travel: on the target only it is so.")
@@ -236,7 +236,7 @@ class Runner:
         return answer
 
     def _collect(
-        self, names: Iterable[str], content: dict[str, Any], result: ExecutionResult, answer: dict[str, Any]
+        self, names: set[str], bound: set[str], content: dict[str, Any], result: ExecutionResult, answer: dict[str, Any]
     ) -> Payload | None:
         error = result.error_before_exec if result.error_before_exec is not None else result.error_in_exec
         pseudo: dict[str, Any] = {}
@@ -245,7 +245,7 @@ class Runner:
         if error is not None:
             pseudo["error"] = error
         try:
-            return self.exchange.collect(names, content, **pseudo)
+            return self.exchange.collect(names, content, bound, **pseudo)
         except Exception as failure:
             if answer["status"] == "ok":
                 answer.update(status="error", ename=type(failure).__name__, evalue=_text(failure), traceback=[])

@@ -28,9 +28,9 @@ _INSIDE = "This cell already runs on {where}: %remote and %%remote work in the n
 
 
 class RemoteHistory(HistoryManager):
-    """`In` of this kernel, in memory: the notebook's own kernel keeps the history.
+    """What this kernel has run, in memory, at the notebook's cell numbers: the notebook's own kernel keeps the history.
 
-    `In[n]` is filled up to the notebook's cell number, and no `_i`, `_i5`, ... are bound: reading one asks the notebook.
+    `In`, `_ih`, `_i`, `_i5`, ... are not bound: reading one asks the notebook.
     """
 
     def __init__(self, shell: Any = None, config: Any = None, **traits: Any) -> None:
@@ -235,6 +235,9 @@ class RemoteKernel(IPythonKernel):
         super().__init__(**{**kwargs, "user_ns": namespace, "user_module": MainModule(namespace)})
         shell = self.shell
         shell.user_ns_hidden.update({name: namespace[name] for name in ("_", "__", "___") if name in namespace})
+        for name in ("In", "_ih"):  # the notebook's, which is asked for them
+            namespace.pop(name, None)
+            shell.user_ns_hidden.pop(name, None)
         namespace.own = shell.user_ns_hidden
         shell.prune(0)
 

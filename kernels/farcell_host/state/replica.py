@@ -164,6 +164,13 @@ class Replica:
             self._forget_contents(name)
             self._release(self._held.pop(name, None))
 
+    def distrust(self, names: Iterable[str]) -> None:
+        """The peer may have bound these to something else since the last exchange: they are told even if they are as they were."""
+        for name in names:
+            held = self._held.get(name)
+            if held is not None:
+                self._hold(name, replace(held, kept=False, print=replace(held.print, digest=b"")))
+
     def capture(
         self,
         names: Iterable[str],
