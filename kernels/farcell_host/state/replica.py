@@ -165,7 +165,7 @@ class Replica:
             self._release(self._held.pop(name, None))
 
     def distrust(self, names: Iterable[str]) -> None:
-        """The peer may have bound these to something else since the last exchange: they are told even if they are as they were."""
+        """The peer may have bound these to something else since the last exchange: they are told even if they have not changed."""
         for name in names:
             held = self._held.get(name)
             if held is not None:
