@@ -81,6 +81,10 @@ class Exchange:
         """Whether the notebook has this variable, or this magic of its own."""
         return name in self._replica.places
 
+    def let_die(self) -> None:
+        """Objects that nothing but weak references leads to any more, and that are held since both sides knew them."""
+        self._replica.let_die()
+
     @property
     def held(self) -> frozenset[str]:
         """Names that both sides have."""

@@ -53,7 +53,7 @@ def load(shell: InteractiveShell) -> None:
     magics.switch.install()
     magics.tracebacks.install()
     shell.events.register("pre_run_cell", magics.bring_here)
-    shell.events.register("post_run_cell", magics.see_modules)
+    shell.events.register("post_run_cell", magics.after_cell)
     completion.install(shell, magics)
 
 
@@ -63,7 +63,7 @@ def unload(shell: InteractiveShell) -> None:
         magics.switch.uninstall()
         magics.tracebacks.uninstall()
         shell.events.unregister("pre_run_cell", magics.bring_here)
-        shell.events.unregister("post_run_cell", magics.see_modules)
+        shell.events.unregister("post_run_cell", magics.after_cell)
         shell.magics_manager.magics["cell"].pop("remote", None)
         shell.magics_manager.magics["line"].pop("remote", None)
 
@@ -418,12 +418,15 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         except FarcellError as error:  # the cell runs all the same, and may not need it
             print(error, file=sys.stderr)
 
-    def see_modules(self, result: Any) -> None:
-        """Called after each cell: the source of a module is kept as it was loaded."""
-        if self.workspace.sessions:
+    def after_cell(self, result: Any) -> None:
+        """Called after each cell: the source of a module is kept as it was loaded, and what the cell let go of is let die."""
+        sessions = self.workspace.sessions
+        if sessions:
             from farcell_host.state.modules import MODULES
 
             MODULES.see_new()
+            for session in sessions.values():
+                session.let_die()
 
     def _refs(self) -> dict[str, Ref]:
         if not self.workspace.sessions:

@@ -207,6 +207,15 @@ class RemoteSession:
         finally:
             namespace.pop(_FETCHED, None)
 
+    def let_die(self) -> None:
+        """After a cell: what it deleted is as dead as without farcell, unless something goes on that may need it."""
+        if self._turn_lock.acquire(blocking=False):
+            try:
+                if self._exchange is not None:
+                    self._exchange.let_die()
+            finally:
+                self._turn_lock.release()
+
     @property
     def is_touched(self) -> bool:
         """Whether threads or tasks on the target may have changed what both sides have since the last exchange."""

@@ -165,7 +165,7 @@ class Replica:
             self._release(self._held.pop(name, None))
 
     def distrust(self, names: Iterable[str]) -> None:
-        """The peer may have bound these to something else since the last exchange: they are told even if they have not changed."""
+        """The peer may have bound these to something else since the last exchange: they are told in any case."""
         for name in names:
             held = self._held.get(name)
             if held is not None:
@@ -183,7 +183,7 @@ class Replica:
         `optional`: name -> reason. One that is only deleted goes without its value. What a ref stands for may reach anything
         that both sides have: with a ref, all of that is looked at.
         """
-        self._let_die()
+        self.let_die()
         names = list(names)
         capture = self._capture(names, uses, optional, ambient)
         if any(part.has_refs for part in capture.parts.values()):
@@ -215,7 +215,7 @@ class Replica:
         self._add_ambient(capture, around)
         return capture
 
-    def _let_die(self) -> None:
+    def let_die(self) -> None:
         """What only names reached that are gone or bound anew, and weak references lead to: it is as dead as it would be here."""
         named = ((name, held) for name, held in self._held.items() if not is_module_state(name))
         ended = [name for name, held in named if held.value is not None and self.places.get(name) is not held.value]
