@@ -61,6 +61,10 @@ class FrontEnd:
     def custom(self, model: str, content: Mapping[str, Any], **header: Any) -> Answer:
         return self._send("comm_msg", {"comm_id": model, "data": {"method": "custom", "content": dict(content)}}, **header)
 
+    def message(self, comm: str, data: Mapping[str, Any], buffers: list[bytes] | None = None, **header: Any) -> Answer:
+        """To a comm of any kind."""
+        return self._send("comm_msg", {"comm_id": comm, "data": dict(data)}, buffers, **header)
+
     def close(self, model: str) -> Answer:
         return self._send("comm_close", {"comm_id": model, "data": {}})
 

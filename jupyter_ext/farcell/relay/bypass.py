@@ -16,14 +16,13 @@ from typing import Any
 
 _HANDLER = "shell_channel_thread_main"  # of ipykernel 7.0 to 7.4, with the message as its only argument
 
-Take = Callable[[Mapping[str, Any]], bool]
-
 
 class Bypass:
-    """Of one notebook kernel; `take` says whether it has dealt with a message. Does nothing with a kernel of another kind."""
+    """Of one notebook kernel; does nothing with one of another kind. `takes` says of a comm whether its messages go by here."""
 
-    def __init__(self, kernel: Any, take: Take) -> None:
+    def __init__(self, kernel: Any, takes: Callable[[str], bool], take: Callable[[Mapping[str, Any]], None]) -> None:
         self._kernel = kernel
+        self._takes = takes
         self._take = take
         self._waits = 0
         self._handler: Any = None
@@ -64,10 +63,17 @@ class Bypass:
         session = self._kernel.session
         try:
             _, parts = session.feed_identities(frames, copy=False)
-            header = session.deserialize(parts, content=False, copy=False)["header"]
+            peeked = session.deserialize(parts, content=False, copy=False)
+            header = peeked["header"]
             if header["msg_type"] not in ("comm_msg", "comm_close") or header.get("subshell_id") is not None:
                 return False
-            message = session.deserialize(parts, content=False, copy=False)
-            return self._take({**message, "content": session.unpack(message["content"])})
+            if not self._takes(str(session.unpack(peeked["content"]).get("comm_id"))):
+                return False
+            message = session.deserialize(parts, copy=False)
         except Exception:  # ipykernel says what is wrong with it
             return False
+        try:
+            self._take(message)
+        except Exception:
+            self._kernel.log.exception("farcell: a comm message could not be passed on")
+        return True

@@ -17,7 +17,7 @@ from typing import Any
 from farcell_host.protocol.messages import Channel, Message
 
 from .bypass import Bypass
-from .notebook import Notebook
+from .notebook import Notebook, passed_on
 from .widget_states import WidgetStates
 
 MESSAGES = frozenset({"comm_open", "comm_msg", "comm_close"})
@@ -53,7 +53,7 @@ class NotebookComms:
     def __init__(self, notebook: Notebook) -> None:
         self.manager = notebook.comm_manager
         self.states = WidgetStates(self.manager)
-        self._bypass = Bypass(notebook.kernel, self._take)
+        self._bypass = Bypass(notebook.kernel, self._is_proxys, self._pass_by)
 
     def register(self, proxy: Proxy) -> None:
         self.manager.comms[proxy.comm_id] = proxy
@@ -67,12 +67,13 @@ class NotebookComms:
         """While a thread waits for a remote cell."""
         return self._bypass.open()
 
-    def _take(self, msg: Mapping[str, Any]) -> bool:
-        proxy = self.manager.comms.get(msg["content"].get("comm_id"))
-        if not isinstance(proxy, Proxy):
-            return False
-        proxy.comms.pass_by(msg)
-        return True
+    def _is_proxys(self, comm_id: str) -> bool:
+        return isinstance(self.manager.comms.get(comm_id), Proxy)
+
+    def _pass_by(self, msg: Mapping[str, Any]) -> None:
+        proxy = self.manager.comms.get(msg["content"]["comm_id"])
+        if isinstance(proxy, Proxy):
+            proxy.comms.pass_by(msg)
 
 
 class Comms:
@@ -142,13 +143,12 @@ class Comms:
                 self._publish(Message.build(Channel.IOPUB, "status", {"execution_state": state}, parent=message.header))
 
     def _prepared(self, msg: Mapping[str, Any]) -> Message:
-        header = {key: value for key, value in msg["header"].items() if key != "subshell_id"}
-        content = msg["content"]
+        header, content = passed_on(msg["header"]), msg["content"]
         message = Message.build(
             Channel.SHELL,
             header["msg_type"],
             content,
-            header={**header, "date": str(header.get("date", ""))},
+            header=header,
             metadata=msg.get("metadata") or {},
             buffers=tuple(bytes(buffer) for buffer in msg.get("buffers") or ()),
         )

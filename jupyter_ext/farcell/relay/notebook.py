@@ -49,8 +49,7 @@ class Notebook:
         """The running cell's own header, scalars only: ipykernel makes a frozenset of it. Empty outside a cell."""
         if self.kernel is None:
             return {}
-        header = (self.kernel.get_parent("shell") or {}).get("header") or {}
-        return {key: _scalar(value) for key, value in header.items() if key != "subshell_id" and _is_plain(value)}
+        return passed_on((self.kernel.get_parent("shell") or {}).get("header") or {})
 
     @property
     def execution_count(self) -> int:
@@ -140,6 +139,11 @@ def _fills_out(hook: Any) -> bool:
 
 def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (str, int, float, bool, datetime))
+
+
+def passed_on(header: Mapping[str, Any]) -> dict[str, Any]:
+    """A header of the front end's as a target gets it: the subshell is this kernel's own affair."""
+    return {key: _scalar(value) for key, value in header.items() if key != "subshell_id" and _is_plain(value)}
 
 
 def _scalar(value: Any) -> Any:
