@@ -44,6 +44,8 @@ def as_typed(text: str) -> str:
     text = text.rstrip("\n")
     if text == MAGIC:
         return COMMENT
+    if text.startswith("%%local\n"):
+        return text.replace("%%local", COMMENT, 1)
     if text.startswith(f"{MAGIC}\n"):
         rest = text[len(MAGIC) + 1 :]
         return rest if rest.lstrip().startswith("%%") else f"{COMMENT}\n{rest}"

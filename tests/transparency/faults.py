@@ -306,3 +306,10 @@ def _() -> None:
 
     original = Notebook.set_result
     Notebook.set_result = lambda self, value, shown=None: original(self, copy.copy(value), shown)  # type: ignore[method-assign]
+
+
+@fault("a name bound to what it was before is not told", "remote")
+def _() -> None:
+    from farcell_host.state.replica import Replica
+
+    Replica.distrust = lambda self, names: None  # type: ignore[method-assign]

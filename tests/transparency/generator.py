@@ -24,7 +24,7 @@ MAKE = (
     "{=list} = list(range({n}))", "{=list} = [i * {n} for i in range(3)]", "{=list} = {list}[:2]", "{=list} = [*{list}]",
     "{=dict} = {{'k': {n}}}", "{=dict} = {{'k': {any}, 'm': {any}}}", "{=dict} = dict.fromkeys('xyz', {n})",
     "{=dict} = {{i: i * i for i in range({n})}}", "{=dict} = dict({dict})", "{=set} = {{{n}, {n}, 10}}", "{=set} = set('word')",
-    "{=tuple} = ({any}, {n})", "{=tuple} = ({list}, {list})", "{=int} = {n}", "{=int} = len({list})", "{=str} = 'text' * {n}",
+    "{=tuple} = ({any}, {n})", "{=tuple} = ({list}, {list})", "{=int} = {n}", "{=int} = 1", "{=str} = 'text'", "{=tuple} = (1, 2)", "{=int} = len({list})", "{=str} = 'text' * {n}",
     "{=array} = np.arange({n} + 4)", "{=array} = {array}[1:]", "{=array} = {array}.reshape(-1, 1)[:, 0]",
     "{=array} = np.zeros((2, 3))[{n} % 2]", "{=array} = {array}[::2]", "{=array} = {array} + 1", "{=array} = {array}.copy()",
     "{=any} = {any}", "{=list} = {list}", "{=dict} = {dict}", "{=array} = {array}", "{=instance} = {instance}",

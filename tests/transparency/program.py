@@ -12,10 +12,14 @@ import re
 from collections.abc import Sequence
 
 COMMENT, MAGIC = "# remote", "%%remote"
+_LOCAL = re.compile(r"\A%%local$", re.MULTILINE)  # which a kernel without farcell does not know
 _CELL_MAGIC = re.compile(r"\s*%%")
 
 
 def plain(cell: str) -> str:
+    cell = _LOCAL.sub(COMMENT, cell)
+    if cell.startswith(COMMENT):
+        return cell
     return cell if _CELL_MAGIC.match(cell) else f"{COMMENT}\n{cell}"
 
 
@@ -28,7 +32,8 @@ def plain_twin(cells: Sequence[str]) -> list[str]:
 
 
 def marked_twin(cells: Sequence[str], remote: frozenset[int]) -> list[str]:
-    return [marked(cell) if index in remote else plain(cell) for index, cell in enumerate(cells)]
+    """A cell that says `%%local` says so here."""
+    return [marked(cell) if index in remote else cell if _LOCAL.match(cell) else plain(cell) for index, cell in enumerate(cells)]
 
 
 def may_be_remote(cell: str) -> bool:

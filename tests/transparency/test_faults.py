@@ -8,6 +8,7 @@ import pytest
 from transparency.corpus_of import FULL, scenarios
 from transparency.faults import FAULTS
 from transparency.generator import seeded
+from transparency.program import may_be_remote
 from transparency.runner import Harness
 
 MOST_PROGRAMS = 1_000
@@ -36,7 +37,8 @@ def _programs() -> Iterator[tuple[tuple[str, ...], frozenset[int], frozenset[str
         yield program.cells, program.remote, frozenset(), None
         for each in (next(corpus, None),):
             if each is not None:
-                yield each.cells, frozenset(range(seed % 2, len(each.cells))), each.own, each.refuses
+                there = (index for index in range(seed % 2, len(each.cells)) if may_be_remote(each.cells[index]))
+                yield each.cells, frozenset(there), each.own, each.refuses
 
 
 @pytest.mark.timeout(900)

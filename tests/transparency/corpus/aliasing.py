@@ -5,6 +5,40 @@ from __future__ import annotations
 from transparency.scenario import Scenario, scenario
 
 SCENARIOS: list[Scenario] = [
+    *(
+        scenario(
+            f"a name that was bound anew here and then there to what it was: {what}",
+            f"first = {value}; x = first",
+            "x",
+            "%%local\nx = 'other'",
+            f"x = {again}",
+            "x, type(x) in (list, tuple) and x is first",
+        )
+        for what, value, again in (
+            ("a text", "'text'", "'text'"),
+            ("a number", "7", "7"),
+            ("a tuple", "(1, 'a')", "first"),
+            ("a list", "[1]", "first"),
+            ("a function", "len", "len"),
+            ("None", "None", "None"),
+        )
+    ),
+    scenario(
+        "a name that was deleted here and then bound there to what it was",
+        "x = 'text'",
+        "x",
+        "%%local\ndel x",
+        "x = 'text'",
+        "x",
+    ),
+    scenario(
+        "a global that a function binds to what it was",
+        "x = 1\ndef back():\n    global x\n    x = 1",
+        "x",
+        "%%local\nx = 2",
+        "back()",
+        "x",
+    ),
     scenario(
         "two names on one list stay one list",
         "a = [1, 2]; b = a",
