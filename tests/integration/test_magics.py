@@ -220,6 +220,10 @@ def test_push_and_pull(nb: Notebook) -> None:
     """A value is sent ahead, and fetched back although it was to stay."""
     nb.run("pushed = 'p' * 10").check()
     assert "pushed" in nb.run("%remote push pushed").check().displays[0]["text/plain"]
+    nb.run("x = 'there'").check()
+    nb.run("%%remote\nx").check()
+    nb.run("x = 'here'\n%remote pull x").check()
+    assert nb.value("x") == "there"
     nb.run("%%remote --keep pulled\npulled = [1]").check()
     nb.run("%remote pull pulled").check()
     assert nb.value("type(globals()['pul' + 'led']).__name__") == "list"

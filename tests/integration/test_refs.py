@@ -74,6 +74,15 @@ def test_what_shares_memory_with_a_kept_value_stays_with_it(notebook: Notebook) 
     assert notebook.run(f"Out[{number}] is m, _{number} is m").check().result == "(True, True)"
 
 
+def test_a_kept_value_is_bound_again(notebook: Notebook) -> None:
+    """To a name that means something else here by now."""
+    notebook.run("%%remote --keep big\nbig = [1, 2]").check()
+    notebook.run("other = globals()['big']; big = 'here'").check()
+    notebook.run("%%remote\nbig = other").check()
+    assert notebook.run("globals()['big'] is globals()['other']").check().result == "True"
+    assert notebook.run("big").check().result == "[1, 2]"
+
+
 def test_what_a_kept_value_is_part_of_is_as_it_is_here(notebook: Notebook) -> None:
     """However a cell comes by the ref, what its value shares with the notebook is looked at before it runs."""
     notebook.run("x = [1]").check()

@@ -101,13 +101,13 @@ class Exchange:
         `bound` were bound here without knowing what the notebook has by now.
         """
         with self.lock:
-            self.replica.distrust(bound)
             asked = sorted(names)
             capture = self.replica.collect(
                 asked,
                 limit_bytes=content.get("limit_bytes", LIMIT_BYTES),
                 out=content.get("out") or (),
                 keep=content.get("keep") or (),
+                bound=bound,
                 **pseudo,
             )
             # A name that lies aside is absent too, and not deleted.

@@ -341,7 +341,7 @@ class Runner:
                 answer["missing"] = [name for name in names if name not in self.namespace]
                 answer["background"] = self.background.goes_on
                 known = names if content.get("refresh") else [name for name in names if name in self.namespace]
-                payload = self.exchange.collect(known, content)
+                payload = self.exchange.collect(known, content, bound=content.get("out") or ())
             except Refused as refusal:
                 return Reply("farcell_state_reply", {**answer, "status": "refused", "message": str(refusal)})
             except Unreadable as error:

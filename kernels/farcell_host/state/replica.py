@@ -164,13 +164,6 @@ class Replica:
             self._forget_contents(name)
             self._release(self._held.pop(name, None))
 
-    def distrust(self, names: Iterable[str]) -> None:
-        """The peer may have bound these to something else since the last exchange: they are told in any case."""
-        for name in names:
-            held = self._held.get(name)
-            if held is not None:
-                self._hold(name, replace(held, kept=False, print=replace(held.print, digest=b"")))
-
     def capture(
         self,
         names: Iterable[str],
@@ -268,12 +261,18 @@ class Replica:
         limit_bytes: int | None = None,
         out: Iterable[str] = (),
         keep: Iterable[str] = (),
+        bound: Iterable[str] = (),
         result: Any = None,
         error: BaseException | None = None,
         has_result: bool = False,
     ) -> Capture:
-        """What a run changed among `names`; those of them that the peer has and the namespace has no more were deleted."""
-        names, out, keep = list(names), set(out), set(keep)
+        """What a run changed among `names`; those of them that the peer has and the namespace has no more were deleted.
+
+        `bound` are told even if they are as they were: the peer may have bound them to something else since the last exchange.
+        """
+        names, out, keep, bound = list(names), set(out), set(keep), set(bound)
+        for name in bound & self._held.keys():
+            self._distrust(name)
         capture = Capture({}, is_still=_is_still())
         around = self._look_around()
         with context.working(self), tensors.meeting(self.namespace):
@@ -283,7 +282,7 @@ class Replica:
                 part = dump_module(seen, self._table.kept)
                 capture.parts[part.name] = part
             for name, value in self._to_collect(names, result, error, has_result):
-                self._collect_name(capture, name, value, name in out)
+                self._collect_name(capture, name, value, name in out, name in bound)
             self._collect_lost(capture, names)
         self._tell_staying(lists, capture)
         self._decide_refs(capture, limit_bytes, out, keep)
@@ -302,9 +301,11 @@ class Replica:
         if error is not None:
             yield ERROR, error
 
-    def _collect_name(self, capture: Capture, name: str, value: Any, wanted: bool) -> None:
+    def _collect_name(self, capture: Capture, name: str, value: Any, wanted: bool, bound: bool) -> None:
         held = self._held.get(name)
         if held is not None and held.kept and not wanted and self._table.kept.get(id(value)) in held.numbers:
+            if bound:
+                self._keep(capture, name, value, 0, "kept on the target")
             return
         if wanted:
             self._table.kept.pop(id(value), None)
