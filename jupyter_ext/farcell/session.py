@@ -109,7 +109,8 @@ class RemoteSession:
         self.notebook = Notebook(namespace, shell)
         self.confirm_bytes = confirm_bytes
         self._of_notebook = comms or NotebookComms(self.notebook)
-        self._comms = Comms(self._of_notebook, self._send_comm, RunRelay(self.notebook, 0).publish_status)
+        publish = RunRelay(self.notebook, 0).publish_status
+        self._comms = Comms(self._of_notebook, self._send_comm, self._interrupt_comm, publish)
         self._life = Life(options, backend, self.notebook.say, self._on_message, self._tell)
         self._exchange: Exchange | None = None
         self._turn_lock = threading.Lock()
@@ -431,6 +432,10 @@ class RemoteSession:
             return False
         connection.send(message)
         return kernel.direct or self._pending is None  # ipykernel itself says nothing of those that come while a cell awaits
+
+    def _interrupt_comm(self) -> None:
+        if self._life.connection is not None:
+            self._life.connection.request("interrupt", comm=True)
 
     def _tell(self, event: Event) -> None:
         if isinstance(event, KernelEnded | HostEnded):

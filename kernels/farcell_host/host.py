@@ -383,7 +383,8 @@ class Host:
         kernel = self._kernel
         if run is not None and self._delivery.cancel(str(run)):
             return {"done": "cancelled"}
-        if not kernel.is_alive or not kernel.asked or (run is not None and kernel.run != str(run)):
+        is_asked = not kernel.asked if fields.get("comm") else bool(kernel.asked)  # a message of a comm has no reply
+        if not kernel.is_alive or not is_asked or (run is not None and kernel.run != str(run)):
             return {"done": "nothing"}
         kernel.interrupt()
         return {"done": "interrupted"}

@@ -142,3 +142,23 @@ def test_a_button_stops_the_cell_that_drew_it(page: FrontEnd, subshells: bool) -
     answer = page.custom(stop, {"event": "click"}, **header)
     assert "stopping\n" in answer.stdout
     assert running.finish().check().result == "[0.25]"
+
+
+def test_an_interrupt_ends_a_callback(page: FrontEnd) -> None:
+    """As it ends a local one: the kernel is free again."""
+    code = """
+import ipywidgets as widgets, time
+button = widgets.Button()
+def pressed(_):
+    print("pressed", flush=True)
+    time.sleep(60)
+button.on_click(pressed)
+button
+"""
+    for magic in ("", "%%remote\n"):
+        (button,) = models(page.notebook.run(magic + code).check())
+        answer = page.send("comm_msg", {"comm_id": button, "data": {"method": "custom", "content": {"event": "click"}}})
+        page.notebook.pump(lambda answer=answer: "pressed\n" in answer.stdout, 20)
+        page.notebook.interrupt()
+        page.wait(answer, 20)
+        assert page.notebook.run(magic + "1 + 1").check().result == "2"

@@ -77,11 +77,14 @@ class NotebookComms:
 
 
 class Comms:
-    """Those of one session; `publish` gives the front end a message."""
+    """Those of one session; `publish` gives the front end a message, `interrupt` ends a callback on the target."""
 
-    def __init__(self, notebook: NotebookComms, send: Send, publish: Callable[[Message], None]) -> None:
+    def __init__(
+        self, notebook: NotebookComms, send: Send, interrupt: Callable[[], None], publish: Callable[[Message], None]
+    ) -> None:
         self._notebook = notebook
         self._send = send
+        self._interrupt = interrupt
         self._publish = publish
         self._proxies: dict[str, Proxy] = {}
         self._waiting: dict[str, threading.Event] = {}
@@ -122,13 +125,20 @@ class Comms:
     # -- from threads of this kernel that got a message of the front end's
 
     def pass_on(self, msg: Mapping[str, Any]) -> None:
-        """Takes it to the target, and waits until the target is idle again: this kernel is busy with it as long."""
+        """Takes it to the target, and waits until the target is idle again: this kernel is busy with it as long.
+
+        Ctrl-C interrupts the callback there; once more, and it is no longer waited for.
+        """
         message = self._prepared(msg)
         msg_id = str(message.header["msg_id"])
         done = self._waiting[msg_id] = threading.Event()
         try:
             if self._send(message):
-                done.wait()
+                try:
+                    done.wait()
+                except KeyboardInterrupt:
+                    self._interrupt()
+                    done.wait()
         finally:
             del self._waiting[msg_id]
 
