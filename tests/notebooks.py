@@ -257,7 +257,9 @@ class Notebook:
         self._manager.interrupt_kernel()
 
     def restart(self, now: bool = False) -> None:
-        """As the restart button does it; cells on their way are given up."""
+        """As the restart button does it; cells on their way are given up. With `now` the kernel has no time for a last word."""
+        if now:
+            self._kill()
         self.client.stop_channels()
         self._running.clear()
         self._comms.clear()
@@ -266,7 +268,14 @@ class Notebook:
 
     def kill(self) -> None:
         """The kernel dies without a word (SIGKILL)."""
+        self._kill()
         self._manager.shutdown_kernel(now=True)
+
+    def _kill(self) -> None:
+        """Not by the manager, which interrupts the kernel first: whether that is still felt would be a matter of luck."""
+        process = self._manager.provisioner.process
+        process.kill()
+        process.wait()
 
     def close(self) -> None:
         """An explicit shutdown, as when the notebook's tab is closed for good."""
