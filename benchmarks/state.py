@@ -35,7 +35,7 @@ def measure() -> list[Figure]:
     with FrontEnd(setup) as front_end:
         front_end.run(f"%%remote\n_seen = ({READ})")
         front_end.run(AGREED)
-        front_end.run("exchange = next(iter(workspace().sessions.values()))._exchange")
+        front_end.run("exchange = next(iter(workspace().sessions.values()))._conversation.exchange")
         reads = f"[{', '.join(repr(name) for name in READ.split(', '))}]"
         samples = interleave(
             {
