@@ -9,10 +9,12 @@ from __future__ import annotations
 import difflib
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .between import BetweenCells
 
 if TYPE_CHECKING:
     from farcell_host.state.magics import Magics
@@ -20,12 +22,15 @@ if TYPE_CHECKING:
 
     from .capture.reads import Reads
     from .conflicts import Conflict
+    from .detached import DetachedRun
     from .environment import Comparison
     from .exchange import PlanRow
     from .refs import Ref
     from .relay.comms import NotebookComms
     from .session import Moved, RemoteSession, RunSummary, SessionStatus
     from .targets import Target, Targets
+
+T = TypeVar("T")
 
 RUNS_KEPT = 1000
 UNSUPPORTED = (
@@ -56,6 +61,9 @@ class Workspace:
         self._magics: Magics | None = None
         self._comms: NotebookComms | None = None
         self._has_seen_history = False
+        self.detached: dict[str, DetachedRun] = {}
+        """Runs that nobody waits or waited for, by the beginning of their ids."""
+        self.between = BetweenCells(shell, self.settle_over)
 
     def targets(self) -> Targets:
         """As the files have them now: an edit counts from the next cell on. Every use of farcell begins here."""
@@ -91,6 +99,64 @@ class Workspace:
             self._comms = NotebookComms(notebook)
         options = target.launch_options(notebook.name)
         return RemoteSession(options, self.namespace, self.shell, confirm_bytes=target.confirm_bytes, comms=self._comms)
+
+    def settle_over(self) -> None:
+        """Merges what detached runs that are over have changed; on the main thread, outside of the notebook's own code."""
+        for session in self.sessions.values():
+            session.settle_over()
+
+    def wait_for(self, found: Reads, session: RemoteSession | None = None) -> None:
+        """Until no detached run of another session than this one may change what code reads.
+
+        Ctrl-C ends the waiting, not the run. Raises Refused where the run's target says so (`detached_reads`).
+        """
+        if not self.detached:
+            return
+        self.settle_over()
+        going = [run for run in self.detached.values() if run.is_running and (session is None or run.target != session.target)]
+        if not going:
+            return
+        from .capture.functions import reached
+        from .errors import Refused
+
+        names = found.names | found.expanded | (found.mentions if found.everything else frozenset())
+        read = {*reached(names, self.namespace), *(name for name in names if name not in self.namespace)}
+        for run in going:
+            affected = run.may_write(read, self.namespace, self.shell)
+            if not affected or run.reads == "stale":
+                continue
+            what = ", ".join(affected[:3]) + (" and more" if len(affected) > 3 else "")
+            if run.reads == "error":
+                raise Refused(
+                    f"Run {run.id} on {run.target!r} goes on and may change {what}, which this cell reads; it was not run. "
+                    f"%remote wait {run.id} waits for it."
+                )
+            self.wait(run, f"waiting for run {run.id} on {run.target!r}, which may change {what}")
+
+    def wait(self, run: DetachedRun, why: str) -> None:
+        """Until a detached run is over and has been merged; on the main thread."""
+        from .status_line import StatusLine
+
+        with StatusLine(why) as line:
+            line.wait(run.over.wait)
+        self.settle_over()
+
+    def detached_run(self, id: str | None) -> DetachedRun:
+        """By the beginning of its id; without one the latest. UsageError says which there are."""
+        found = [run for run in self.detached.values() if id is None or run.id.startswith(id[: len(run.id)])]
+        if not found or (id is not None and len(found) > 1):
+            from .errors import UsageError
+
+            known = ", ".join(f"{run.id} ({run.target}, {run.state})" for run in self.detached.values()) or "none yet"
+            raise UsageError(f"There is no such detached run. There are: {known}.")
+        return found[-1]
+
+    def results(self, run: DetachedRun) -> dict[str, Any]:
+        """What a run has changed: the values here where they were merged, else copies of the target's."""
+        names = run.conflict.names if run.conflict is not None else run.returned.names
+        if run.conflict is None:
+            return {name: self.namespace[name] for name in names if name in self.namespace}
+        return self.sessions[run.target].copies(names)
 
     def see_assignments(self, cell: str) -> None:
         """Called with each cell, as typed, before it runs: what it assigns to on modules of libraries is looked at from now on.
@@ -226,40 +292,88 @@ class Remote:
         into the target's working folder before, `out` brings these back although large, `keep` leaves these new objects on the
         target, `timeout_s` (seconds of running) interrupts it, `yes` sends large values without asking.
         """
-        from .errors import CannotTravel
-        from .refs import human_bytes
-
         self._workspace.see_assignments(code)
         found = self._reads(code)
         others = [session for session in self._workspace.touched() if session is not self.session]
         self._workspace.refresh(others, found)
+        self._workspace.wait_for(found, self.session)
         names, optional = self._names(found, inputs)
+        summary = self._moving_refs(
+            lambda: self.session.run(
+                code,
+                names,
+                optional=optional,
+                imports=found.imports,
+                send_files=files,
+                out=out,
+                keep=keep,
+                timeout_s=timeout_s,
+                yes=yes,
+            )
+        )
+        self._workspace.remember(code, summary)
+        return summary
+
+    def detach(
+        self,
+        code: str,
+        *,
+        inputs: Iterable[str] = (),
+        files: Iterable[str] = (),
+        out: Iterable[str] = (),
+        keep: Iterable[str] = (),
+        timeout_s: float | None = None,
+        yes: bool = False,
+    ) -> DetachedRun:
+        """Runs code as `run` does, without waiting for it; what it changed is merged when it is over, between two cells.
+
+        Names that the code reads but its text does not tell must be given as `inputs`: they are not fetched later.
+        """
+        here = self._workspace
+        here.see_assignments(code)
+        found = self._reads(code)
+        here.refresh((session for session in here.touched() if session is not self.session), found)
+        here.wait_for(found, self.session)
+        names, optional = self._names(found, inputs)
+        here.between.install()
+
+        def over(run: DetachedRun) -> None:
+            here.between.soon()
+
+        run = self._moving_refs(
+            lambda: self.session.detach(
+                code,
+                names,
+                optional=optional,
+                imports=found.imports,
+                send_files=files,
+                out=out,
+                keep=keep,
+                timeout_s=timeout_s,
+                yes=yes,
+                reads=self._target.detached_reads,
+                on_over=over,
+            )
+        )
+        here.detached[run.id] = run
+        return run
+
+    def _moving_refs(self, go: Callable[[], T]) -> T:
+        """What the code needs of another target goes here first."""
+        from .errors import CannotTravel
+        from .refs import human_bytes
+
         while True:
             try:
-                summary = self.session.run(
-                    code,
-                    names,
-                    optional=optional,
-                    imports=found.imports,
-                    send_files=files,
-                    out=out,
-                    keep=keep,
-                    timeout_s=timeout_s,
-                    yes=yes,
-                )
-                break
+                return go()
             except CannotTravel as error:
                 ref = self._workspace.elsewhere(error.name, self.session)
                 if ref is None:
                     raise
-                size, goes = (
-                    human_bytes(ref.info.size_bytes),
-                    f"goes from {ref._target!r} to {self.target!r} through this notebook",
-                )
+                size = human_bytes(ref.info.size_bytes)
+                goes = f"goes from {ref._target!r} to {self.target!r} through this notebook"
                 self.session.notebook.say(f"{error.name} ({size}) {goes}.")
                 ref.fetch()
-        self._workspace.remember(code, summary)
-        return summary
 
     def plan(self, code: str, *, inputs: Iterable[str] = ()) -> list[PlanRow]:
         """What `run` would send and why. Sends nothing and starts nothing."""

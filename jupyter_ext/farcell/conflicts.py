@@ -20,10 +20,11 @@ class Conflict:
     names: tuple[str, ...]
     exchange: Exchange
     aside: Delta
+    is_detached: bool = False
 
     @classmethod
-    def of(cls, run: str, target: str, exchange: Exchange, aside: Delta) -> Conflict:
-        return cls(run[:ID_LENGTH], target, tuple(sorted(aside.names)), exchange, aside)
+    def of(cls, run: str, target: str, exchange: Exchange, aside: Delta, is_detached: bool = False) -> Conflict:
+        return cls(run[:ID_LENGTH], target, tuple(sorted(aside.names)), exchange, aside, is_detached)
 
     def settle(self, take: bool) -> list[str]:
         """With `take` the target's values are merged now, else they are let go of; the names that changed here."""
@@ -31,6 +32,12 @@ class Conflict:
 
     def __str__(self) -> str:
         what = ", ".join(self.names) or "An object without a name"
+        if self.is_detached:
+            return (
+                f"{what}: this notebook has changed some of it too since run {self.run} began on {self.target!r}, so nothing of "
+                f"the run was merged. %remote results {self.run} gives the run's values, %remote wait {self.run} --theirs merges "
+                f"them here, %remote wait {self.run} --ours lets go of them."
+            )
         return (
             f"{what}: changed in this notebook too (by a thread, a callback or another run) while run {self.run} changed it on "
             f"{self.target!r}. This notebook's values stand, nothing of the target's was merged. "

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from farcell_host.protocol.messages import Channel, Message
@@ -28,6 +28,7 @@ from .relay.comms import NotebookComms
 from .relay.notebook import Notebook
 from .relay.run_relay import RunRelay
 from .run import Finish, Run, Started
+from .transfers import Bulk
 from .turns import Turns
 
 
@@ -61,6 +62,36 @@ class Conversation:
         """
         return self._converse(relay, "farcell_run_request", content, payload, timeout_s, watch)
 
+    def detach(
+        self, relay: RunRelay, notebook: Notebook, content: dict[str, Any], payload: Payload, timeout_s: float | None
+    ) -> tuple[Pending, Finish | None]:
+        """Sends a run off, and returns when the remote kernel has its state; or its end, when it has not come to that.
+
+        `notebook` is whom the run speaks to. What it brings back is merged by `settle`; until then there is no other request.
+        """
+        pending = self._new_pending(relay, timeout_s, notebook, self._refuse_fetch)
+        content = {**content, "tell_installed": True, "allow_stdin": False}
+        with self.turns.interrupts.telling(pending.press), self._under_way(pending, payload, None):
+            self._send(pending, *self._request(pending, "farcell_run_request", content, payload))
+            finish = pending.wait_until_installed()
+            if finish is None:
+                self._installed()
+                assert self._life.connection is not None
+                self._life.connection.uploaded()
+        if finish is None:
+            self.pending = pending
+        return pending, finish
+
+    def settle(self, finish: Finish, watch: Watch) -> Returned:
+        """Merges what a detached run has brought back, but for what has changed here since."""
+        self.pending, self._watch = None, watch
+        try:
+            returned = self._merge(finish, self.exchange)
+        finally:
+            self._watch = None
+        self.received_bytes += returned.nbytes
+        return returned
+
     def ask(
         self, msg_type: str, content: dict[str, Any], payload: Payload | None = None, watch: Watch | None = None
     ) -> tuple[dict[str, Any], Returned]:
@@ -91,11 +122,33 @@ class Conversation:
         content = {"names": [*names], "drop": [*drop], "out": [], **options, "install": install}
         return self.ask("farcell_state_request", content, payload, watch)
 
-    def _new_pending(self, relay: RunRelay, timeout_s: float | None = None) -> Pending:
+    def ask_copies(self, names: Iterable[str]) -> dict[str, Any]:
+        """What these names stand for there, made anew here beside all that both sides have."""
+        wanted = [*names]
+        relay = RunRelay(self._notebook, self._notebook.execution_count)
+        content = {"names": wanted, "drop": [], "out": wanted, "copies": True, "install": None}
+        _, finish, _ = self._converse(relay, "farcell_state_request", content, None)
+        fail_if_ended(finish, self._life.target, self._life.log_path)
+        assert finish.reply is not None
+        message = finish.reply.message
+        if message.content.get("status") != "ok":
+            raise Refused(f"{self._life.target!r}: {message.content.get('message')}")
+        beside = Exchange({}, self.exchange.epoch, (), lambda name, info: None)
+        beside.merge(message.content.get("copies"), message.buffers, finish.reply.bulk)
+        return {name: beside.namespace[name] for name in wanted if name in beside.namespace}
+
+    def _new_pending(
+        self,
+        relay: RunRelay,
+        timeout_s: float | None = None,
+        notebook: Notebook | None = None,
+        answer_fetch: Callable[[Message], None] | None = None,
+    ) -> Pending:
         life = self._life
         assert life.connection is not None and life.kernel is not None
         run = Run(life.target, timeout_s, needs_idle=not life.kernel.direct)
-        return Pending(self._notebook, run, relay, life.connection, self.turns.interrupts, self._answer_fetch)
+        answer = answer_fetch or self._answer_fetch
+        return Pending(notebook or self._notebook, run, relay, life.connection, self.turns.interrupts, answer)
 
     def _converse(
         self,
@@ -121,23 +174,36 @@ class Conversation:
         self, pending: Pending, msg_type: str, content: dict[str, Any], payload: Payload | None, watch: Watch | None
     ) -> tuple[Finish, Returned]:
         assert self._life.connection is not None and self._life.kernel is not None
-        connection, exchange, direct = self._life.connection, self.exchange, self._life.kernel.direct
-        header = {**(self._notebook.cell_header() or blank_header()), "farcell_run": pending.id}
-        buffers = payload.buffers if payload is not None else ()
-        message = Message.build(Channel.SHELL, msg_type, {"run": pending.id, **content}, header=header, buffers=tuple(buffers))
+        connection, exchange = self._life.connection, self.exchange
         with self.turns.interrupts.telling(pending.press), self._under_way(pending, payload, watch):
-            bulk = connection.prepare(payload.bulk, pending.check, may_stay=direct) if payload is not None else None
-            pending.relay.before()
+            request = self._request(pending, msg_type, content, payload, may_stay=self._life.kernel.direct)
             with self._comms.waiting(), connection.lent():
-                connection.send(message, bulk)
-                self.sent_bytes += payload.total_bytes if payload is not None else 0
-                pending.tell(Started(time.monotonic()))
-                late = self._life.late_death
-                if late is not None:
-                    pending.tell(late)
+                self._send(pending, *request)
                 finish = pending.wait()
             connection.uploaded()
             return finish, self._merge(finish, exchange)
+
+    def _request(
+        self, pending: Pending, msg_type: str, content: dict[str, Any], payload: Payload | None, may_stay: bool = False
+    ) -> tuple[Message, Bulk | None]:
+        """`may_stay`: the values stay as they are until the answer, so the remote kernel may read them where they are."""
+        connection = self._life.connection
+        assert connection is not None
+        header = {**(self._notebook.cell_header() or blank_header()), "farcell_run": pending.id}
+        buffers = payload.buffers if payload is not None else ()
+        message = Message.build(Channel.SHELL, msg_type, {"run": pending.id, **content}, header=header, buffers=tuple(buffers))
+        bulk = connection.prepare(payload.bulk, pending.check, may_stay=may_stay) if payload is not None else None
+        self.sent_bytes += payload.total_bytes if payload is not None else 0
+        pending.relay.before()
+        return message, bulk
+
+    def _send(self, pending: Pending, message: Message, bulk: Bulk | None) -> None:
+        assert self._life.connection is not None
+        self._life.connection.send(message, bulk)
+        pending.tell(Started(time.monotonic()))
+        late = self._life.late_death
+        if late is not None:
+            pending.tell(late)
 
     @contextlib.contextmanager
     def _under_way(self, pending: Pending, payload: Payload | None, watch: Watch | None) -> Iterator[None]:
@@ -188,6 +254,33 @@ class Conversation:
                 )
         return tuple(done)
 
+    def _refuse_fetch(self, request: Message) -> None:
+        """A detached run read a name it was not sent: what the notebook has by now is not what the run began with."""
+        names = request.content.get("names", ())
+        module = request.content.get("module")
+        source = find_source(module, request.content.get("anew", False)) if module else None
+        there = [name for name in names if self.exchange.has(name)]
+        content = {
+            "run": request.content.get("run"),
+            "found": [],
+            "missing": [] if there else [*names],
+            "error": f"a detached run gets what its text reads when it begins. To send it along: --in {','.join(there)}"
+            if there
+            else None,
+            "state": None,
+            "source": dataclasses.asdict(source) if source is not None else None,
+        }
+        self._reply_fetch(request, content)
+
+    def _reply_fetch(self, request: Message, content: dict[str, Any], payload: Payload | None = None, bulk: Any = None) -> None:
+        assert self._life.connection is not None
+        header = {**blank_header(), "farcell_run": self.pending.id if self.pending else ""}
+        buffers = tuple(payload.buffers) if payload is not None else ()
+        reply = Message.build(
+            Channel.STDIN, "farcell_fetch_reply", content, header=header, parent=request.header, buffers=buffers
+        )
+        self._life.connection.send(reply, bulk)
+
     def _answer_fetch(self, request: Message) -> None:
         """The running cell read a name it was not sent: answered always, from the notebook as it is now, or it waits for ever."""
         assert self._life.connection is not None
@@ -214,12 +307,7 @@ class Conversation:
         except Exception as error:
             payload, bulk = None, None
             content.update(found=[], error=str(error).removesuffix(" The cell was not run."))
-        header = {**blank_header(), "farcell_run": self.pending.id if self.pending else ""}
-        buffers = tuple(payload.buffers) if payload is not None else ()
-        reply = Message.build(
-            Channel.STDIN, "farcell_fetch_reply", content, header=header, parent=request.header, buffers=buffers
-        )
-        self._life.connection.send(reply, bulk)
+        self._reply_fetch(request, content, payload, bulk)
         if payload is not None:
             self.sent_bytes += payload.total_bytes
             exchange.sent(payload)

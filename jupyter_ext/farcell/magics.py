@@ -9,6 +9,7 @@ tracebacks show the notebook's own numbers.
 from __future__ import annotations
 
 import argparse
+import ast
 import re
 import sys
 import threading
@@ -16,12 +17,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.error import UsageError
+from IPython.core.error import InputRejected, UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from .api import Remote, Workspace, workspace
-from .errors import FarcellError
+from .errors import Conflict, FarcellError, Refused
+from .relay.card import duration
 from .tables import Table
 from .tracebacks import Tracebacks
 
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 
 SHOW_BAR_AFTER_S = 1.0
 SUBCOMMANDS = (
-    "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "resolve", "env", "log", "on", "off",
+    "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "wait", "results", "resolve", "env",
+    "log", "on", "off",
 )  # fmt: skip
 _STAYS = re.compile(r"%(?:remote|load_ext|reload_ext|unload_ext)\b")
 _REMOTE_CELL = re.compile(r"(?:\s*%%[^\n]*\n)*?\s*%%remote\b")
@@ -52,6 +55,7 @@ def load(shell: InteractiveShell) -> None:
     shell.register_magics(magics)
     magics.switch.install()
     magics.tracebacks.install()
+    shell.ast_transformers.append(magics.gate)
     shell.events.register("pre_run_cell", magics.bring_here)
     shell.events.register("post_run_cell", magics.after_cell)
     completion.install(shell, magics)
@@ -62,6 +66,7 @@ def unload(shell: InteractiveShell) -> None:
     if isinstance(magics, RemoteMagics):
         magics.switch.uninstall()
         magics.tracebacks.uninstall()
+        shell.ast_transformers.remove(magics.gate)
         shell.events.unregister("pre_run_cell", magics.bring_here)
         shell.events.unregister("post_run_cell", magics.after_cell)
         shell.magics_manager.magics["cell"].pop("remote", None)
@@ -119,6 +124,24 @@ class Switch:
         return not content.get("silent", False) and content.get("store_history", True) is not False
 
 
+class CellHeld(FarcellError, InputRejected):
+    """A cell that was not run: it reads what a detached run may still change."""
+
+
+class Gate(ast.NodeTransformer):
+    """Keeps IPython from running a cell: an AST transformer may reject it, and a callback may not."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        """The cell as it is; raises CellHeld, once, when there is a reason."""
+        reason, self.reason = self.reason, None
+        if reason is not None:
+            raise CellHeld(reason)
+        return node
+
+
 def _lines_of(cell: str) -> list[str]:
     """Those of nothing but spaces empty, as IPython passes them to a magic."""
     return [line if line.strip() else "" for line in cell.split("\n")]
@@ -139,6 +162,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         super().__init__(shell)  # type: ignore[no-untyped-call]
         self.switch = Switch(shell)
         self.tracebacks = Tracebacks(shell)
+        self.gate = Gate()
         self._last: tuple[Target, str, argparse.Namespace] | None = None
 
     @property
@@ -153,6 +177,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
     @argument("--out", action="append", default=[], metavar="NAMES", help="Bring these back at once although they are large.")
     @argument("--keep", action="append", default=[], metavar="NAMES", help="Leave these new objects on the target, as refs.")
     @argument("--files", action="append", default=[], metavar="GLOB", help="Send these files into the target's working folder.")
+    @argument("--detach", action="store_true", help="Return at once; what it changed is merged when it is over.")
     @argument("--timeout", type=float, metavar="S", help="Interrupt the cell after this many seconds of running.")
     @argument("--plan", action="store_true", help="Show what would be sent and why; do not run.")
     @argument("--yes", action="store_true", help="Send very large values without asking.")
@@ -177,7 +202,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         self._keep_input_as_typed()
         if not (_code_lines(code.splitlines()) or options.inputs or options.files or options.out or options.keep):
             return
-        remote.run(
+        (remote.detach if options.detach else remote.run)(
             code,
             inputs=split_names(options.inputs),
             files=options.files,
@@ -237,7 +262,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
     # -- %remote
 
     @line_magic("remote")
-    def remote_line(self, line: str) -> None:
+    def remote_line(self, line: str) -> dict[str, Any] | None:
         """Steer remote sessions: %remote SUBCOMMAND [ARGUMENTS].
 
         status                      sessions of this notebook
@@ -248,6 +273,8 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         vars [TARGET]               what the remote kernel holds
         pull NAMES [--target T]     bring values back, however large
         push NAMES [--target T]     send values now
+        wait [RUN] [--theirs|--ours]     for a detached run; after a conflict, whose values hold
+        results [RUN]               what a detached run changed, as a dict
         resolve [RUN] --remote|--local   whose values hold, when both sides have changed the same
         env diff [TARGET]           packages whose versions on the target differ from this notebook's
         env sync [TARGET [PACKAGES]] [--yes]   installs this notebook's versions there
@@ -258,7 +285,8 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         if not words or words[0] not in SUBCOMMANDS:
             known = ", ".join(SUBCOMMANDS)
             raise UsageError(f"%remote needs a subcommand, one of {known}" + (f"; not {words[0]!r}." if words else "."))
-        getattr(self, f"_do_{words[0]}")(words[1:])
+        found: dict[str, Any] | None = getattr(self, f"_do_{words[0]}")(words[1:])
+        return found
 
     def _do_status(self, words: list[str]) -> None:
         self._none("status", words)
@@ -268,6 +296,10 @@ class RemoteMagics(Magics):  # type: ignore[misc]
             rows.append([name, s.state, s.pid, s.kernel_pid, s.runs, s.queued, _bytes(s.sent), _bytes(s.received), s.runtime])
         columns = ["target", "state", "host pid", "kernel pid", "runs", "waiting", "sent", "received", "runtime folder"]
         self._show(Table("Remote sessions", columns, rows, "none yet; the first %%remote cell starts one"))
+        detached = self.workspace.detached.values()
+        if detached:
+            rows = [[r.id, r.target, r.cell, r.state, duration(r.seconds), _first_line(r.code)] for r in detached]
+            self._show(Table("Detached runs", ["run", "target", "cell", "state", "time", "code"], rows, ""))
 
     def _do_plan(self, words: list[str]) -> None:
         self._none("plan", words)
@@ -327,6 +359,32 @@ class RemoteMagics(Magics):  # type: ignore[misc]
     def _do_push(self, words: list[str]) -> None:
         remote, names = self._names_and_remote("push", words)
         self._show_moved(f"Pushed to {remote.target!r}", remote.push(*names))
+
+    def _do_wait(self, words: list[str]) -> None:
+        parser = _Parser(prog="%remote wait", add_help=False)
+        parser.add_argument("run", nargs="?")
+        whose = parser.add_mutually_exclusive_group()
+        whose.add_argument("--theirs", action="store_true")
+        whose.add_argument("--ours", action="store_true")
+        options = parser.parse_args(words)
+        run = self.workspace.detached_run(options.run)
+        self.workspace.wait(run, f"waiting for run {run.id} on {run.target!r}")
+        if run.conflict is not None:
+            if not (options.theirs or options.ours):
+                raise Conflict(str(run.conflict), run.id, run.conflict.names)
+            self.workspace.resolve(run.id, take=options.theirs)
+            run.resolved(options.theirs)
+        if run.error is not None:
+            raise run.error
+
+    def _do_results(self, words: list[str]) -> dict[str, Any]:
+        parser = _Parser(prog="%remote results", add_help=False)
+        parser.add_argument("run", nargs="?")
+        run = self.workspace.detached_run(parser.parse_args(words).run)
+        self.workspace.settle_over()
+        if run.is_running:
+            raise UsageError(f"Run {run.id} on {run.target!r} goes on. %remote wait {run.id} waits for it.")
+        return self.workspace.results(run)
 
     def _do_resolve(self, words: list[str]) -> None:
         parser = _Parser(prog="%remote resolve", add_help=False)
@@ -396,11 +454,13 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         raw = info.raw_cell or ""
         if self.workspace.sessions:
             self.workspace.see_assignments(raw)
+        self.workspace.settle_over()
         goes_away = self.switch.target is not None and not raw.lstrip().startswith("%%local")
         if goes_away or _REMOTE_CELL.match(raw):
             return
         touched, refs = self.workspace.touched(), self._refs()
-        if not refs and not touched:
+        detached = any(run.is_running for run in self.workspace.detached.values())
+        if not refs and not touched and not detached:
             return
         from .capture import reads
         from .capture.functions import reached
@@ -408,6 +468,15 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         try:
             found = reads(raw, self.shell.transform_cell)
         except SyntaxError:
+            return
+        try:
+            if detached:
+                self.workspace.wait_for(found)
+        except Refused as error:
+            self.gate.reason = str(error)
+            return
+        except KeyboardInterrupt:
+            self.gate.reason = "The waiting was interrupted; this cell was not run. What was waited for goes on."
             return
         try:
             if found:
@@ -531,6 +600,11 @@ def _bytes(size: int | None) -> str:
     from .refs import human_bytes
 
     return human_bytes(size)
+
+
+def _first_line(code: str) -> str:
+    lines = (line.strip() for line in code.splitlines())
+    return next((line for line in lines if line and not line.startswith("#")), "")
 
 
 def _shape(shape: Any) -> str:

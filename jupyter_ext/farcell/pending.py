@@ -33,6 +33,7 @@ from .run import (
     Finish,
     Idled,
     InputAsked,
+    Installed,
     InterruptPressed,
     KillAnswered,
     Publish,
@@ -45,11 +46,12 @@ from .run import (
     Ticked,
 )
 
+INSTALLED = "farcell_installed"
 _IDLE = b'"idle"'
 
 
 class Pending:
-    """One request under way on `connection`, made by the thread that will wait for it.
+    """One request under way on `connection`, made by the thread that will wait for it, or hands the waiting over.
 
     `answer_fetch` replies to a name the cell asks for.
     """
@@ -88,6 +90,8 @@ class Pending:
         if message.channel == Channel.IOPUB:
             if self.run.needs_idle and message.msg_type == "status" and _IDLE in bytes(message.parts[3]):
                 self.tell(Idled())
+            elif message.msg_type == INSTALLED:
+                self.tell(Installed())
             elif not self.relay.receive(message):
                 self.tell(Published(message))
         elif message.channel == Channel.STDIN:
@@ -121,14 +125,29 @@ class Pending:
 
     def wait(self) -> Finish:
         """Until the run is over, however it ends. An exception of a display object of the user's is kept in `failure`."""
+        self._waiting_thread = threading.get_ident()
+        while (finish := self._take(self._next())) is None:
+            pass
+        return finish
+
+    def wait_until_installed(self) -> Finish | None:
+        """Until the remote kernel has what was sent, which may change here from then on; or until the run is over."""
         while True:
             event = self._next()
-            for effect in self.run.receive(event):
-                if isinstance(effect, Finish):
-                    return effect
+            finish = self._take(event)
+            if finish is not None or isinstance(event, Installed):
+                return finish
+
+    def _take(self, event: Event) -> Finish | None:
+        finish = None
+        for effect in self.run.receive(event):
+            if isinstance(effect, Finish):
+                finish = effect
+            else:
                 self._perform(effect)
-            if isinstance(event, InterruptPressed):
-                self._sent_ahead = False
+        if isinstance(event, InterruptPressed):
+            self._sent_ahead = False
+        return finish
 
     def pressed_late(self) -> bool:
         """Whether Ctrl-C came after the end, while the state was merged."""

@@ -7,6 +7,7 @@
     RUNNING      Ticked, time is up         STOPPING     Say, SendInterrupt
     STOPPING     Ticked, PATIENCE_S over    STOPPING     Say; when its time was up: SendKill
     any          KillAnswered(True)         KILLED       SendKill
+    any          Installed                  as it was    none (who waits for it may let go of what was sent)
     any          Replied, (Idled)           FINISHED     Finish
     any          KernelEnded, HostEnded     FINISHED     Finish
     FINISHED     anything                   FINISHED     none
@@ -40,6 +41,11 @@ class Started:
     """The kernel is up and the request is with the host: queue and start are over."""
 
     now: float
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The remote kernel has the run's state, and begins."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,7 @@ class Ticked:
 
 
 Event = (
-    Started | Published | Replied | Idled | FetchAsked | InputAsked | InterruptPressed | KillAnswered | KernelEnded
+    Started | Installed | Published | Replied | Idled | FetchAsked | InputAsked | InterruptPressed | KillAnswered | KernelEnded
     | HostEnded | Noticed | Ticked
 )  # fmt: skip
 
@@ -220,6 +226,8 @@ class Run:
                 return [AskInput(message)]
             case Started(now):
                 self._time_up = now + self.timeout_s if self.timeout_s is not None else None
+                return []
+            case Installed():
                 return []
             case Replied() | Idled():
                 return self._answered(event)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from farcell_host import hashing_seed
@@ -19,17 +21,20 @@ from farcell_host.protocol.messages import Buffer, Channel, Message
 from farcell_host.state import BOOK
 from farcell_host.state.capture import is_of_ipython
 from farcell_host.state.modules import MODULES, local_module, pseudo_name
+from farcell_host.state.packing import has_sets_of_text
 from farcell_host.state.patches import PATCHES
 from farcell_host.state.payload import Capture, Payload
-from farcell_host.state.replica import has_sets_of_text
 from farcell_host.state.watch import Watch
 from farcell_host.threads import users
 from IPython.core.interactiveshell import InteractiveShell
 
 from . import environment, farewell, files
 from .backends.base import Backend, LaunchOptions
+from .capture.objects import may_be_changed
+from .capture.writes import bound_by, writes
 from .conflicts import Conflict
 from .conversation import Conversation
+from .detached import DetachedRelay, DetachedRun, Unattended
 from .errors import Conflict as ConflictError
 from .errors import FarcellError, Refused, UsageError
 from .exchange import NOTHING, Exchange, PlanRow, Returned, plan_rows
@@ -37,6 +42,7 @@ from .life import Life
 from .outcome import conclude
 from .packages import Packages
 from .refs import Ref, human_bytes
+from .relay.card import Card
 from .relay.comms import MESSAGES as COMM_MESSAGES
 from .relay.comms import Comms, NotebookComms
 from .relay.notebook import Notebook
@@ -90,6 +96,53 @@ class Moved:
     bytes: int
 
 
+Names = Mapping[str, str] | Iterable[str]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A run as it was asked for; `why` and `also` are names that must travel and that go along if they can, with the reasons."""
+
+    code: str
+    why: dict[str, str]
+    also: dict[str, str]
+    imports: tuple[str, ...]
+    files: list[files.File]
+    out: tuple[str, ...]
+    keep: tuple[str, ...]
+    yes: bool
+
+    @classmethod
+    def of(
+        cls,
+        code: str,
+        names: Names,
+        *,
+        optional: Names = (),
+        imports: Iterable[str] = (),
+        send_files: Iterable[str] = (),
+        out: Iterable[str] = (),
+        keep: Iterable[str] = (),
+        yes: bool = False,
+    ) -> Asked:
+        return cls(
+            code, _reasons(names), _reasons(optional), tuple(imports), files.matching(send_files), tuple(out), tuple(keep), yes
+        )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is ready to go."""
+
+    capture: Capture
+    payload: Payload
+    content: dict[str, Any]
+    watch: Watch
+    count: int
+    """The number of its cell."""
+    rows: tuple[PlanRow, ...]
+
+
 class RemoteSession:
     """Starts nothing when made. `shell` is the notebook's IPython, None in plain Python."""
 
@@ -111,7 +164,9 @@ class RemoteSession:
         publish = RunRelay(self.notebook, 0).publish_status
         self._comms = Comms(self._of_notebook, self._send_comm, self._interrupt_comm, publish)
         self._life = Life(options, backend, self.notebook.say, self._on_message, self._tell)
-        self._turns = Turns(self.target, self.notebook.say)
+        self._turns = Turns(self.target, self.notebook.say, self.settle_over)
+        self.detached: DetachedRun | None = None
+        """The run that has the turn although nobody waits for it."""
         self._conversation = Conversation(self._life, self._turns, self.notebook, self._of_notebook)
         self._packages = Packages(options, self.notebook, self._conversation)
         self._folder = WorkingFolder(options, self.notebook, self._conversation, self._confirm_size)
@@ -140,12 +195,12 @@ class RemoteSession:
         `names` must travel, `optional` ones go along if they can; `imports` are modules that the cell imports;
         `send_files` are names and globs of files that go into the target's working folder before.
         """
-        asked = files.matching(send_files)
+        asked = Asked.of(code, names, optional=optional, imports=imports, send_files=send_files, out=out, keep=keep, yes=yes)
         with self._turns.take():
             self.start()
-            self._folder.send(asked, yes)
-            self._folder.offer(code, asked)
-            return self._run(code, _reasons(names), _reasons(optional), tuple(imports), tuple(out), tuple(keep), timeout_s, yes)
+            self._folder.send(asked.files, yes)
+            self._folder.offer(code, asked.files)
+            return self._run(asked, timeout_s)
 
     def plan(self, names: Mapping[str, str] | Iterable[str], optional: Mapping[str, str] | Iterable[str] = ()) -> list[PlanRow]:
         """What a run that reads `names` would send. Sends nothing, starts nothing."""
@@ -210,7 +265,7 @@ class RemoteSession:
     def refresh(self, undefined: Iterable[str] = ()) -> None:
         """Brings here what threads and tasks of the target have changed of all that both sides have, and those of the undefined
         names that they have made; raises Conflict where this notebook has changed the same."""
-        if not self.is_touched:
+        if not self.is_touched or self.detached is not None:  # then a merge is to come
             return
         with self._turns.take():
             if self.is_touched and self._conversation.known is not None:
@@ -253,6 +308,12 @@ class RemoteSession:
             self.run(f"{where}.install({list(requirements)!r})")
         except RuntimeError as error:
             raise FarcellError(f"{self.target!r}: {error}") from None
+
+    def copies(self, names: Iterable[str]) -> dict[str, Any]:
+        """These values as the target has them, which share nothing with the notebook's."""
+        with self._turns.take():
+            self._need_started()
+            return self._conversation.ask_copies(names)
 
     def vars(self) -> list[dict[str, Any]]:
         """What the remote kernel holds: name, type, shape, bytes, repr."""
@@ -336,7 +397,8 @@ class RemoteSession:
         if pending is None or connection is None or self._turns.is_own:
             return
         pending.press()
-        if not self._turns.wait_until_free(PATIENCE_S):
+        run = self.detached
+        if not (run.over.wait(PATIENCE_S) if run is not None else self._turns.wait_until_free(PATIENCE_S)):
             connection.request("kill")
 
     def log(self, lines: int = 50) -> str:
@@ -401,52 +463,13 @@ class RemoteSession:
 
     # -- one run
 
-    def _run(
-        self,
-        code: str,
-        why: dict[str, str],
-        also: dict[str, str],
-        imports: tuple[str, ...],
-        out: tuple[str, ...],
-        keep: tuple[str, ...],
-        timeout_s: float | None,
-        yes: bool,
-    ) -> RunSummary:
+    def _run(self, asked: Asked, timeout_s: float | None) -> RunSummary:
         began = time.monotonic()
-        exchange = self._conversation.exchange
-        watch = Watch(dict(self.notebook.namespace), in_place=bool(users(threading.enumerate())))
-        with self._turns.interrupts.raising():
-            capture = self._capture(exchange, why, also, imports)
-            self._packages.tell(capture, imports)
-            self._confirm(capture, yes)
-            payload = exchange.pack(capture)
-        watch.names.update(capture.parts)
-        for filename in MODULES.changed_files(seen.source.name for seen in exchange.known_modules()):
-            self.notebook.say(
-                f"{filename} has changed since it was loaded. The loaded version runs, as here; importlib.reload loads the new."
-            )
-        count = self.notebook.execution_count
-        relay = RunRelay(self.notebook, count)
-        content = {
-            "code": code,
-            "filename": self.notebook.filename(code),
-            "execution_count": count,
-            "silent": False,
-            "store_history": True,
-            "allow_stdin": self.notebook.allow_stdin,
-            "user_expressions": {},
-            "names": list(capture.names),
-            "drop": list(capture.deleted),
-            "assigned": PATCHES.paths,
-            "out": list(out),
-            "keep": list(keep),
-            "limit_bytes": self._limit_bytes,
-            "state": None if payload.is_empty else payload.header,
-        }
-        self._runs += 1
-        pending, finish, returned = self._conversation.run(relay, content, payload, timeout_s, watch)
-        self._tell_of_order(finish, payload)
-        self._take_imported(exchange, returned.imported)
+        prepared = self._prepare(asked)
+        relay = RunRelay(self.notebook, prepared.count)
+        pending, finish, returned = self._conversation.run(relay, prepared.content, prepared.payload, timeout_s, prepared.watch)
+        self._tell_of_order(finish, prepared.payload)
+        self._take_imported(self._conversation.exchange, returned.imported)
         conflict = self._conflict(pending.id, returned)
         if conflict is not None and finish.is_error:
             self.notebook.say(str(conflict))
@@ -458,16 +481,126 @@ class RemoteSession:
             raise KeyboardInterrupt
         if conflict is not None:
             raise ConflictError(str(conflict), conflict.run, conflict.names)
+        return self._summary(pending.id, time.monotonic() - began, prepared, returned)
+
+    def _summary(self, run: str, seconds: float, prepared: Prepared, returned: Returned) -> RunSummary:
         return RunSummary(
-            pending.id,
+            run,
             self.target,
-            time.monotonic() - began,
-            tuple(plan_rows(capture, {**also, **why})),
+            seconds,
+            prepared.rows,
             returned.names,
-            payload.total_bytes,
+            prepared.payload.total_bytes,
             returned.nbytes,
             returned.result is not NOTHING,
         )
+
+    def _prepare(self, asked: Asked) -> Prepared:
+        """What goes out with a run, as the notebook is now."""
+        exchange = self._conversation.exchange
+        watch = Watch(dict(self.notebook.namespace), in_place=bool(users(threading.enumerate())))
+        with self._turns.interrupts.raising():
+            capture = self._capture(exchange, asked.why, asked.also, asked.imports)
+            self._packages.tell(capture, asked.imports)
+            self._confirm(capture, asked.yes)
+            payload = exchange.pack(capture)
+        watch.names.update(capture.parts)
+        for filename in MODULES.changed_files(seen.source.name for seen in exchange.known_modules()):
+            self.notebook.say(
+                f"{filename} has changed since it was loaded. The loaded version runs, as here; importlib.reload loads the new."
+            )
+        count = self.notebook.execution_count
+        content = {
+            "code": asked.code,
+            "filename": self.notebook.filename(asked.code),
+            "execution_count": count,
+            "silent": False,
+            "store_history": True,
+            "allow_stdin": self.notebook.allow_stdin,
+            "user_expressions": {},
+            "names": list(capture.names),
+            "drop": list(capture.deleted),
+            "assigned": PATCHES.paths,
+            "out": list(asked.out),
+            "keep": list(asked.keep),
+            "limit_bytes": self._limit_bytes,
+            "state": None if payload.is_empty else payload.header,
+        }
+        self._runs += 1
+        return Prepared(capture, payload, content, watch, count, tuple(plan_rows(capture, {**asked.also, **asked.why})))
+
+    # -- detached runs
+
+    def detach(
+        self,
+        code: str,
+        names: Names = (),
+        *,
+        timeout_s: float | None = None,
+        reads: str = "wait",
+        on_over: Callable[[DetachedRun], None],
+        **options: Any,
+    ) -> DetachedRun:
+        """Sends a run off as `run` does and returns once it has begun; `settle_over` merges what it changed.
+
+        `on_over` is called from another thread when there is something to settle.
+        """
+        asked = Asked.of(code, names, **options)
+        with self._turns.take():
+            self.start()
+            self._folder.send(asked.files, asked.yes)
+            self._folder.offer(code, asked.files)
+            prepared = self._prepare(asked)
+            run = self._new_detached(asked, prepared, reads)
+            assert run.card is not None
+            relay = DetachedRelay(self.notebook, prepared.count, run.log, run.card)
+            nobody = Unattended(self.notebook, prepared.count, run.log)
+            run.pending, finish = self._conversation.detach(relay, nobody, prepared.content, prepared.payload, timeout_s)
+            if finish is not None:  # refused, cancelled, or the kernel ended before it began
+                returned = self._conversation.settle(finish, prepared.watch)
+                conclude(finish, returned, relay, self.notebook, self.target, self._life.log_path, timeout_s)
+                return run
+            run.settle = partial(self._settle, run, prepared, relay, nobody, timeout_s)
+            self.detached = run
+            self._turns.keep()
+        run.card.begin(run.cancel)
+        run.follow(on_over)
+        return run
+
+    def _new_detached(self, asked: Asked, prepared: Prepared, reads: str) -> DetachedRun:
+        shell = self.notebook.shell
+        binds = writes(asked.code, shell.transform_cell if shell is not None else None)
+        parts = prepared.capture.parts.values()
+        stored = {name for part in parts if isinstance(part.value, FunctionType) for name in bound_by(part.value.__code__)}
+        shipped = {id(obj): obj for part in parts for _, obj in part.objects if may_be_changed(obj)}
+        run = DetachedRun(self.target, asked.code, prepared.count, shipped, replace(binds, names=binds.names | stored), reads)
+        run.card = Card(self.notebook, self.notebook.cell_header(), run.log, run.look)
+        return run
+
+    def settle_over(self) -> None:
+        """On the main thread, outside of the notebook's own code: merges what a detached run that is over has changed."""
+        run = self.detached
+        if run is None or not run.over.is_set() or threading.current_thread() is not threading.main_thread():
+            return
+        self.detached = None
+        with self._turns.resumed():
+            run.settle()
+
+    def _settle(
+        self, run: DetachedRun, prepared: Prepared, relay: DetachedRelay, nobody: Unattended, timeout_s: float | None
+    ) -> None:
+        prepared.watch.in_place = prepared.watch.whole = True
+        try:
+            if run.error is not None or run.finish is None:
+                raise run.error or FarcellError("The run ended without an answer.")
+            run.returned = self._conversation.settle(run.finish, prepared.watch)
+            self._take_imported(self._conversation.exchange, run.returned.imported)
+            run.conflict = self._conflict(run.pending_id, run.returned, is_detached=True)
+            conclude(run.finish, run.returned, relay, nobody, self.target, self._life.log_path, timeout_s)
+        except BaseException as error:
+            run.error = error
+        run.summary = self._summary(run.pending_id, run.seconds, prepared, run.returned)
+        run.conclude()
 
     def _capture(self, exchange: Exchange, why: Iterable[str], also: Mapping[str, str], imports: Iterable[str]) -> Capture:
         """Modules that the target has to load go before what refers to them. What is sent must not overwrite what the target's
@@ -515,10 +648,10 @@ class RemoteSession:
             "Start Jupyter with PYTHONHASHSEED=0 in its environment to have one order."
         )
 
-    def _conflict(self, run: str, returned: Returned) -> Conflict | None:
+    def _conflict(self, run: str, returned: Returned, is_detached: bool = False) -> Conflict | None:
         if returned.aside is None:
             return None
-        conflict = Conflict.of(run, self.target, self._conversation.exchange, returned.aside)
+        conflict = Conflict.of(run, self.target, self._conversation.exchange, returned.aside, is_detached)
         self.conflicts[conflict.run] = conflict
         return conflict
 

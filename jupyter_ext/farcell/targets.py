@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from jupyter_core.paths import jupyter_config_dir, jupyter_config_path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError
@@ -77,6 +77,7 @@ class Target(BaseModel):
     env: dict[Annotated[str, AfterValidator(_variable)], Annotated[str, AfterValidator(_text)]] = Field(default_factory=dict)
     keep_s: float = Field(default=600, gt=0, strict=True)
     idle_timeout_s: float = Field(default=3600, gt=0, strict=True)
+    detached_reads: Literal["wait", "stale", "error"] = "wait"
     confirm_bytes: Annotated[ByteSize, BeforeValidator(_no_truth)] = Field(default=ByteSize(CONFIRM_BYTES), gt=0)
 
     def launch_options(self, notebook: str | None = None) -> LaunchOptions:

@@ -13,15 +13,16 @@ INTERRUPT_CHECK_S = 0.1
 
 
 class Turns:
-    """`say` tells the person that a turn is waited for."""
+    """`say` tells the person that a turn is waited for; `while_waiting` is called every now and then by who waits."""
 
-    def __init__(self, target: str, say: Callable[[str], None]) -> None:
+    def __init__(self, target: str, say: Callable[[str], None], while_waiting: Callable[[], None] = lambda: None) -> None:
         self.interrupts = Interrupts()
         """Of the turn's owner."""
         self.queued = 0
-        self._target, self._say = target, say
+        self._target, self._say, self._while_waiting = target, say, while_waiting
         self._lock = threading.Lock()
         self._owner: int | None = None
+        self._is_kept = False
 
     @property
     def is_own(self) -> bool:
@@ -36,14 +37,32 @@ class Turns:
         try:
             with Interrupts() as interrupts:
                 self._wait(interrupts)
-                self._owner, self.interrupts = threading.get_ident(), interrupts
-                try:
+                with self._owned(interrupts):
                     yield
-                finally:
-                    self._owner = None
-                    self._lock.release()
         except KeyboardInterrupt as error:
             raise without_frames(error) from None
+
+    def keep(self) -> None:
+        """The turn is not given back at the end of the block that has it, but by a `resumed` of whoever it was kept for."""
+        self._is_kept = True
+
+    @contextlib.contextmanager
+    def resumed(self) -> Iterator[None]:
+        """The turn that was kept, on this thread."""
+        assert self._is_kept
+        self._is_kept = False
+        with Interrupts() as interrupts, self._owned(interrupts):
+            yield
+
+    @contextlib.contextmanager
+    def _owned(self, interrupts: Interrupts) -> Iterator[None]:
+        self._owner, self.interrupts = threading.get_ident(), interrupts
+        try:
+            yield
+        finally:
+            self._owner = None
+            if not self._is_kept:
+                self._lock.release()
 
     @contextlib.contextmanager
     def if_free(self) -> Iterator[bool]:
@@ -71,5 +90,6 @@ class Turns:
             # Checked in between: KeyboardInterrupt out of acquire() itself could lose the lock.
             while not self._lock.acquire(timeout=INTERRUPT_CHECK_S):
                 interrupts.check()
+                self._while_waiting()
         finally:
             self.queued -= 1

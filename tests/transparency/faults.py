@@ -173,10 +173,10 @@ def _() -> None:
 
 @fault("a local change of a known name is not sent", "local")
 def _() -> None:
-    from farcell_host.state.replica import Replica
+    from farcell_host.state.ledger import Ledger
 
-    original = Replica._changed
-    Replica._changed = lambda self, capture: [p for p in original(self, capture) if p.name not in self._held]  # type: ignore[method-assign]
+    original = Ledger.changed
+    Ledger.changed = lambda self, capture: [p for p in original(self, capture) if p.name not in self.held]  # type: ignore[method-assign]
 
 
 @fault("a locally deleted name is still seen on the target")
@@ -207,9 +207,9 @@ def _() -> None:
 
 @fault("names that share an object travel apart", "remote")
 def _() -> None:
-    from farcell_host.state import replica
+    from farcell_host.state import packing
 
-    around(replica, "components", lambda original, parts: [[part] for part in parts])
+    around(packing, "components", lambda original, parts: [[part] for part in parts])
 
 
 # -- functions and classes -------------------------------------------------------------------------------------------

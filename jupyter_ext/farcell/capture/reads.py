@@ -42,7 +42,7 @@ MENTIONED = "named in a string"
 SEEN = "the cell can see every name"
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
-_CELL_MAGIC = re.compile(r"\s*%%(\w[\w.]*)(.*)")
+CELL_MAGIC = re.compile(r"\s*%%(\w[\w.]*)(.*)")
 _DYNAMIC = re.compile(r"\s*[^\W\d]\w*\s*(?![\s=.([:,])")  # nor an attribute, a call, an item, an assignment
 _OPTION = re.compile(r"\s*-(?:-[\w-]+|([A-Za-z]+)(\S*))(?:\s+|$)")
 # Magics that take Python after options of getopt's kind (IPython's own strings), as their line and as their cell's set-up.
@@ -135,7 +135,7 @@ class Reads:
 @lru_cache(maxsize=_CACHED_CELLS)
 def reads(cell: str, transform: Transform | None = None) -> Reads:
     """The reads of a cell as typed; `transform` is the shell's `transform_cell`. Raises SyntaxError as compiling would."""
-    magic = _CELL_MAGIC.match(cell)
+    magic = CELL_MAGIC.match(cell)
     if magic is not None:
         body = cell[magic.end() :].lstrip("\r").removeprefix("\n")
         found = Reads(mentions=_identifiers(magic[2]), magics=frozenset({f"%%{magic[1]}"}))
@@ -157,7 +157,7 @@ def is_python(cell: str) -> bool:
     if _may_be_dynamic(below_comments(cell)):
         return False
     try:
-        _parsed(cell)
+        parsed(cell)
     except SyntaxError:
         return False
     return True
@@ -176,13 +176,13 @@ def _default_transform() -> Transform:
 
 
 @lru_cache(maxsize=1)
-def _parsed(source: str) -> tuple[ast.Module, symtable.SymbolTable]:
+def parsed(source: str) -> tuple[ast.Module, symtable.SymbolTable]:
     with no_warnings():  # the run itself warns of "\\d"
         return ast.parse(source), symtable.symtable(source, "<cell>", "exec")
 
 
 def _python_reads(source: str, transform: Transform | None) -> Reads:
-    tree, scopes = _parsed(source)
+    tree, scopes = parsed(source)
     walked = _Walked(tree)
     top = TopLevel(tree)
     late = {name for name in _late(scopes, walked.touched) if name not in top.bound}
@@ -292,7 +292,7 @@ def _line_magic_reads(name: str, line: str, transform: Transform | None) -> Read
 def _set_up_reads(name: str, line: str, body: str, transform: Transform | None) -> Reads:
     """`%%timeit n = f(x)` runs its line before its body, in one scope."""
     set_up = _without_options(name, line) if name in _CODE_AFTER_OPTIONS else ""
-    if set_up and not _CELL_MAGIC.match(body):
+    if set_up and not CELL_MAGIC.match(body):
         with contextlib.suppress(SyntaxError):  # a wrong line is the magic's to tell
             return reads(f"{set_up}\n{body}", transform)
     return reads(body, transform)

@@ -14,7 +14,7 @@ from farcell_host.protocol.messages import Message
 from .notebook import Notebook
 from .objects import ObjectPublisher
 
-HIDDEN = frozenset({"status", "execute_input", "iopub_welcome"})
+HIDDEN = frozenset({"status", "execute_input", "iopub_welcome", "farcell_installed"})
 
 
 class RunRelay:

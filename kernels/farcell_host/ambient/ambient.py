@@ -31,6 +31,9 @@ from .imports import ImportWatch
 from .provider import Provider
 from .watch import Joint, Watch
 
+_UNKNOWN = object()
+"""What the peer has is not known."""
+
 log = logging.getLogger("farcell")
 
 
@@ -89,7 +92,8 @@ class Ambient:
                 self._agreed[name] = state
                 continue
             states[name] = state
-            content = provider.take() if before is None else provider.take_since(before.stamp)
+            is_known = before is not None and before.stamp is not _UNKNOWN
+            content = provider.take_since(before.stamp) if before is not None and is_known else provider.take()
             if before is not None or not provider.is_pristine(content):
                 contents[name] = content
         self._joint = None if states else Joint([imports, *(each.watch for each in self._agreed.values())])
@@ -132,6 +136,16 @@ class Ambient:
                 if name not in self._waiting:
                     self._imports.after(self._providers[name].module, partial(self._imported, name))
                 self._waiting[name] = content
+
+    def set_aside(self, contents: dict[str, Any], all_of_it: bool) -> dict[str, Any]:
+        """Without what has changed here too since both sides agreed, or without anything: the peer is told anew of what is left
+        out."""
+        _, changed = self.changes()
+        left_out = {name for name in contents if name in self._providers and (all_of_it or name in changed)}
+        for name in left_out & self._agreed.keys():
+            self._agreed[name] = self._agreed[name]._replace(module=_UNKNOWN, stamp=_UNKNOWN)
+        self._joint = None
+        return {name: content for name, content in contents.items() if name not in left_out}
 
     def _is_here(self, name: str) -> bool:
         return name in self._providers and self._providers[name].is_here

@@ -116,6 +116,12 @@ class Exchange:
             self.replica.sent(payload)
             return payload
 
+    def copies(self, names: Sequence[str]) -> Payload:
+        """These values for themselves, as to a notebook that knows nothing yet."""
+        with self.lock:
+            beside = Replica(self.namespace, side="remote", hashes=self.replica.hashes)
+            return beside.pack(beside.collect(names, out=names))
+
 
 def explain_failure(error: BaseException) -> str:
     """Why the notebook's state cannot be rebuilt here, with the command that helps when a module is missing."""

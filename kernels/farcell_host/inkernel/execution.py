@@ -94,6 +94,8 @@ class Runner:
         verified = set(content.get("names") or ())
         before, magics_before = namespace.begin_run(verified), self.magics.begin_run(verified)
         self._run = run = _Run(request, channel, self._set_parent(request, channel), set(), set())
+        if content.get("tell_installed"):
+            self.kernel.send_response(self.kernel.iopub_socket, "farcell_installed", {"run": content.get("run")})
         try:
             result = await self._execute(content)
             self._settle_fetches()
@@ -340,6 +342,9 @@ class Runner:
                 self.exchange.drop(content.get("drop") or ())
                 answer["missing"] = [name for name in names if name not in self.namespace]
                 answer["background"] = self.background.goes_on
+                if content.get("copies"):
+                    payload = self.exchange.copies([name for name in names if name in self.namespace])
+                    return Reply("farcell_state_reply", {**answer, "copies": payload.header}, payload.buffers, payload.bulk)
                 known = names if content.get("refresh") else [name for name in names if name in self.namespace]
                 payload = self.exchange.collect(known, content, bound=content.get("out") or ())
             except Refused as refusal:

@@ -19,6 +19,8 @@ class Watch:
     """Whether something here may have changed the objects themselves: while a run is waited for, only other threads may."""
     since_last: bool = False
     """Compare with the last exchange instead, whenever that was."""
+    whole: bool = False
+    """When anything was changed on both sides, nothing at all is merged."""
 
     def add(self, names: Iterable[str], namespace: dict[str, Any]) -> None:
         """The peer has just been given these as they are here."""

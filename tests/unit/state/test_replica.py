@@ -383,7 +383,7 @@ def test_what_one_side_gives_up_can_be_named_until_the_other_is_told(pair):
     pair.ship("a")
     there = pair.there["a"]
     pair.remote.forget(["a"])
-    pair.remote._drop_unheld()
+    pair.remote._ledger.drop_unheld()
     pair.cell("a[0].append(2)")
     pair.ship("a")
     assert pair.there["a"] is there and there == [[1, 2]]
