@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .capture.reads import Reads
     from .conflicts import Conflict
     from .detached import DetachedRun
+    from .earlier import LeftRun
     from .environment import Comparison
     from .exchange import PlanRow
     from .refs import Ref
@@ -151,6 +152,35 @@ class Workspace:
             raise UsageError(f"There is no such detached run. There are: {known}.")
         return found[-1]
 
+    def left_runs(self) -> list[LeftRun]:
+        """Runs of this notebook's earlier kernel, whose results nobody has taken."""
+        from .earlier import left_runs
+        from .relay.notebook import Notebook
+
+        return left_runs(Notebook(self.namespace, self.shell).name)
+
+    def attach(self, id: str | None) -> None:
+        """Shows all output of such a run here, waits for its end, and takes what it has changed; raises what it raised."""
+        from .errors import UsageError
+
+        left = self.left_runs()
+        found = [run for run in left if id is None or run.id.startswith(id)]
+        if len(found) != 1:
+            known = ", ".join(f"{run.id[:8]} ({run.target}, {'over' if run.is_over else 'running'})" for run in left) or "none"
+            raise UsageError(f"Say which run by the beginning of its id. Left by an earlier kernel of this notebook: {known}.")
+        self.session(self.targets().get(found[0].target)).attach(found[0])
+
+    def replay(self, id: str) -> None:
+        """Shows the outputs of a run of this notebook again."""
+        from .errors import UsageError
+
+        known = {each.summary.run: each.summary.target for each in self.runs}
+        known.update({run.pending_id: run.target for run in self.detached.values()})
+        found = [run for run in known if run.startswith(id)]
+        if len(found) != 1:
+            raise UsageError(f"There is no run {id!r} of this kernel. %remote log lists them.")
+        self.sessions[known[found[0]]].replay(found[0])
+
     def results(self, run: DetachedRun) -> dict[str, Any]:
         """What a run has changed: the values here where they were merged, else copies of the target's."""
         names = run.conflict.names if run.conflict is not None else run.returned.names
@@ -228,8 +258,9 @@ class Workspace:
         session.resolve(conflict, take)
         return conflict
 
-    def remember(self, code: str, summary: RunSummary) -> None:
-        count = int(self.shell.execution_count) if self.shell is not None else len(self.runs) + 1
+    def remember(self, code: str, summary: RunSummary, cell: int | None = None) -> None:
+        here = int(self.shell.execution_count) if self.shell is not None else len(self.runs) + 1
+        count = here if cell is None else cell
         lines = (line.strip() for line in code.splitlines())
         first = next((line for line in lines if line and not line.startswith("#")), "")
         self.runs.append(LoggedRun(count, first, summary))
@@ -336,10 +367,6 @@ class Remote:
         here.wait_for(found, self.session)
         names, optional = self._names(found, inputs)
         here.between.install()
-
-        def over(run: DetachedRun) -> None:
-            here.between.soon()
-
         run = self._moving_refs(
             lambda: self.session.detach(
                 code,
@@ -352,10 +379,11 @@ class Remote:
                 timeout_s=timeout_s,
                 yes=yes,
                 reads=self._target.detached_reads,
-                on_over=over,
+                on_over=lambda run: here.between.soon(),
             )
         )
         here.detached[run.id] = run
+        run.on_settled = lambda: here.remember(code, run.summary, run.cell) if run.summary is not None else None
         return run
 
     def _moving_refs(self, go: Callable[[], T]) -> T:

@@ -75,7 +75,9 @@ class Connection:
         on_notice: Callable[[str], None],
         on_ended: Callable[[str], None],
         role: str = "driver",
+        takeover: bool = False,
     ) -> None:
+        """With `takeover` another driver's place is taken, and all that the host has kept comes once more."""
         self._backend = backend
         self._allocation = allocation
         self._on_message = on_message
@@ -87,6 +89,7 @@ class Connection:
                 client=uuid.uuid4().hex,
                 role=role,
                 generation=None,
+                takeover=takeover,
                 cursor=0,
                 python=platform.python_version(),
                 platform=platform.platform(),
@@ -118,6 +121,11 @@ class Connection:
         self._alarm = Alarm()
 
     # -- from any thread
+
+    @property
+    def has_all(self) -> bool:
+        """Whether everything was handed on that the host had kept when it was connected to."""
+        return self._welcomed.is_set() and self._handled >= int(self.welcome.get("last", 0))
 
     def send(self, message: Message, bulk: Bulk | None = None) -> None:
         """Hands a message over; it is written at once or after a reconnect. `uploaded()` when the peer has all its chunks.

@@ -82,15 +82,35 @@ class Conversation:
             self.pending = pending
         return pending, finish
 
-    def settle(self, finish: Finish, watch: Watch) -> Returned:
+    def attach(self, relay: RunRelay, run: str) -> Pending:
+        """For a run that goes on already, begun by an earlier kernel of this notebook: whoever has it waits for it."""
+        self.pending = pending = self._new_pending(relay, answer_fetch=self._refuse_fetch, id=run)
+        return pending
+
+    def wait(self, pending: Pending) -> Finish:
+        """For a run that was attached to."""
+        with self.turns.interrupts.telling(pending.press):
+            try:
+                self._announce(pending)
+                return pending.wait()
+            finally:
+                self.pending = None
+
+    def settle(self, run: str, finish: Finish, watch: Watch) -> Returned:
         """Merges what a detached run has brought back, but for what has changed here since."""
         self.pending, self._watch = None, watch
         try:
             returned = self._merge(finish, self.exchange)
         finally:
             self._watch = None
+        self.taken(run)
         self.received_bytes += returned.nbytes
         return returned
+
+    def taken(self, run: str) -> None:
+        """Tells the host, which has kept what a detached run brought back for another kernel of this notebook."""
+        if self._life.is_started and self._life.connection is not None:
+            self._life.connection.request("taken", run=run)
 
     def ask(
         self, msg_type: str, content: dict[str, Any], payload: Payload | None = None, watch: Watch | None = None
@@ -143,12 +163,13 @@ class Conversation:
         timeout_s: float | None = None,
         notebook: Notebook | None = None,
         answer_fetch: Callable[[Message], None] | None = None,
+        id: str | None = None,
     ) -> Pending:
         life = self._life
         assert life.connection is not None and life.kernel is not None
         run = Run(life.target, timeout_s, needs_idle=not life.kernel.direct)
         answer = answer_fetch or self._answer_fetch
-        return Pending(notebook or self._notebook, run, relay, life.connection, self.turns.interrupts, answer)
+        return Pending(notebook or self._notebook, run, relay, life.connection, self.turns.interrupts, answer, id)
 
     def _converse(
         self,
@@ -190,6 +211,8 @@ class Conversation:
         connection = self._life.connection
         assert connection is not None
         header = {**(self._notebook.cell_header() or blank_header()), "farcell_run": pending.id}
+        if content.get("tell_installed"):
+            header["farcell_detached"] = True
         buffers = payload.buffers if payload is not None else ()
         message = Message.build(Channel.SHELL, msg_type, {"run": pending.id, **content}, header=header, buffers=tuple(buffers))
         bulk = connection.prepare(payload.bulk, pending.check, may_stay=may_stay) if payload is not None else None
@@ -200,6 +223,9 @@ class Conversation:
     def _send(self, pending: Pending, message: Message, bulk: Bulk | None) -> None:
         assert self._life.connection is not None
         self._life.connection.send(message, bulk)
+        self._announce(pending)
+
+    def _announce(self, pending: Pending) -> None:
         pending.tell(Started(time.monotonic()))
         late = self._life.late_death
         if late is not None:

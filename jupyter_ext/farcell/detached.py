@@ -121,6 +121,7 @@ class DetachedRun:
         self.card: Card | None = None
         self.settle: Callable[[], None] = lambda: None
         """Of the session: merges what it brought back."""
+        self.on_settled: Callable[[], None] = lambda: None
         self.summary: RunSummary | None = None
 
     @property
@@ -181,6 +182,7 @@ class DetachedRun:
             self.state = "cancelled"
         else:
             self.state = "done" if self.error is None else "failed"
+        self.on_settled()
         if self.error is not None:
             self.log.write(f"{type(self.error).__name__}: {self.error}\n")
         if self.card is not None:

@@ -1,18 +1,24 @@
 """Sessions on this machine that an earlier kernel of the same notebook left behind: it crashed or was restarted.
 
 Their object numbers mean nothing to a new kernel, so one that is idle holds nothing anybody can reach and is ended. One
-that still runs a cell is left to end it, and the person is told where it is.
+that runs a cell, or has run one whose results nobody has taken, is left alone, and the person is told how to attach to it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from farcell_host import runtime
+from farcell_host.commands import ask_status
+from farcell_host.protocol.messages import Buffer, Message
 
 from .backends.base import Allocation, Backend, LaunchOptions
+from .conflicts import ID_LENGTH
 from .connection import Connection
 from .errors import FarcellError
 
@@ -35,16 +41,47 @@ async def settle(backend: Backend, options: LaunchOptions) -> list[str]:
             continue
         allocation = Allocation(options, host.runtime, host.pid, host.socket)
         status = await _status(backend, allocation)
-        if status is not None and (status.get("run") is not None or status.get("waiting_runs")):
-            since = time.strftime("%H:%M", time.localtime(host.fields.get("started")))
-            said.append(
-                f"A session that this notebook's earlier kernel started at {since} (pid {host.pid}) still runs a cell. "
-                "This kernel cannot take over its output and changes. "
-                f"To end it: python -m farcell_host stop --runtime {host.runtime}"
-            )
+        left = [] if status is None else left_in(host, status)
+        if left:
+            said += [f"{run} To end it: python -m farcell_host stop --runtime {host.runtime}" for run in left]
         elif status is not None:
             await backend.release(allocation)
     return said
+
+
+@dataclass(frozen=True)
+class LeftRun:
+    """A run of an earlier kernel of this notebook, whose results nobody has taken."""
+
+    id: str
+    host: runtime.HostInfo
+    is_over: bool
+
+    @property
+    def target(self) -> str:
+        return str(self.host.fields.get("target") or "local")
+
+    def __str__(self) -> str:
+        since = time.strftime("%H:%M", time.localtime(self.host.fields.get("started")))
+        how = "is over" if self.is_over else "goes on"
+        return (
+            f"Run {self.id[:ID_LENGTH]} on {self.target!r} {how}, in a session of this notebook's earlier kernel from {since}: "
+            f"%remote attach {self.id[:ID_LENGTH]} shows its output here and takes what it has changed."
+        )
+
+
+def left_in(host: runtime.HostInfo, status: Mapping[str, Any]) -> list[LeftRun]:
+    """Those of one host, by what it says of itself."""
+    going = [status["run"]] if status.get("run") is not None else []
+    going += status.get("waiting_runs") or ()
+    over = status.get("untaken_runs") or ()
+    return [*(LeftRun(run, host, True) for run in over), *(LeftRun(run, host, False) for run in going)]
+
+
+def left_runs(notebook: str) -> list[LeftRun]:
+    """All of this machine; asks the hosts that an earlier kernel of this notebook has left, if there are any."""
+    hosts = [host for host in runtime.live_hosts() if host.runtime not in _own and host.fields.get("notebook") == notebook]
+    return [run for host in hosts for run in left_in(host, ask_status(host))]
 
 
 async def _status(backend: Backend, allocation: Allocation) -> dict[str, Any] | None:
@@ -57,3 +94,36 @@ async def _status(backend: Backend, allocation: Allocation) -> dict[str, Any] | 
         return None
     finally:
         await observer.close()
+
+
+class HeldBack:
+    """Messages of a run that is attached to, until there is somebody to take them; those of other runs are done with."""
+
+    def __init__(self, run: str) -> None:
+        self._key = run.encode()
+        self._kept: list[tuple[Message, tuple[Buffer, ...]]] = []
+        self._lock = threading.RLock()
+        self._is_released = False
+
+    def take(self, message: Message, bulk: tuple[Buffer, ...]) -> bool:
+        """False when it is to go its usual way."""
+        with self._lock:
+            if self._is_released:
+                return False
+            if self._key in bytes(message.parts[1]):
+                self._kept.append((message, bulk))
+            return True
+
+    def release(self, on_message: Callable[[Message, tuple[Buffer, ...]], None]) -> None:
+        """To whom they are for, in order; those that come meanwhile wait."""
+        with self._lock:
+            self._is_released = True
+            for message, bulk in self._kept:
+                on_message(message, bulk)
+
+
+def names_in(header: Mapping[str, Any]) -> list[str]:
+    """The notebook's names that a payload binds or changes."""
+    streams = (name for stream in header.get("streams", ()) for name in stream["names"])
+    names = {*streams, *header.get("modules", ()), *header.get("bind", ()), *header.get("refs", ())}
+    return sorted(name for name in names if name.isidentifier())

@@ -11,7 +11,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +96,32 @@ class Life:
             self._say(f"The remote kernel on {self.target!r} {how}; a new one starts. What was only there is lost.")
             self.restart()
 
+    def adopt(self, allocation: Allocation) -> None:
+        """Takes over a host that is there, from another driver; all that it has kept comes once more."""
+        if self._backend is None:
+            self._backend = backend_named(self._options.backend)
+        self.kernel = self.dead = None
+        self._restarted_epoch = 0
+        self.launches += 1
+        opening = loop_thread().submit(self._connect(self._backend, allocation, takeover=True))
+        try:
+            opening.result(START_TIMEOUT_S)
+            self._wait_for_kernel(0, time.monotonic() + START_TIMEOUT_S)
+        except BaseException:
+            opening.cancel()
+            raise
+
+    @contextlib.contextmanager
+    def observed(self, on_message: Callable[[Message, tuple[Buffer, ...]], None]) -> Iterator[Connection]:
+        """A second connection, which gets all that the host has kept and changes nothing."""
+        assert self._backend is not None and self.allocation is not None
+        observer = Connection(self._backend, self.allocation, on_message, lambda text: None, lambda reason: None, "observer")
+        loop_thread().submit(observer.open()).result(START_TIMEOUT_S)
+        try:
+            yield observer
+        finally:
+            loop_thread().submit(observer.close()).result(STOP_TIMEOUT_S)
+
     def restart(self) -> None:
         """A new remote kernel in the same host."""
         assert self.connection is not None
@@ -134,11 +160,13 @@ class Life:
     async def _open(self, backend: Backend) -> None:
         for text in await earlier.settle(backend, self._options):
             self._say(text)
-        self.allocation = allocation = await backend.launch(self._options)
+        await self._connect(backend, await backend.launch(self._options))
+
+    async def _connect(self, backend: Backend, allocation: Allocation, takeover: bool = False) -> None:
+        self.allocation = allocation
         earlier.own(allocation.runtime)
-        connection = Connection(backend, allocation, self._receive, self._on_notice, self._on_ended)
-        self.connection = connection
-        await connection.open()
+        self.connection = Connection(backend, allocation, self._receive, self._on_notice, self._on_ended, takeover=takeover)
+        await self.connection.open()
 
     async def _end(self, connection: Connection | None, allocation: Allocation | None) -> None:
         if connection is not None:

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 SHOW_BAR_AFTER_S = 1.0
 SUBCOMMANDS = (
-    "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "wait", "results", "resolve", "env",
-    "log", "on", "off",
+    "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "wait", "results", "attach", "resolve",
+    "env", "log", "on", "off",
 )  # fmt: skip
 _STAYS = re.compile(r"%(?:remote|load_ext|reload_ext|unload_ext)\b")
 _REMOTE_CELL = re.compile(r"(?:\s*%%[^\n]*\n)*?\s*%%remote\b")
@@ -59,6 +59,7 @@ def load(shell: InteractiveShell) -> None:
     shell.events.register("pre_run_cell", magics.bring_here)
     shell.events.register("post_run_cell", magics.after_cell)
     completion.install(shell, magics)
+    magics.tell_of_left_runs()
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -274,11 +275,13 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         pull NAMES [--target T]     bring values back, however large
         push NAMES [--target T]     send values now
         wait [RUN] [--theirs|--ours]     for a detached run; after a conflict, whose values hold
+        attach [RUN]                to a run of this notebook's kernel before the last restart
         results [RUN]               what a detached run changed, as a dict
         resolve [RUN] --remote|--local   whose values hold, when both sides have changed the same
         env diff [TARGET]           packages whose versions on the target differ from this notebook's
         env sync [TARGET [PACKAGES]] [--yes]   installs this notebook's versions there
         log [TARGET] [--lines N]    the runs so far; with --lines the kernel's and the host's log
+        log RUN --replay            all outputs of a run again
         on TARGET, off              send all following cells there
         """
         words = line.split()
@@ -386,6 +389,11 @@ class RemoteMagics(Magics):  # type: ignore[misc]
             raise UsageError(f"Run {run.id} on {run.target!r} goes on. %remote wait {run.id} waits for it.")
         return self.workspace.results(run)
 
+    def _do_attach(self, words: list[str]) -> None:
+        parser = _Parser(prog="%remote attach", add_help=False)
+        parser.add_argument("run", nargs="?")
+        self.workspace.attach(parser.parse_args(words).run)
+
     def _do_resolve(self, words: list[str]) -> None:
         parser = _Parser(prog="%remote resolve", add_help=False)
         parser.add_argument("run", nargs="?")
@@ -414,6 +422,12 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         self._show(packages_table(remote.target, found))
 
     def _do_log(self, words: list[str]) -> None:
+        if "--replay" in words:
+            rest = [word for word in words if word != "--replay"]
+            if len(rest) != 1:
+                raise UsageError("%remote log RUN --replay takes one run, as %remote log lists them.")
+            self.workspace.replay(rest[0])
+            return
         options = _parse("log", words, target=True, lines=True)
         if options.lines is not None:
             print(self._remote(options.target).log(options.lines))
@@ -421,6 +435,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         rows = [
             [
                 run.cell,
+                run.summary.run[:8],
                 run.summary.target,
                 ", ".join(row.name for row in run.summary.sent if not row.there) or "-",
                 ", ".join(run.summary.back) or "-",
@@ -432,7 +447,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
             for run in self.workspace.runs
             if options.target in (None, run.summary.target)
         ]
-        columns = ["cell", "target", "sent", "back", "bytes sent", "bytes back", "seconds", "code"]
+        columns = ["cell", "run", "target", "sent", "back", "bytes sent", "bytes back", "seconds", "code"]
         self._show(Table("Remote runs", columns, rows, "none yet"))
 
     def _do_on(self, words: list[str]) -> None:
@@ -448,6 +463,12 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         print("Cells run in this notebook's own kernel again.")
 
     # -- inside
+
+    def tell_of_left_runs(self) -> None:
+        """Those that an earlier kernel of this notebook has begun, and whose results nobody has taken."""
+        if sys.platform != "win32" and getattr(self.shell, "kernel", None) is not None:
+            for run in self.workspace.left_runs():
+                print(f"farcell: {run}", file=sys.stderr)
 
     def bring_here(self, info: ExecutionInfo) -> None:
         """Called before each cell: what a local cell reads is brought here first, if it stayed on a target or went on there."""

@@ -47,7 +47,12 @@ from .run import (
 )
 
 INSTALLED = "farcell_installed"
+RESTART_CHECK_S = 0.05
 _IDLE = b'"idle"'
+
+
+class Abandoned(KeyboardInterrupt):
+    """The notebook's kernel is about to be restarted, which begins with an interrupt: the run goes on without it."""
 
 
 class Pending:
@@ -64,8 +69,10 @@ class Pending:
         connection: Connection,
         interrupts: Interrupts,
         answer_fetch: Callable[[Message], None],
+        id: str | None = None,
     ) -> None:
-        self.id = uuid.uuid4().hex
+        """`id` is that of a run that another kernel of the notebook's has begun."""
+        self.id = id or uuid.uuid4().hex
         self.run = run
         self.relay = relay
         self.failure: BaseException | None = None
@@ -179,6 +186,8 @@ class Pending:
             case AskInput(message):
                 self._ask(message)
             case SendInterrupt():
+                if self._notebook.is_restarting(RESTART_CHECK_S):
+                    raise Abandoned
                 if not self._sent_ahead:
                     self._connection.request("interrupt", run=self.id)
             case SendKill():

@@ -29,12 +29,13 @@ from farcell_host.threads import users
 from IPython.core.interactiveshell import InteractiveShell
 
 from . import environment, farewell, files
-from .backends.base import Backend, LaunchOptions
+from .backends.base import Allocation, Backend, LaunchOptions
 from .capture.objects import may_be_changed
 from .capture.writes import bound_by, writes
 from .conflicts import Conflict
 from .conversation import Conversation
 from .detached import DetachedRelay, DetachedRun, Unattended
+from .earlier import HeldBack, LeftRun, names_in
 from .errors import Conflict as ConflictError
 from .errors import FarcellError, Refused, UsageError
 from .exchange import NOTHING, Exchange, PlanRow, Returned, plan_rows
@@ -46,8 +47,9 @@ from .relay.card import Card
 from .relay.comms import MESSAGES as COMM_MESSAGES
 from .relay.comms import Comms, NotebookComms
 from .relay.notebook import Notebook
-from .relay.run_relay import RunRelay
+from .relay.run_relay import ReplayRelay, RunRelay
 from .run import PATIENCE_S, Event, Finish, HostEnded, KernelEnded
+from .status_line import StatusLine
 from .turns import Turns
 from .working_folder import WorkingFolder
 
@@ -173,6 +175,7 @@ class RemoteSession:
         self.conflicts: dict[str, Conflict] = {}
         self._told_of_order = False
         self._runs = 0
+        self._held_back: HeldBack | None = None
         farewell.remember(self)
 
     # -- what a session can be asked
@@ -426,6 +429,9 @@ class RemoteSession:
     # -- on the connection thread
 
     def _on_message(self, message: Message, bulk: tuple[Buffer, ...]) -> None:
+        held_back = self._held_back
+        if held_back is not None and held_back.take(message, bulk):
+            return
         pending = self._conversation.pending
         if message.channel == Channel.IOPUB and message.msg_type in COMM_MESSAGES:
             self._comms.seen(message)
@@ -557,7 +563,7 @@ class RemoteSession:
             nobody = Unattended(self.notebook, prepared.count, run.log)
             run.pending, finish = self._conversation.detach(relay, nobody, prepared.content, prepared.payload, timeout_s)
             if finish is not None:  # refused, cancelled, or the kernel ended before it began
-                returned = self._conversation.settle(finish, prepared.watch)
+                returned = self._conversation.settle(run.pending_id, finish, prepared.watch)
                 conclude(finish, returned, relay, self.notebook, self.target, self._life.log_path, timeout_s)
                 return run
             run.settle = partial(self._settle, run, prepared, relay, nobody, timeout_s)
@@ -577,6 +583,45 @@ class RemoteSession:
         run.card = Card(self.notebook, self.notebook.cell_header(), run.log, run.look)
         return run
 
+    def attach(self, left: LeftRun) -> None:
+        """Takes over a run of this notebook's earlier kernel: its outputs from the beginning in the present cell, then what it
+        changed; raises what it raised."""
+        with self._turns.take():
+            if self.is_started:
+                raise UsageError(f"{self.target!r} has a session of this notebook already. %remote stop {self.target} ends it.")
+            host = left.host
+            self._held_back = HeldBack(left.id)
+            with self._turns.interrupts.raising():
+                self._life.adopt(Allocation(self.options, host.runtime, host.pid, host.socket))
+            relay = ReplayRelay(self.notebook, self.notebook.execution_count)
+            pending = self._conversation.attach(relay, left.id)
+            self._held_back.release(self._on_message)
+            self._held_back = None
+            finish = self._conversation.wait(pending)
+            self.start()
+            if finish.reply is not None:
+                names = names_in(finish.reply.message.content.get("state") or {})
+                self._conversation.ask_state(names=names, start_over=True, limit_bytes=self._limit_bytes)
+                self._conversation.taken(left.id)
+            conclude(finish, Returned(), relay, self.notebook, self.target, self._life.log_path, None)
+
+    def replay(self, run: str) -> None:
+        """Shows all outputs of a run again, in the present cell, as the host's journal has them."""
+        self._need_started()
+        relay = ReplayRelay(self.notebook, self.notebook.execution_count)
+        key, over = run.encode(), threading.Event()
+
+        def on_message(message: Message, bulk: tuple[Buffer, ...]) -> None:
+            if key not in bytes(message.parts[1]):
+                return
+            if message.channel == Channel.SHELL:
+                over.set()
+            elif message.channel == Channel.IOPUB and message.msg_type not in COMM_MESSAGES and not relay.receive(message):
+                relay.publish(message)
+
+        with self._life.observed(on_message) as journal, StatusLine(f"reading the journal of {self.target!r}") as line:
+            line.wait(lambda timeout_s: over.wait(timeout_s) or journal.has_all)
+
     def settle_over(self) -> None:
         """On the main thread, outside of the notebook's own code: merges what a detached run that is over has changed."""
         run = self.detached
@@ -593,7 +638,7 @@ class RemoteSession:
         try:
             if run.error is not None or run.finish is None:
                 raise run.error or FarcellError("The run ended without an answer.")
-            run.returned = self._conversation.settle(run.finish, prepared.watch)
+            run.returned = self._conversation.settle(run.pending_id, run.finish, prepared.watch)
             self._take_imported(self._conversation.exchange, run.returned.imported)
             run.conflict = self._conflict(run.pending_id, run.returned, is_detached=True)
             conclude(run.finish, run.returned, relay, nobody, self.target, self._life.log_path, timeout_s)

@@ -21,6 +21,7 @@ from .protocol.messages import Channel, Message
 RUN = "farcell_run_request"
 _FILL_HERE_BYTES = 4 << 20  # more is read from the store in a thread
 _BULK = b'"farcell_bulk"'
+_DETACHED = b'"farcell_detached"'
 _REMEMBERED_FAILURES = 1000
 
 log = logging.getLogger("farcell.host")
@@ -38,6 +39,8 @@ class Delivery:
         self._publish = publish
         self._queues: dict[Channel, deque[Waiting]] = {channel: deque() for channel in Channel}
         self._failures: dict[str, str] = {}
+        self.detached: set[str] = set()
+        """Runs that nobody waits for: what they bring back may be merged long after it came."""
 
     @property
     def waiting_runs(self) -> list[str]:
@@ -51,6 +54,8 @@ class Delivery:
         """Queues a client's message; gives the descriptors that were taken over."""
         item: Waiting = message
         taken: set[int] = set()
+        if _DETACHED in message.parts[0]:
+            self.detached.add(str(message.header.get("farcell_run")))
         if _BULK in message.parts[2]:
             try:
                 item = Assembly(message, given)

@@ -56,6 +56,7 @@ class HostOptions:
     journal_bytes: int = journal.QUOTA_BYTES
     chunk_bytes: int = chunkstore.QUOTA_BYTES
     notebook: str | None = None
+    target: str | None = None
     zmq_only: bool = False
 
     def start_kernel(self) -> KernelProcess:
@@ -75,6 +76,9 @@ class Host:
         self._roles = Roles()
         self._inbox = Inbox()
         self._answers = Answers()
+        self._untaken: dict[str, int] = {}
+        """Runs that are over, by the number of their replies: until a driver has acknowledged it, or says that it has taken what
+        came with it."""
         self._links: set[PeerLink] = set()
         self._listeners: list[socket.socket] = []
         self._stopped = asyncio.Event()
@@ -112,6 +116,7 @@ class Host:
             "kernel_pid": self._kernel.process.pid,
             "python": self.options.python,
             "notebook": self.options.notebook,
+            "target": self.options.target,
             "started": self.started,
             "version": __version__,
         }
@@ -230,7 +235,9 @@ class Host:
         first = self._journal.next
         for number, item in enumerate(messages):
             if item.channel == Channel.SHELL:
-                self._kernel.answered(item.message())
+                run = self._kernel.answered(item.message())
+                if run is not None:
+                    self._untaken[run] = first + number
                 answered = True
             if item.descriptors:
                 self._held.hold(first + number, item.descriptors)
@@ -351,6 +358,8 @@ class Host:
         if self._may_send(link):
             self._journal.acknowledge(sequence)
             self._held.release(min(sequence, self._journal.last))
+            for run in [run for run, reply in self._untaken.items() if reply <= sequence and run not in self._delivery.detached]:
+                del self._untaken[run]
 
     # -- requests
 
@@ -409,6 +418,12 @@ class Host:
     def _op_chunks(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         return {"missing": link.send_chunks(fields["addresses"])}
 
+    def _op_taken(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        """What a detached run has changed has been merged."""
+        self._delivery.detached.discard(str(fields["run"]))
+        self._untaken.pop(str(fields["run"]), None)
+        return {}
+
     def _op_release(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         """Descriptors are released by acknowledgement; kept so that a client may say so twice."""
         return {}
@@ -422,6 +437,7 @@ class Host:
             "state": state,
             "run": kernel.run,
             "waiting_runs": self._delivery.waiting_runs,
+            "untaken_runs": list(self._untaken),
             "epoch": kernel.epoch,
             "direct": kernel.direct,
             "last": self._journal.last,

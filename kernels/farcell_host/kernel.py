@@ -60,9 +60,9 @@ class Kernel:
             self.asked[str(message.header.get("msg_id"))] = None if run is None else str(run)
         self._link.send(message, descriptors)
 
-    def answered(self, message: Message) -> None:
-        """A shell message came."""
-        self.asked.pop(str(message.parent_header.get("msg_id")), None)
+    def answered(self, message: Message) -> str | None:
+        """A shell message came; the run that it ends."""
+        return self.asked.pop(str(message.parent_header.get("msg_id")), None)
 
     def interrupt(self) -> None:
         self.process.interrupt(self.run)

@@ -83,6 +83,7 @@ def launch_command(options: LaunchOptions, folder: str) -> list[str]:
         ("--idle-timeout", options.idle_timeout_s),
         ("--keep", options.keep_s),
         ("--notebook", options.notebook),
+        ("--target", options.target),
     ):
         if value is not None:
             command += [flag, str(value)]

@@ -11,6 +11,7 @@ import getpass
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -75,6 +76,19 @@ class Notebook:
     @property
     def allow_stdin(self) -> bool:
         return bool(self.kernel._allow_stdin) if self.kernel is not None else True
+
+    def is_restarting(self, within_s: float) -> bool:
+        """Whether this kernel is told to restart within that time: Jupyter interrupts it right before.
+
+        The request is handled on the control thread (messaging spec, "Kernel shutdown"), and nothing tells others of it.
+        """
+        deadline = time.monotonic() + within_s
+        while getattr(self.kernel, "control_thread", None) is not None and time.monotonic() < deadline:
+            message = getattr(self.kernel, "_shutdown_message", None)
+            if message is not None:
+                return bool(message["content"].get("restart"))
+            time.sleep(within_s / 20)
+        return False
 
     def ask(self, prompt: str, password: bool = False) -> str:
         """One line from the person, as this notebook's input() and getpass() give it; the end of input is a character."""

@@ -6,6 +6,7 @@ is of something that the cell went on after (a nested run_cell) and is shown lik
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -84,6 +85,18 @@ class RunRelay:
             metadata=message.metadata,
             buffers=message.buffers,
         )
+
+
+class ReplayRelay(RunRelay):
+    """Outputs of a run that another cell began, in the present one."""
+
+    def __init__(self, notebook: Notebook, count: int) -> None:
+        super().__init__(notebook, count)
+        self._parent = json.dumps(notebook.cell_header()).encode()
+
+    def publish(self, message: Message) -> None:
+        header, _, metadata, content = message.parts
+        super().publish(Message(message.channel, (header, self._parent, metadata, content), message.buffers))
 
 
 def has_stock_outputs(notebook: Notebook) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ..ambient import Ambient
 from ..state import CannotRestore, CannotTravel, Payload, Replica
 from ..state.magics import is_magic
 from ..state.modules import MODULES
@@ -115,6 +116,14 @@ class Exchange:
             payload = self.replica.pack(capture)
             self.replica.sent(payload)
             return payload
+
+    def start_over(self) -> None:
+        """Another kernel of the notebook's has taken over: it knows nothing of what the one before had."""
+        with self.lock:
+            before = self.replica
+            self.replica = Replica(
+                self.namespace, side="remote", hashes=before.hashes, ambient=Ambient(is_notebook=False), magics=before.magics
+            )
 
     def copies(self, names: Sequence[str]) -> Payload:
         """These values for themselves, as to a notebook that knows nothing yet."""

@@ -342,6 +342,8 @@ class Runner:
                 self.exchange.drop(content.get("drop") or ())
                 answer["missing"] = [name for name in names if name not in self.namespace]
                 answer["background"] = self.background.goes_on
+                if content.get("start_over"):
+                    self.exchange.start_over()
                 if content.get("copies"):
                     payload = self.exchange.copies([name for name in names if name in self.namespace])
                     return Reply("farcell_state_reply", {**answer, "copies": payload.header}, payload.buffers, payload.bulk)
