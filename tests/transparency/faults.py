@@ -207,9 +207,10 @@ def _() -> None:
 
 @fault("names that share an object travel apart", "remote")
 def _() -> None:
-    from farcell_host.state import packing
+    from farcell_host.state import packing, survey
 
-    around(packing, "components", lambda original, parts: [[part] for part in parts])
+    for module in (packing, survey):
+        around(module, "components", lambda original, parts, *ids: [[part] for part in parts])
 
 
 # -- functions and classes -------------------------------------------------------------------------------------------

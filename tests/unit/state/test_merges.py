@@ -88,7 +88,7 @@ def test_a_failing_merge_changes_nothing(make_pair, make, change):
     delta = brought_back(pair, make, change)
     before = looks(pair)
     bindings = {name: value for name, value in delta.values.items() if name.isidentifier()}
-    bindings.update({name: pair.local.resolve(number) for name, number in delta.bind.items()})
+    bindings.update({name: pair.local._ledger.resolve(number) for name, number in delta.bind.items()})
     lines = 0
     while fails_at(lines, pair, delta, bindings):
         assert looks(pair) == before, f"after a failure at line {lines} of the merge"
@@ -119,7 +119,7 @@ def fails_at(position: int, pair: Any, delta: Any, bindings: dict[str, Any]) -> 
         return on_line if is_part and left > 0 and caller is None else None
 
     steps = deltas.merge_steps(delta, pair.local.places, bindings)
-    with farcell_host.state.replica.context.working(pair.local):
+    with farcell_host.state.replica.context.working(pair.local._ledger):
         before = sys.gettrace()
         sys.settrace(on_call)
         try:
