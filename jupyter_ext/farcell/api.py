@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RUNS_KEPT = 1000
+WAIT_CHECK_S = 0.5
 UNSUPPORTED = (
     "farcell does not run on Windows itself: it needs Unix sockets and signals. Start Jupyter inside WSL "
     "(Windows Subsystem for Linux) and install farcell there."
@@ -136,10 +137,12 @@ class Workspace:
 
     def wait(self, run: DetachedRun, why: str) -> None:
         """Until a detached run is over and has been merged; on the main thread."""
-        from .status_line import StatusLine
+        from .relay.line import Line, waiting
+        from .relay.notebook import Notebook
 
-        with StatusLine(why) as line:
-            line.wait(run.over.wait)
+        with Line(Notebook(self.namespace, self.shell), waiting(why)):
+            while not run.over.wait(WAIT_CHECK_S):  # in between, Ctrl-C is heard
+                pass
         self.settle_over()
 
     def detached_run(self, id: str | None) -> DetachedRun:
@@ -154,10 +157,16 @@ class Workspace:
 
     def left_runs(self) -> list[LeftRun]:
         """Runs of this notebook's earlier kernel, whose results nobody has taken."""
-        from .earlier import left_runs
+        from farcell_host import runtime
+
         from .relay.notebook import Notebook
 
-        return left_runs(Notebook(self.namespace, self.shell).name)
+        name = Notebook(self.namespace, self.shell).name
+        if not any(host.fields.get("notebook") == name for host in runtime.live_hosts()):
+            return []
+        from .earlier import left_runs
+
+        return left_runs(name)
 
     def attach(self, id: str | None) -> None:
         """Shows all output of such a run here, waits for its end, and takes what it has changed; raises what it raised."""

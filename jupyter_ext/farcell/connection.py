@@ -57,6 +57,7 @@ LONGEST_PAUSE_S = 5.0
 GIVE_UP_S = 60.0  # without a welcome, though the backend thinks the host is there
 QUIET_S = 2.0  # a loss shorter than this is nobody's business
 ACK_AFTER = 64
+SHOWN_BYTES = 1 << 20  # less is over before anybody could read of it
 ACK_DELAY_S = 0.05
 _BULK_KEY = BULK_KEY.encode()
 
@@ -104,6 +105,8 @@ class Connection:
         self.reconnects = 0
         self.sent_bulk_bytes = 0
         self.closed = False
+        self.on_transfer: Callable[[bool], None] = lambda is_upload: None
+        """Told when bytes are to go in pieces, from here (True) or to here; under our lock, so it must be quick."""
         self.ended: str | None = None
         self._refused: Refused | None = None
         self._stream: Stream | None = None
@@ -126,6 +129,18 @@ class Connection:
     def has_all(self) -> bool:
         """Whether everything was handed on that the host had kept when it was connected to."""
         return self._welcomed.is_set() and self._handled >= int(self.welcome.get("last", 0))
+
+    def uploading(self) -> tuple[int, int] | None:
+        """Bytes sent and to be sent in pieces; None when nothing is."""
+        with self._lock:
+            uploads = [upload for upload in self._uploads.values() if upload.waiting]
+            return (sum(each.sent_bytes for each in uploads), sum(each.total_bytes for each in uploads)) if uploads else None
+
+    def downloading(self) -> tuple[int, int] | None:
+        """Bytes that have come and are to come in pieces; None when none are."""
+        with self._lock:
+            sizes = [inbound.sizes for inbound in self._inbound if inbound.missing]
+            return (sum(came for came, _ in sizes), sum(size for _, size in sizes)) if sizes else None
 
     def send(self, message: Message, bulk: Bulk | None = None) -> None:
         """Hands a message over; it is written at once or after a reconnect. `uploaded()` when the peer has all its chunks.
@@ -345,6 +360,9 @@ class Connection:
             upload = self._uploads.get(key)
             if upload is not None and answer.exception() is None:
                 upload.waiting = deque(address for address in answer.result().get("missing", ()) if address in upload.chunks)
+                upload.total_bytes = upload.sent_bytes + sum(len(upload.chunks[address]) for address in upload.waiting)
+                if upload.total_bytes >= SHOWN_BYTES:
+                    self.on_transfer(True)
                 self._wake()
 
         answer: concurrent.futures.Future[dict[str, Any]] = concurrent.futures.Future()
@@ -422,6 +440,8 @@ class Connection:
                 if "descriptor" in entry:
                     inbound.mapped[entry["descriptor"]] = self._map(entry["descriptor"], entry["size"])
             self._ask_chunks(inbound)
+            if inbound.missing and inbound.sizes[1] >= SHOWN_BYTES:
+                self.on_transfer(False)
         self._inbound.append(inbound)
         self._deliver()
 

@@ -21,11 +21,12 @@ from . import earlier
 from .backends.base import Allocation, Backend, LaunchOptions, backend_named
 from .connection import Connection
 from .errors import FarcellError, HostDied, TargetUnavailable, ending
+from .relay.line import Line, transfer, waiting
+from .relay.notebook import Notebook
 from .run import Event, HostEnded, KernelEnded, Noticed
 from .threads import loop_thread
 
 START_TIMEOUT_S = 120.0
-SLOW_START_S = 1.0
 STOP_TIMEOUT_S = 10.0
 RESTART_TIMEOUT_S = 60.0
 
@@ -46,7 +47,7 @@ class Life:
         self,
         options: LaunchOptions,
         backend: Backend | None,
-        say: Callable[[str], None],
+        notebook: Notebook,
         on_message: Callable[[Message, tuple[Buffer, ...]], None],
         on_event: Callable[[Event], None],
     ) -> None:
@@ -60,7 +61,8 @@ class Life:
         self.launches = 0
         self._options = options
         self._backend = backend
-        self._say, self._on_message, self._on_event = say, on_message, on_event
+        self._notebook, self._say = notebook, notebook.say
+        self._on_message, self._on_event = on_message, on_event
         self._host_dead: str | None = None
         self._restarted_epoch = 0  # the death of this kernel and those before it is our own doing
         self._news = threading.Condition()
@@ -150,8 +152,9 @@ class Life:
         began = time.monotonic()
         opening = loop_thread().submit(self._open(self._backend))
         try:
-            self._wait_slowly(opening, f"Starting a kernel on {self.target!r} ...")
-            self._wait_for_kernel(0, began + START_TIMEOUT_S)
+            with Line(self._notebook, waiting(f"starting a kernel on {self.target!r}")):
+                self._wait(opening)
+                self._wait_for_kernel(0, began + START_TIMEOUT_S)
         except BaseException:
             opening.cancel()
             self.stop()
@@ -165,8 +168,10 @@ class Life:
     async def _connect(self, backend: Backend, allocation: Allocation, takeover: bool = False) -> None:
         self.allocation = allocation
         earlier.own(allocation.runtime)
-        self.connection = Connection(backend, allocation, self._receive, self._on_notice, self._on_ended, takeover=takeover)
-        await self.connection.open()
+        connection = Connection(backend, allocation, self._receive, self._on_notice, self._on_ended, takeover=takeover)
+        connection.on_transfer = self._show_transfer
+        self.connection = connection
+        await connection.open()
 
     async def _end(self, connection: Connection | None, allocation: Allocation | None) -> None:
         if connection is not None:
@@ -177,15 +182,11 @@ class Life:
         if allocation is not None and self._backend is not None:
             await self._backend.release(allocation)
 
-    def _wait_slowly(self, future: concurrent.futures.Future[Any], text: str) -> None:
-        """Waits; what takes longer than a second says so once."""
+    def _wait(self, future: concurrent.futures.Future[Any]) -> None:
         try:
-            future.result(SLOW_START_S)
-        except concurrent.futures.TimeoutError:
-            if future.done():
-                raise TargetUnavailable(f"{self.target!r} did not answer in time.") from None
-            self._say(text)
             future.result(START_TIMEOUT_S)
+        except concurrent.futures.TimeoutError:
+            raise TargetUnavailable(f"{self.target!r} did not answer in time.") from None
 
     def _wait_for_kernel(self, after_epoch: int, deadline: float) -> None:
         """Until the host says that a kernel of a later epoch is up."""
@@ -221,6 +222,13 @@ class Life:
                 self.dead = KernelEnded(content.get("exit_code"), content.get("signal"), tuple(content.get("log_tail") or ()))
                 self._on_event(self.dead)
             self._news.notify_all()
+
+    def _show_transfer(self, is_upload: bool) -> None:
+        """Bytes are on their way in pieces."""
+        connection = self.connection
+        if connection is not None:
+            text = f"sending to {self.target!r}" if is_upload else f"fetching from {self.target!r}"
+            Line(self._notebook, transfer(text, connection.uploading if is_upload else connection.downloading)).begin()
 
     def _on_notice(self, text: str) -> None:
         self._on_event(Noticed(text))

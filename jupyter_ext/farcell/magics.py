@@ -12,7 +12,6 @@ import argparse
 import ast
 import re
 import sys
-import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 from .api import Remote, Workspace, workspace
 from .errors import Conflict, FarcellError, Refused
 from .relay.card import duration
+from .relay.notebook import Notebook
 from .tables import Table
 from .tracebacks import Tracebacks
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from .refs import Ref
     from .targets import Target
 
-SHOW_BAR_AFTER_S = 1.0
 SUBCOMMANDS = (
     "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "wait", "results", "attach", "resolve",
     "env", "log", "on", "off",
@@ -347,7 +346,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         if fetch is None:
             print(f"farcell: lost with the session on {remote.target!r}: {what}. Next time --fetch keeps them.", file=sys.stderr)
         if fetch:
-            _fetch(list(refs.values()))
+            _fetch(list(refs.values()), remote.session.notebook)
         return remote
 
     def _do_vars(self, words: list[str]) -> None:
@@ -504,7 +503,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
                 self.workspace.refresh(touched, found)
             wanted = reached(found.names | found.expanded, self.shell.user_ns)
             needed = {id(ref): ref for name, ref in refs.items() if name in wanted and ref.info.travels}
-            _fetch([*needed.values()])
+            _fetch([*needed.values()], Notebook(self.shell.user_ns, self.shell))
         except FarcellError as error:  # the cell runs all the same, and may not need it
             print(error, file=sys.stderr)
 
@@ -596,23 +595,17 @@ def plan_table(target: str, rows: Sequence[PlanRow]) -> Table:
     return Table(title, columns, cells, "the cell reads no variables")
 
 
-def _fetch(refs: Sequence[Ref]) -> None:
+def _fetch(refs: Sequence[Ref], notebook: Notebook) -> None:
     """Fetches each; when that takes longer than a second, a bar says so."""
     if not refs:
         return
-    from tqdm.auto import tqdm
+    from .relay.line import Line, transfer
 
-    total = sum(ref.info.size_bytes for ref in refs)
-    with tqdm(total=total, desc="Fetching", unit="B", unit_scale=True, delay=SHOW_BAR_AFTER_S, leave=False) as bar:
-        shown = threading.Timer(SHOW_BAR_AFTER_S, bar.refresh)  # tqdm itself looks at its delay only when told of progress
-        shown.start()
-        try:
-            for ref in refs:
-                ref.fetch()
-                bar.update(ref.info.size_bytes)
-        finally:
-            shown.cancel()
-            shown.join()
+    total, done = sum(ref.info.size_bytes for ref in refs), 0
+    with Line(notebook, transfer("fetching", lambda: (done, total))):
+        for ref in refs:
+            ref.fetch()
+            done += ref.info.size_bytes
 
 
 def _bytes(size: int | None) -> str:

@@ -46,17 +46,16 @@ from .refs import Ref, human_bytes
 from .relay.card import Card
 from .relay.comms import MESSAGES as COMM_MESSAGES
 from .relay.comms import Comms, NotebookComms
+from .relay.line import Line, waiting
 from .relay.notebook import Notebook
 from .relay.run_relay import ReplayRelay, RunRelay
 from .run import PATIENCE_S, Event, Finish, HostEnded, KernelEnded
-from .status_line import StatusLine
-from .turns import Turns
+from .turns import INTERRUPT_CHECK_S, Turns
 from .working_folder import WorkingFolder
 
 CONFIRM_BYTES = 8 << 30
 LIMIT_BYTES = 1 << 20
 LIMIT_BYTES_LOCAL = 64 << 20
-INTERRUPT_CHECK_S = 0.1
 _FETCHED = "_farcell_fetched"  # a name of our own for what a ref stands for, while it is fetched
 
 
@@ -165,7 +164,7 @@ class RemoteSession:
         self._of_notebook = comms or NotebookComms(self.notebook)
         publish = RunRelay(self.notebook, 0).publish_status
         self._comms = Comms(self._of_notebook, self._send_comm, self._interrupt_comm, publish)
-        self._life = Life(options, backend, self.notebook.say, self._on_message, self._tell)
+        self._life = Life(options, backend, self.notebook, self._on_message, self._tell)
         self._turns = Turns(self.target, self.notebook.say, self.settle_over)
         self.detached: DetachedRun | None = None
         """The run that has the turn although nobody waits for it."""
@@ -619,8 +618,10 @@ class RemoteSession:
             elif message.channel == Channel.IOPUB and message.msg_type not in COMM_MESSAGES and not relay.receive(message):
                 relay.publish(message)
 
-        with self._life.observed(on_message) as journal, StatusLine(f"reading the journal of {self.target!r}") as line:
-            line.wait(lambda timeout_s: over.wait(timeout_s) or journal.has_all)
+        line = Line(self.notebook, waiting(f"reading the journal of {self.target!r}"))
+        with self._life.observed(on_message) as journal, line:
+            while not (over.wait(INTERRUPT_CHECK_S) or journal.has_all):
+                pass
 
     def settle_over(self) -> None:
         """On the main thread, outside of the notebook's own code: merges what a detached run that is over has changed."""

@@ -27,6 +27,8 @@ class Upload:
     chunks: dict[str, memoryview]
     waiting: deque[str] = field(default_factory=deque)
     sent_bytes: int = 0
+    total_bytes: int = 0
+    """Of those that the peer does not have; 0 until it has said which."""
 
 
 @dataclass
@@ -53,6 +55,12 @@ class Inbound:
     missing: set[str] = field(default_factory=set)
     chunks: dict[str, memoryview] = field(default_factory=dict)
     mapped: dict[int, memoryview] = field(default_factory=dict)  # by descriptor number, which means something on one stream only
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Bytes that came in pieces, and all that are to come so."""
+        entries = [entry for entry in self.message.metadata.get(BULK_KEY, ()) if "descriptor" not in entry]
+        return sum(map(len, self.chunks.values())), sum(entry["size"] for entry in entries)
 
     def buffers(self) -> Iterator[Buffer]:
         """All of its bulk, in order; nothing may be missing."""
