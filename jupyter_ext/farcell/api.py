@@ -107,15 +107,15 @@ class Workspace:
         for session in self.sessions.values():
             session.settle_over()
 
-    def wait_for(self, found: Reads, session: RemoteSession | None = None) -> None:
-        """Until no detached run of another session than this one may change what code reads.
+    def wait_for(self, found: Reads, target: str | None = None) -> None:
+        """Until no detached run on another target than this one may change what code reads.
 
         Ctrl-C ends the waiting, not the run. Raises Refused where the run's target says so (`detached_reads`).
         """
         if not self.detached:
             return
         self.settle_over()
-        going = [run for run in self.detached.values() if run.is_running and (session is None or run.target != session.target)]
+        going = [run for run in self.detached.values() if run.is_running and run.target != target]
         if not going:
             return
         from .capture.functions import reached
@@ -336,7 +336,7 @@ class Remote:
         found = self._reads(code)
         others = [session for session in self._workspace.touched() if session is not self.session]
         self._workspace.refresh(others, found)
-        self._workspace.wait_for(found, self.session)
+        self._workspace.wait_for(found, self.target)
         names, optional = self._names(found, inputs)
         summary = self._moving_refs(
             lambda: self.session.run(
@@ -373,7 +373,7 @@ class Remote:
         here.see_assignments(code)
         found = self._reads(code)
         here.refresh((session for session in here.touched() if session is not self.session), found)
-        here.wait_for(found, self.session)
+        here.wait_for(found, self.target)
         names, optional = self._names(found, inputs)
         here.between.install()
         run = self._moving_refs(
