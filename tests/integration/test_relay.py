@@ -73,6 +73,12 @@ far.say("status", execution_state="idle")
     assert [output["data"]["text/plain"] for output in cell.outputs if output["output_type"] == "display_data"] == ["two"]
 
 
+def test_all_messages_are_of_one_session(notebook: Notebook) -> None:
+    """JupyterLab drops what is of another session than the message that came last, as left over from before a restart."""
+    cell = notebook.run("print('local')\nfar = Far()\nfar.out('remote')\nfar.result(1)").check()
+    assert len({message["header"]["session"] for _, message in cell.messages}) == 1
+
+
 def test_a_result_has_the_local_number(notebook: Notebook) -> None:
     """Out[N], `_`, `__` and the shown number are this notebook's."""
     first = notebook.run("Far().result(41)").check()

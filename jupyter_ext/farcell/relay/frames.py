@@ -1,19 +1,23 @@
 """Remote iopub messages republished as they are through the notebook kernel's own IOPub thread.
 
-The remote kernel ran under the local cell's header, so its messages already have the right parent; only the signature
-is new. The IOPub thread's queue is one FIFO for all threads, so the order of calls is the order on the wire. This may
-be called from any thread: a print or display_pub would take its parent from the calling thread and show the output
-under another cell.
+The remote kernel ran under the local cell's header, so its messages already have the right parent. New are the signature, and
+the session in the header: JupyterLab takes a message with another session than the one that came last for one of a kernel
+that has been restarted, and drops comm messages and replies that it had not yet come to (`_assertCurrentMessage`).
+
+The IOPub thread's queue is one FIFO for all threads, so the order of calls is the order on the wire. This may be called from
+any thread: a print or display_pub would take its parent from the calling thread and show the output under another cell.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
-from farcell_host.protocol.messages import Message
+from farcell_host.protocol.messages import Message, encode_json
 from jupyter_client.session import Session
 
+_SESSION = re.compile(rb'"session": ?"[^"\\]*"')  # quotes inside a text have a backslash before them
 DELIMITER = b"<IDS|MSG>"
 
 
@@ -24,10 +28,14 @@ class FramePublisher:
         self._thread = kernel.iopub_thread
         own = kernel.session
         self._session = Session(key=own.key, signature_scheme=own.signature_scheme, session=own.session)
+        self._own_session = b'"session": ' + encode_json(own.session).replace(b"\\", rb"\\")
         self._topic = f"kernel.{kernel.ident}.".encode()
 
     def publish(self, message: Message) -> None:
-        parts = [bytes(part) for part in message.parts]
+        header, found = _SESSION.subn(self._own_session, bytes(message.parts[0]), count=1)
+        if not found:
+            header = encode_json({**message.header, "session": self._session.session})
+        parts = [header, *(bytes(part) for part in message.parts[1:])]
         topic = self._topic + message.msg_type.encode()
         self._thread.send_multipart([topic, DELIMITER, self._session.sign(parts), *parts, *message.buffers])
 

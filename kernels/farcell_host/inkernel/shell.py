@@ -212,6 +212,11 @@ class RemoteShell(ZMQInteractiveShell):
         self.last_execution_result = None
 
 
+# Libraries ask by the name of its class what shell they are in: rich shows HTML in a ZMQInteractiveShell alone.
+for _name in ("__name__", "__qualname__", "__module__"):
+    setattr(RemoteShell, _name, getattr(ZMQInteractiveShell, _name))
+
+
 class _Blank(str):
     """Equal to what `_` is before the first result, and no other object."""
 
