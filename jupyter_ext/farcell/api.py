@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from .exchange import PlanRow
     from .refs import Ref
     from .relay.comms import NotebookComms
-    from .session import Moved, RemoteSession, RunSummary, SessionStatus
+    from .session import RemoteSession
+    from .summaries import Moved, RunSummary, SessionStatus
     from .targets import Target, Targets
 
 T = TypeVar("T")

@@ -27,7 +27,7 @@ from .run import Finish
 
 if TYPE_CHECKING:
     from .pending import Pending
-    from .session import RunSummary
+    from .summaries import RunSummary
 
 
 class Unattended(Notebook):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FunctionType
@@ -28,7 +28,8 @@ from farcell_host.state.watch import Watch
 from farcell_host.threads import users
 from IPython.core.interactiveshell import InteractiveShell
 
-from . import environment, farewell, files
+from . import environment, farewell
+from .asked import Asked, Names, Prepared, reasons_of
 from .backends.base import Allocation, Backend, LaunchOptions
 from .capture.objects import may_be_changed
 from .capture.writes import bound_by, writes
@@ -50,6 +51,7 @@ from .relay.line import Line, waiting
 from .relay.notebook import Notebook
 from .relay.run_relay import ReplayRelay, RunRelay
 from .run import PATIENCE_S, Event, Finish, HostEnded, KernelEnded
+from .summaries import Moved, RunSummary, SessionStatus
 from .turns import INTERRUPT_CHECK_S, Turns
 from .working_folder import WorkingFolder
 
@@ -57,91 +59,6 @@ CONFIRM_BYTES = 8 << 30
 LIMIT_BYTES = 1 << 20
 LIMIT_BYTES_LOCAL = 64 << 20
 _FETCHED = "_farcell_fetched"  # a name of our own for what a ref stands for, while it is fetched
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """What one run sent, brought back and took."""
-
-    run: str
-    target: str
-    seconds: float
-    sent: tuple[PlanRow, ...]
-    back: tuple[str, ...]
-    sent_bytes: int
-    received_bytes: int
-    has_result: bool
-
-
-@dataclass(frozen=True)
-class SessionStatus:
-    """A session at one moment; `state` is "not started", "idle", "running", "kernel dead" or "ended"."""
-
-    state: str
-    pid: int | None
-    kernel_pid: int | None
-    runtime: str | None
-    epoch: int
-    queued: int
-    sent: int
-    received: int
-    runs: int
-
-
-@dataclass(frozen=True)
-class Moved:
-    """A name that was pushed or pulled."""
-
-    name: str
-    type: str
-    bytes: int
-
-
-Names = Mapping[str, str] | Iterable[str]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A run as it was asked for; `why` and `also` are names that must travel and that go along if they can, with the reasons."""
-
-    code: str
-    why: dict[str, str]
-    also: dict[str, str]
-    imports: tuple[str, ...]
-    files: list[files.File]
-    out: tuple[str, ...]
-    keep: tuple[str, ...]
-    yes: bool
-
-    @classmethod
-    def of(
-        cls,
-        code: str,
-        names: Names,
-        *,
-        optional: Names = (),
-        imports: Iterable[str] = (),
-        send_files: Iterable[str] = (),
-        out: Iterable[str] = (),
-        keep: Iterable[str] = (),
-        yes: bool = False,
-    ) -> Asked:
-        return cls(
-            code, _reasons(names), _reasons(optional), tuple(imports), files.matching(send_files), tuple(out), tuple(keep), yes
-        )
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A run that is ready to go."""
-
-    capture: Capture
-    payload: Payload
-    content: dict[str, Any]
-    watch: Watch
-    count: int
-    """The number of its cell."""
-    rows: tuple[PlanRow, ...]
 
 
 class RemoteSession:
@@ -182,9 +99,9 @@ class RemoteSession:
     def run(
         self,
         code: str,
-        names: Mapping[str, str] | Iterable[str] = (),
+        names: Names = (),
         *,
-        optional: Mapping[str, str] | Iterable[str] = (),
+        optional: Names = (),
         imports: Iterable[str] = (),
         send_files: Iterable[str] = (),
         out: Iterable[str] = (),
@@ -204,9 +121,9 @@ class RemoteSession:
             self._folder.offer(code, asked.files)
             return self._run(asked, timeout_s)
 
-    def plan(self, names: Mapping[str, str] | Iterable[str], optional: Mapping[str, str] | Iterable[str] = ()) -> list[PlanRow]:
+    def plan(self, names: Names, optional: Names = ()) -> list[PlanRow]:
         """What a run that reads `names` would send. Sends nothing, starts nothing."""
-        why, also = _reasons(names), _reasons(optional)
+        why, also = reasons_of(names), reasons_of(optional)
         exchange = self._conversation.known or self._new_exchange(0, ())
         return plan_rows(exchange.capture(why, also), {**also, **why})
 
@@ -718,7 +635,3 @@ class RemoteSession:
             raise Refused(f"{what}, and nobody can be asked whether to. Nothing was run. %%remote --yes sends it unasked.")
         if not answer:
             raise Refused(f"{what}: not sent, nothing was run.")
-
-
-def _reasons(names: Mapping[str, str] | Iterable[str]) -> dict[str, str]:
-    return dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, "")

@@ -1,0 +1,45 @@
+"""What a session tells of itself and of its runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .exchange import PlanRow
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What one run sent, brought back and took."""
+
+    run: str
+    target: str
+    seconds: float
+    sent: tuple[PlanRow, ...]
+    back: tuple[str, ...]
+    sent_bytes: int
+    received_bytes: int
+    has_result: bool
+
+
+@dataclass(frozen=True)
+class SessionStatus:
+    """A session at one moment; `state` is "not started", "idle", "running", "kernel dead" or "ended"."""
+
+    state: str
+    pid: int | None
+    kernel_pid: int | None
+    runtime: str | None
+    epoch: int
+    queued: int
+    sent: int
+    received: int
+    runs: int
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A name that was pushed or pulled."""
+
+    name: str
+    type: str
+    bytes: int
