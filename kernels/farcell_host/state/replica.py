@@ -338,5 +338,8 @@ class Replica:
                     self._ledger.hold(name, Held(UNKNOWN, ()))
                     continue
                 self._ledger.remember(part)
-                for key in came.keys() & part.print.ids if still else ():
+                known = (
+                    came.keys() & part.print.ids & self._table.numbers.keys() if still else ()
+                )  # the peer may have let go of some
+                for key in known:
                     self._memory.agree(self._table.numbers[key], came[key])
