@@ -127,8 +127,6 @@ class Survey:
         `bound` are told even if they are as they were: the peer may have bound them to something else since the last exchange.
         """
         names, out, keep, bound = list(names), set(out), set(keep), set(bound)
-        for name in bound & self._held.keys():
-            self._ledger.distrust(name)
         capture = Capture({}, is_still=is_still())
         around = self._look_around()
         with context.working(self._ledger), tensors.meeting(self._ledger.namespace):
@@ -140,6 +138,8 @@ class Survey:
             for name, value in self._to_collect(names, result, error, has_result):
                 self._collect_name(capture, name, value, name in out, name in bound)
             self._collect_lost(capture, names)
+        for name in bound & self._held.keys():  # after what was lost was looked for: until here it is as the peer knows it
+            self._ledger.distrust(name)
         self._tell_staying(lists, capture)
         self._decide_refs(capture, limit_bytes, out, keep)
         capture.deleted = [name for name in names if name in self._held and name not in self._places]

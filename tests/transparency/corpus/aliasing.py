@@ -31,6 +31,21 @@ SCENARIOS: list[Scenario] = [
         "x = 'text'",
         "x",
     ),
+    *(
+        scenario(
+            f"a name is bound anew there, and what it was has been changed here: {what}",
+            make,
+            "x",
+            f"%%local\nother = x; {change}",
+            "x = 1",
+            "x, other, vars(other) if isinstance(other, type) else None",
+        )
+        for what, make, change in (
+            ("a list", "x = [1]", "other.append(2)"),
+            ("a class", "class x:\n    kept = 1", "other.extra = 5"),
+            ("an array", "import numpy as np\nx = np.zeros(3)", "other[0] = 2"),
+        )
+    ),
     scenario(
         "a global that a function binds to what it was",
         "x = 1\ndef back():\n    global x\n    x = 1",

@@ -208,6 +208,16 @@ def test_rebinding_leaves_the_old_object_alone(pair):
     assert pair.here["old"] == [1]
 
 
+def test_what_a_name_was_is_not_told_when_it_is_bound_anew(pair):
+    """The other side may have changed it, which this one does not know of."""
+    pair.run("class C: pass\nkept = [1]")
+    pair.ship("C", "kept")
+    pair.cell("was = C, kept\nC.extra = 5\nkept.append(2)")
+    pair.run("C = kept = 1", bound=["C", "kept"])
+    cls, values = pair.here["was"]
+    assert cls.extra == 5 and values == [1, 2] and (pair.here["C"], pair.here["kept"]) == (1, 1)
+
+
 LOST = {
     "rebound": ("h = [1]; k = h", "h.clear(); h = 5", "k == []"),
     "deleted": ("h = [1]; k = h", "h.append(2); del h", "k == [1, 2]"),
