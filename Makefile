@@ -20,7 +20,9 @@ stamp = $(VENV)/.farcell-$(1)
 demo: $(call stamp,demo)
 	$(BIN)/python examples/run_notebook.py examples/first_light.ipynb
 
+# Chromium is for tests/browser; who is not root is told there how to install it.
 test: $(call stamp,test)
+	@[ "$$(id -u)" != 0 ] || tools/need.sh "command -v chromium" chromium
 	$(BIN)/python -m pytest $(PYTEST)
 
 transparency: $(call stamp,transparency)
@@ -40,7 +42,7 @@ lab: $(call stamp,dev)
 	$(BIN)/jupyter lab --notebook-dir=examples
 
 clean:
-	rm -rf $(VENV) .venvs/python* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/results
+	rm -rf $(VENV) .venvs/python* build dist tests/browser/.artefacts .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/results
 
 # Made anew only when what is to be installed has changed.
 $(VENV)/.farcell-%: pyproject.toml tools/environment.py

@@ -108,6 +108,12 @@ def test_line_numbers_are_the_notebooks(nb: Notebook, above: str) -> None:
     assert re.search(rf"-+> {line} .*1 ?/ ?0", cell.error.traceback)
 
 
+def test_the_shell_is_known_by_its_name(nb: Notebook) -> None:
+    """Libraries ask for the name of its class whether they are in a notebook."""
+    code = "print(type(get_ipython()), 'IPKernelApp' in get_ipython().config)"
+    assert nb.run("%%remote\n" + code).check().stdout == nb.run(code).check().stdout
+
+
 def test_time_above_remote(nb: Notebook) -> None:
     """`%%time` reports after the remote output, and the result is still the cell's."""
     cell = nb.run("%%time\n%%remote\nprint('hello')\n6 * 7").check()

@@ -1,0 +1,138 @@
+"""A real JupyterLab or Notebook 7 server: token, loopback, a free port, and folders of its own."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from sandbox import Sandbox
+
+START_S = 60.0
+STOP_S = 30.0
+
+# A fresh installation asks whether it may fetch news, and then does.
+SETTINGS = {"@jupyterlab/apputils-extension:notification": {"checkForUpdates": False, "fetchNews": "false"}}
+
+
+class Server:
+    """`front_end` is "lab" or "notebook"; use as a context manager."""
+
+    def __init__(self, front_end: str) -> None:
+        self.front_end = front_end
+        self._box = Sandbox()
+        self.folder = self._box.folder / "notebooks"
+        """Where notebooks lie."""
+        self._runtime = self._box.folder / "jr"
+        self._token = secrets.token_hex(16)
+        self._count = 0
+
+    def __enter__(self) -> Server:
+        self.folder.mkdir()
+        settings = self._box.jupyter_config / "labconfig"
+        settings.mkdir()
+        (settings / "default_setting_overrides.json").write_text(json.dumps(SETTINGS))
+        options = [
+            f"--ServerApp.root_dir={self.folder}",
+            f"--ServerApp.port={_free_port()}",
+            "--ServerApp.ip=127.0.0.1",
+            "--ServerApp.open_browser=False",
+            "--ServerApp.allow_root=True",
+            # As for tests/notebooks.py: a kernel host says good-bye to its remote kernel first.
+            "--KernelManager.shutdown_wait_time=8",
+            "--expose-app-in-browser",
+        ]
+        if self.front_end == "lab":
+            options.append(f"--LabApp.workspaces_dir={self._box.folder / 'workspaces'}")
+        with open(self.log, "wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "jupyter", self.front_end, *options],
+                env={**self._box.environment(), "JUPYTER_TOKEN": self._token},
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._url = self._wait_for_url()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self._ask("POST", "api/shutdown")  # with all kernels
+        except OSError:
+            self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        left = self._box.close()
+        assert not left, "left behind:\n  " + "\n  ".join(left)
+
+    @property
+    def log(self) -> Path:
+        return self._box.folder / "server.log"
+
+    def environment(self) -> dict[str, str]:
+        """For processes that live as long as this server."""
+        return self._box.environment()
+
+    def new_notebook(self) -> str:
+        """With one empty cell; returns its file's name."""
+        self._count += 1
+        file = f"notebook-{self._count}.ipynb"
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell()])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+        nbformat.write(notebook, self.folder / file)
+        return file
+
+    def read(self, file: str) -> Any:
+        """The notebook as it is saved."""
+        return nbformat.read(self.folder / file, as_version=4)
+
+    def address(self, file: str) -> str:
+        # In JupyterLab each notebook has a workspace of its own, or it would open with the tabs of the one before.
+        place = f"lab/workspaces/{file.removesuffix('.ipynb')}/tree" if self.front_end == "lab" else "notebooks"
+        return f"{self._url}{place}/{file}?token={self._token}"
+
+    def end_kernels(self) -> None:
+        """An explicit shutdown of each, as by the front end's list of running kernels."""
+        for session in self._ask("GET", "api/sessions"):
+            self._ask("DELETE", f"api/sessions/{session['id']}")
+
+    def _ask(self, method: str, path: str) -> Any:
+        request = urllib.request.Request(self._url + path, method=method, headers={"Authorization": f"token {self._token}"})
+        with urllib.request.urlopen(request, timeout=STOP_S) as answer:
+            said = answer.read()
+        return json.loads(said) if said else None
+
+    def _wait_for_url(self) -> str:
+        """The server writes a file that says where it is once it listens there."""
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            try:
+                for file in self._runtime.glob("jpserver-*.json"):
+                    return str(json.loads(file.read_text())["url"])
+            except ValueError:  # half written
+                pass
+            try:
+                self._process.wait(0.1)
+            except subprocess.TimeoutExpired:
+                continue
+            break
+        self._process.kill()
+        raise AssertionError(f"the {self.front_end} server did not start:\n{self.log.read_text()[-3000:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
