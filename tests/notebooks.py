@@ -86,7 +86,9 @@ class Cell:
 
     @property
     def displays(self) -> list[dict[str, Any]]:
-        return [message["content"]["data"] for _, message in self.messages if message["msg_type"] == "display_data"]
+        """Without lines of farcell's own, which say what is waited for and vanish."""
+        contents = (message["content"] for _, message in self.messages if message["msg_type"] == "display_data")
+        return [content["data"] for content in contents if not is_line(content)]
 
     @property
     def errors(self) -> list[Error]:
@@ -339,6 +341,11 @@ class Notebook:
             self._comms.discard(message["content"]["comm_id"])
 
 
+def is_line(content: Mapping[str, Any]) -> bool:
+    """Whether a display is a line of farcell's own, which says what is waited for."""
+    return str(content.get("transient", {}).get("display_id", "")).startswith("farcell-line-")
+
+
 def models_of(outputs: Iterable[Mapping[str, Any]]) -> list[str]:
     """Ids of the widgets that outputs show."""
     shown = (output["data"].get(WIDGET_VIEW) for output in outputs if "data" in output)
@@ -362,7 +369,7 @@ def as_stored(messages: Iterable[Message]) -> list[dict[str, Any]]:
                 outputs.clear()
                 clear_at_next = False
             _append(outputs, kind, content)
-    return outputs
+    return [output for output in outputs if output.get("data") != {}]  # an emptied display shows nothing
 
 
 def _append(outputs: list[dict[str, Any]], kind: str, content: dict[str, Any]) -> None:
