@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from front_end import FrontEnd
@@ -59,13 +60,12 @@ def test_what_it_changed_is_merged_without_any_cell(notebook: Notebook, gate: Ga
     cell = notebook.run("%%remote --detach\nwait_for(gate)\nmade = 5").check()
     gate.open()
     said: list[str] = []
-    notebook.listeners.append(
-        lambda message: (
+
+    def hear(message: dict[str, Any]) -> None:
+        if message["msg_type"] == "update_display_data":
             said.append(message["content"]["data"].get("text/plain", ""))
-            if message["msg_type"] == "update_display_data"
-            else None
-        )
-    )
+
+    notebook.listeners.append(hear)
     notebook.pump(lambda: any("Merged: made" in text for text in said), 30)
     assert run_of(cell) in said[-1]
     assert notebook.value("made") == 5
