@@ -8,6 +8,7 @@ from typing import Any
 
 import nbclient
 import nbformat
+import papermill
 import pytest
 from sandbox import Sandbox
 
@@ -99,7 +100,6 @@ def test_nbconvert_shows_the_same(both: Any) -> None:
 
 
 def test_papermill_runs_it_with_parameters(sandbox: Sandbox) -> None:
-    papermill = pytest.importorskip("papermill", reason="optional: papermill is not installed")
     source, result = sandbox.folder / "in.ipynb", sandbox.folder / "out.ipynb"
     cells = [nbformat.v4.new_code_cell("factor = 1", metadata={"tags": ["parameters"]})]
     cells += [nbformat.v4.new_code_cell(code) for code in ("%load_ext farcell", "%%remote\nprint(factor * 21)")]

@@ -24,6 +24,7 @@ from ipykernel._version import __version__ as ipykernel_version
 from ipykernel.kernelapp import IPKernelApp
 from tornado.ioloop import IOLoop
 from traitlets import Type, default
+from traitlets.config import Config
 
 from .. import bulk, capabilities, runtime
 from ..ambient import Ambient
@@ -113,7 +114,8 @@ def main(argv: list[str] | None = None) -> None:
         at = arguments.index("--direct")
         path = arguments[at + 1]
         del arguments[at : at + 2]
-    app = RemoteKernelApp.instance()
+    # Libraries look for the name of the stock application to learn that they are in a notebook.
+    app = RemoteKernelApp.instance(config=Config({"IPKernelApp": {}}))
     app.initialize(arguments)
     kernel: RemoteKernel = app.kernel
     guard = InterruptGuard(CELL_CODE, partial(_interrupted_run, Path(app.abs_connection_file).parent))
