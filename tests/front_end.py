@@ -52,14 +52,23 @@ class FrontEnd:
         """Of one widget, as it has been told."""
         return self._states[model]
 
-    def update(self, model: str, state: Mapping[str, Any], buffers: Mapping[str, bytes] | None = None, **header: Any) -> Answer:
-        """As when a person has changed a widget."""
+    def update(
+        self,
+        model: str,
+        state: Mapping[str, Any],
+        buffers: Mapping[str | tuple[str, ...], bytes] | None = None,
+        **header: Any,
+    ) -> Answer:
+        """As when a person has changed a widget. `buffers` are binary parts by name, or by path."""
         buffers = buffers or {}
-        data = {"method": "update", "state": dict(state), "buffer_paths": [[name] for name in buffers]}
+        paths = [[path] if isinstance(path, str) else [*path] for path in buffers]
+        data = {"method": "update", "state": dict(state), "buffer_paths": paths}
         return self._send("comm_msg", {"comm_id": model, "data": data}, [*buffers.values()], **header)
 
-    def custom(self, model: str, content: Mapping[str, Any], **header: Any) -> Answer:
-        return self._send("comm_msg", {"comm_id": model, "data": {"method": "custom", "content": dict(content)}}, **header)
+    def custom(self, model: str, content: Mapping[str, Any], buffers: list[bytes] | None = None, **header: Any) -> Answer:
+        """A message of the widget's own kind."""
+        data = {"method": "custom", "content": dict(content)}
+        return self._send("comm_msg", {"comm_id": model, "data": data}, buffers, **header)
 
     def message(self, comm: str, data: Mapping[str, Any], buffers: list[bytes] | None = None, **header: Any) -> Answer:
         """To a comm of any kind."""

@@ -45,8 +45,11 @@ class Sandbox:
         }
 
     def environment(self) -> dict[str, str]:
-        """This process's environment with the sandbox's variables: for a subprocess."""
-        return {**os.environ, **self.variables()}
+        """This process's environment with the sandbox's variables: for a subprocess.
+
+        Not that it is under pytest: a kernel that knows leaves descriptors 1 and 2 as they are, which users' kernels watch.
+        """
+        return {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"} | self.variables()
 
     def processes(self) -> list[psutil.Process]:
         """All that live and belong to this sandbox, this process apart."""

@@ -6,6 +6,9 @@ that has been restarted, and drops comm messages and replies that it had not yet
 
 The IOPub thread's queue is one FIFO for all threads, so the order of calls is the order on the wire. This may be called from
 any thread: a print or display_pub would take its parent from the calling thread and show the output under another cell.
+
+zmq drops what a front end has not read, from the thousandth message on. A local cell that flushes each line waits for the IOPub
+thread and is slower than its reader; a target is faster, and a journal that is read again much more. So there is room for more.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from jupyter_client.session import Session
 
 _SESSION = re.compile(rb'"session": ?"[^"\\]*"')  # quotes inside a text have a backslash before them
 DELIMITER = b"<IDS|MSG>"
+UNREAD_MESSAGES = 100_000
 
 
 class FramePublisher:
@@ -30,6 +34,11 @@ class FramePublisher:
         self._session = Session(key=own.key, signature_scheme=own.signature_scheme, session=own.session)
         self._own_session = b'"session": ' + encode_json(own.session).replace(b"\\", rb"\\")
         self._topic = f"kernel.{kernel.ident}.".encode()
+        self._thread.schedule(self._make_room)
+
+    def _make_room(self) -> None:
+        """On the IOPub thread, to which the socket belongs. Holds for front ends that are connected already, too."""
+        self._thread.socket.sndhwm = UNREAD_MESSAGES
 
     def publish(self, message: Message) -> None:
         header, found = _SESSION.subn(self._own_session, bytes(message.parts[0]), count=1)

@@ -108,3 +108,8 @@ class LinkStream(OutStream):
     def _flush_by_timer(self) -> None:
         self._has_timer = False
         self._flush()
+
+
+# Libraries ask by the name of its class whether stdout is a notebook's; error messages name it.
+for _name in ("__name__", "__qualname__", "__module__"):
+    setattr(LinkStream, _name, getattr(OutStream, _name))
