@@ -62,12 +62,12 @@ def _said(module: types.ModuleType) -> list[Any]:
             continue
         met.add(id(obj))
         if issubclass(kind, dict):
-            waiting += [each for pair in dict.items(obj) if type(pair[1]) is not types.ModuleType for each in pair]
+            waiting.extend(each for pair in dict.items(obj) if type(pair[1]) is not types.ModuleType for each in pair)
         elif issubclass(kind, (list, tuple, set, frozenset)):
-            waiting += obj
+            waiting.extend(obj)  # += would be left to an operator of the library's own class (FrozenList of pandas)
         elif isinstance(obj, type):
             if obj.__module__ == module.__name__:
-                waiting += vars(obj).values()
+                waiting.extend(vars(obj).values())
         elif kind.__module__ == "itertools":
             said.append(repr(obj))  # a count says how far it is
         elif type(getattr(obj, "__dict__", None)) is dict:
