@@ -270,7 +270,8 @@ class Conversation:
             try:
                 module = local_module(name)
                 if module is None:
-                    import_quietly(name)
+                    with self.exchange.drawing_nothing():
+                        import_quietly(name)
                 elif MODULES.see(module).source.version != version:
                     reload_quietly(module)
                 done.append(name)

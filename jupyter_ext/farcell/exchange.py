@@ -7,6 +7,7 @@ Bound to one epoch of one remote kernel: object numbers mean nothing to the next
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -108,6 +109,10 @@ class Exchange:
 
     def introduced(self, offers: list[dict[str, Any]], answer: dict[str, Any]) -> None:
         self._replica.introduced(offers, answer)
+
+    def drawing_nothing(self) -> AbstractContextManager[None]:
+        """For imports that the target has done before."""
+        return self._replica.drawing_nothing()
 
     def capture(self, names: Iterable[str], optional: Mapping[str, str] = MappingProxyType({}), ambient: bool = True) -> Capture:
         """Walks the names and compares with what the peer has; CannotTravel with the path to the culprit.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from notebooks import Notebook
+from sandbox import Sandbox
 
 
 def test_a_seed_set_here_counts_there_and_goes_on_here(notebook: Notebook) -> None:
@@ -51,3 +53,38 @@ def test_credentials_set_here_stay_here(notebook: Notebook) -> None:
     )
     assert cell.check().result == "(None, 'one')"
     assert notebook.value("(os.environ['MY_TOKEN'], os.environ['MY_SETTING'])") == ("secret", "two")
+
+
+@pytest.fixture
+def drawing(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three packages that draw random numbers when they are imported, as rich does; each side finds them where it has its own."""
+    folder = sandbox.folder / "installed"
+    folder.mkdir()
+    for name in ("drawing_a", "drawing_b", "drawing_c"):
+        (folder / f"{name}.py").write_text("import random\nnumber = random.random()\nclass Kept: pass\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+def test_a_first_import_elsewhere_draws_nothing(drawing: None, notebook: Notebook) -> None:
+    """The plain notebook imports a package once, and only then does the package draw: whichever side has it later."""
+    notebook.run("import random, drawing_a; random.seed(1)").check()
+    there = notebook.run("%%remote\nimport drawing_a, random\nfirst = random.random()\nimport drawing_b; random.seed(2)").check()
+    assert not there.stderr
+    assert notebook.run("first == random.Random(1).random()").check().result == "True"
+    assert notebook.run("import drawing_b; random.random() == random.Random(2).random()").check().result == "True"
+
+
+def test_a_value_whose_module_is_not_imported_there_yet_draws_nothing(drawing: None, notebook: Notebook) -> None:
+    notebook.run("%%remote\n1").check()
+    notebook.run("import random, drawing_c; kept = drawing_c.Kept(); random.seed(3)").check()
+    notebook.run("%%remote\nrandom.random()").check()
+    expected = "was = random.Random(3); was.random(); "
+    assert notebook.run("%%remote\ntype(kept).__name__").check().result == "'Kept'"
+    assert notebook.run(expected + "random.random() == was.random()").check().result == "True"
+
+
+def test_what_an_import_draws_is_drawn_where_nobody_has_imported_it(drawing: None, notebook: Notebook) -> None:
+    notebook.run("import random; random.seed(4)").check()
+    notebook.run("%%remote\nimport drawing_a").check()
+    cell = notebook.run("was = random.Random(4); drawing_a.number == was.random(), random.random() == was.random()").check()
+    assert cell.result == "(True, True)"

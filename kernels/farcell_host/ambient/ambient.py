@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from . import (
     decimals,
     environment,
     folder,
+    imported,
     interpreter,
     ipython_settings,
     jax_settings,
@@ -27,7 +29,7 @@ from . import (
     torch_settings,
     warning_filters,
 )
-from .imports import ImportWatch
+from .imports import ImportGuard, ImportWatch
 from .provider import Provider
 from .watch import Joint, Watch
 
@@ -43,6 +45,7 @@ def providers(started_in: str | None = None) -> list[Provider]:
         environment.Environment(),
         folder.Folder(started_in),
         search_path.SearchPath(),
+        imported.Imported(),
         interpreter.Interpreter(),
         warning_filters.WarningFilters(),
         decimals.Decimals(),
@@ -73,6 +76,9 @@ class Ambient:
         self._waiting: dict[str, Any] = {}
         self._agreed: dict[str, _State] = {}
         self._joint: Joint | None = None
+        modules = self._providers.get(imported.Imported.name)
+        if isinstance(modules, imported.Imported):
+            sys.meta_path.insert(0, ImportGuard(modules.by_peer, self.drawing_nothing))
         if not is_notebook:
             self._agreed = {name: _State.of(each) for name, each in self._providers.items() if each.is_here}
 
@@ -136,6 +142,21 @@ class Ambient:
                 if name not in self._waiting:
                     self._imports.after(self._providers[name].module, partial(self._imported, name))
                 self._waiting[name] = content
+
+    @contextmanager
+    def drawing_nothing(self) -> Iterator[None]:
+        """For what the plain notebook does not do: no random number that is drawn meanwhile counts as drawn."""
+        before = [
+            (each, known if (known := self._agreed.get(each.name)) and known.is_same(each) else _State.of(each))
+            for each in self._providers.values()
+            if each.is_drawn_from and each.is_here
+        ]
+        try:
+            yield
+        finally:
+            for provider, state in before:
+                if not state.watch.is_same:
+                    provider.put(state.stamp)
 
     def set_aside(self, contents: dict[str, Any], all_of_it: bool) -> dict[str, Any]:
         """Without what has changed here too since both sides agreed, or without anything: the peer is told anew of what is left

@@ -15,6 +15,7 @@ _MT19937_BYTES = 624 * 4 + 4  # uint32_t key[624]; int pos
 class NumpyRandom(Provider):
     name = "numpy.random"
     module = "numpy.random"
+    is_drawn_from = True
 
     @property
     def is_here(self) -> bool:

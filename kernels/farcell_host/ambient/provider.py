@@ -21,6 +21,8 @@ class Provider:
     """Looked at once this has been imported; content that comes before waits for the import."""
     pristine: ClassVar[Any] = NOTHING
     """What `take` gives in a fresh kernel, where that is the same everywhere: it need not be sent."""
+    is_drawn_from: ClassVar[bool] = False
+    """A generator of random numbers: a draw that the plain notebook does not make is taken back."""
 
     @property
     def is_here(self) -> bool:

@@ -14,6 +14,7 @@ _WORDS = 1 + 624  # CPython's RandomObject, behind the object's head: int index;
 
 class Random(Provider):
     name = "random"
+    is_drawn_from = True
 
     def __init__(self) -> None:
         self._generator: Any = getattr(random, "_inst", None)

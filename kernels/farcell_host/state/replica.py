@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -131,7 +132,7 @@ class Replica:
 
     def meet(self, offers: list[dict[str, Any]]) -> dict[str, Any]:
         """At the peer: load what is not here as it is there, and say what turned out differently and what could not be loaded."""
-        with context.working(self._ledger):
+        with context.working(self._ledger), self.drawing_nothing():
             answer = self._ledger.introductions.compare(offers)
             self._hold_modules(offers, answer)
         return answer
@@ -160,7 +161,7 @@ class Replica:
         frames.settle()
         self._ledger.late.clear()
         try:
-            with context.working(self._ledger):
+            with context.working(self._ledger), self.drawing_nothing():
                 delta = decode(payload, self._table)
             delta.validate()
         except Exception as error:
@@ -171,6 +172,10 @@ class Replica:
             raise CannotRestore([*names, *payload.header.get("modules", ())], text) from error
         self._ledger.known_sources.update(payload.header.get("sources", ()))
         return delta
+
+    def drawing_nothing(self) -> AbstractContextManager[None]:
+        """For imports that the peer has done before, and only for its values' sake are done here."""
+        return self._ambient.drawing_nothing() if self._ambient is not None else nullcontext()
 
     def _give_back(self, payload: Payload, names: list[str]) -> None:
         """Tell the peer with the next payload that this one was not installed."""

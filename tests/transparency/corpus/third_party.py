@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from transparency.scenario import Scenario, scenario
 
-# What a first import sets, and no later one: the harness' kernels import once.
-IMPORTED = ("ambient: os.environ", "ambient: os.environ, gone", "ambient: warnings.filters")
+# What a first import sets or draws, and no later one: the harness' kernels import once.
+IMPORTED = ("ambient: os.environ", "ambient: os.environ, gone", "ambient: random", "ambient: warnings.filters")
 
 SCENARIOS: list[Scenario] = [
     scenario(
