@@ -273,3 +273,10 @@ def test_keep_leaves_a_value_there(place: Place) -> None:
     code = f"get_ipython().run_cell({look!r}, store_history=False)\nNone"
     assert "Ref list" in place.here(code).stdout
     assert place.here("print(kept[10])").stdout == "10\n"
+
+
+def test_half_a_surrogate_pair_is_shown_as_unreadable(place: Place) -> None:
+    """Text that came out of a careless cut: what was printed before and after it is there, and so is what the cell did."""
+    cell = place.far("print('before')\nprint('a\\ud83d', '\\ud83d\\ude00')\nprint('after'); cut = 'a\\ud83d'").check()
+    assert cell.stdout == "before\na\ufffd \U0001f600\nafter\n"
+    assert place.here("print(ascii(cut))").stdout == "'a\\ud83d'\n"

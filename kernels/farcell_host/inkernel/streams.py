@@ -70,7 +70,7 @@ class LinkStream(OutStream):
         super().__init__(*args, **kwargs)
 
     def write(self, string: str) -> int:
-        super().write(string)
+        super().write(string if isinstance(string, str) and string.isascii() else _sendable(string))
         self._unflushed += len(string)
         if self._unflushed >= FLUSH_CHARS and self._link() is not None:
             self.flush()
@@ -108,6 +108,17 @@ class LinkStream(OutStream):
     def _flush_by_timer(self) -> None:
         self._has_timer = False
         self._flush()
+
+
+def _sendable(text: Any) -> Any:
+    """With U+FFFD in place of half a surrogate pair, which no message can hold: the run would fail for a print."""
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    except AttributeError:  # no text: for ipykernel to refuse
+        pass
+    return text
 
 
 # Libraries ask by the name of its class whether stdout is a notebook's; error messages name it.
