@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from farcell_host.state.refs import RefBase, RefInfo
 
-from .errors import LostValue, NotHere
+from .errors import LostValue, NotHere, Refused
 
 if TYPE_CHECKING:
     from .session import RemoteSession
@@ -45,10 +45,12 @@ class Ref(RefBase):
 
     def fetch(self) -> Any:
         """Brings the value here, binds the name to it and returns it; LostValue when its kernel is gone, NotHere if it stays."""
-        session = self._alive()
-        if not self.info.travels:
+        try:
+            return self._alive().fetch(self)
+        except Refused:
+            if self.info.travels:  # else it was tried since a value may have changed that much: a figure that was closed
+                raise
             self._not_here("the value")
-        return session.fetch(self)
 
     @property
     def _is_lost(self) -> bool:

@@ -74,6 +74,7 @@ widgets.VBox([chart, place])
 def test_a_matplotlib_figure_is_zoomed_and_panned(page: NotebookPage) -> None:
     """Matplotlib on the target draws what the person has framed."""
     cell = page.cell(FIGURE).run()
+    expect(cell.output.locator(".jp-OutputArea-child")).to_have_count(2)  # the label, and one figure
     canvas = cell.output.locator(".jupyter-matplotlib-canvas-container canvas").first
     view = cell.output.locator(".widget-label").first
     expect(canvas).to_be_visible()

@@ -480,3 +480,30 @@ def test_tqdm(sides: tuple[Side, Side], code: str) -> None:
     """Each step of each bar."""
     away = same(sides, lambda side: side.cell(code), calls_back=False)
     assert "HBoxModel" in str(away.models())
+
+
+def test_a_figure_open_on_the_target_stays_there_until_it_is_closed(notebook: Notebook) -> None:
+    """One figure, the one that is seen; a cell here that reads it is told where it is. Closed, it can be fetched."""
+    shown = notebook.run(
+        "%%remote\n%matplotlib widget\nimport matplotlib.pyplot as plt\nfig, ax = plt.subplots(); line, = ax.plot([0, 1, 4])\nplt.show()"
+    ).check()
+    assert ["application/vnd.jupyter.widget-view+json" in each["data"] for each in shown.outputs] == [True]
+    assert notebook.run("type(fig).__name__, type(line).__name__").check().result == "('Ref', 'Ref')"
+    FrontEnd(notebook)
+    changed = notebook.run("%%remote\nline.set_ydata([4, 1, 0]); ax.set_title('changed'); fig.axes[0] is ax and line in ax.lines")
+    assert changed.check().result == "True"
+    read = notebook.run("fig.axes[0].get_title()")
+    assert read.error is not None and "a figure that is open as a widget" in read.error.value + read.stderr
+    notebook.run("%%remote\nplt.close(fig)").check()
+    assert notebook.run("fig.fetch(); ax.fetch(); line.fetch(); fig.axes[0].get_title(), line in ax.lines").check().result == (
+        "('changed', True)"
+    )
+
+
+def test_a_figure_open_here_goes_there_and_comes_back(notebook: Notebook) -> None:
+    """It stays this notebook's, whatever a remote cell draws into it."""
+    notebook.run(
+        "%matplotlib widget\nimport matplotlib.pyplot as plt\nfig, ax = plt.subplots(); was, canvas = fig, fig.canvas"
+    ).check()
+    assert not notebook.run("%%remote\nax.set_title('changed there')").check().stderr
+    assert notebook.run("ax.get_title(), fig is was, fig.canvas is canvas").check().result == "('changed there', True, True)"

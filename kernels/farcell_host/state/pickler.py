@@ -22,6 +22,7 @@ from farcell_host._vendor.cloudpickle import cloudpickle
 from . import (
     arrays,
     context,
+    figures,
     frames,
     images,
     iterators,
@@ -83,6 +84,12 @@ def _reduce_ref(ref: Any) -> Any:
 
 def _plain(obj: Any) -> Any:
     return NotImplemented
+
+
+def _reduce_figure(figure: Any) -> Any:
+    figures.keep_open(figure)
+    kind = type(figure)
+    return (_of_instances if is_by_value(kind) else _way_of)(kind)(figure)
 
 
 def _of_instances(kind: type) -> Reducer:
@@ -158,6 +165,8 @@ def _rule(kind: Any) -> Reducer:
         rule = reduce_exception
     elif is_handler(kind):
         rule = reduce_handler
+    elif figures.is_figure(kind):
+        rule = _reduce_figure
     else:
         of_library = _of_library(kind)
         if of_library is None and is_by_value(kind):
