@@ -484,9 +484,8 @@ def test_tqdm(sides: tuple[Side, Side], code: str) -> None:
 
 def test_a_figure_open_on_the_target_stays_there_until_it_is_closed(notebook: Notebook) -> None:
     """One figure, the one that is seen; a cell here that reads it is told where it is. Closed, it can be fetched."""
-    shown = notebook.run(
-        "%%remote\n%matplotlib widget\nimport matplotlib.pyplot as plt\nfig, ax = plt.subplots(); line, = ax.plot([0, 1, 4])\nplt.show()"
-    ).check()
+    draw = "import matplotlib.pyplot as plt\nfig, ax = plt.subplots(); line, = ax.plot([0, 1, 4])\nplt.show()"
+    shown = notebook.run(f"%%remote\n%matplotlib widget\n{draw}").check()
     assert ["application/vnd.jupyter.widget-view+json" in each["data"] for each in shown.outputs] == [True]
     assert notebook.run("type(fig).__name__, type(line).__name__").check().result == "('Ref', 'Ref')"
     FrontEnd(notebook)

@@ -22,7 +22,7 @@ def is_figure(kind: type) -> bool:
 
 
 def keep_open(figure: Any) -> None:
-    """Raises Refused for a figure that the target draws. One of the notebook's travels: the target changes it, here it is drawn."""
+    """Raises Refused for a figure that the target draws. One of the notebook's travels: the target only changes it."""
     widget = getattr(sys.modules.get("ipywidgets.widgets.widget"), "Widget", None)
     canvas = getattr(figure, "canvas", None)
     if widget is None or not isinstance(canvas, widget) or canvas.comm is None or context.current().side != "remote":
