@@ -34,9 +34,7 @@ def fault(name: str, side: str = "both") -> Callable[[Callable[[], None]], Calla
 
 
 def plant(name: str) -> None:
-    from IPython.core.getipython import get_ipython
-
-    here = "remote" if type(get_ipython()).__name__ == "RemoteShell" else "local"
+    here = "remote" if "farcell_host.inkernel.shell" in sys.modules else "local"
     found = next(each for each in FAULTS if each.name == name)
     if found.side in ("both", here):
         found.plant()

@@ -15,6 +15,7 @@ MOST_PROGRAMS = 1_000
 FEW = (
     "a changed list is not merged",
     "a name bound anew keeps its old value",
+    "names that share an object travel apart",
     "each function gets closure cells of its own",
     "an exception's message is dropped",
 )
