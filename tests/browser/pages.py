@@ -36,13 +36,17 @@ class NotebookPage:
     def __init__(self, page: Page, server: Server, file: str) -> None:
         self.page = page
         self.server = server
-        self.file = file
         self.artefacts = Path()
         """Where screenshots go."""
         self._said: list[str] = []
         page.on("pageerror", lambda error: self._said.append(f"uncaught: {error}"))
         page.on("console", lambda line: self._said.append(f"{line.type}: {line.text}"))
-        page.goto(server.address(file))
+        self.open(file)
+
+    def open(self, file: str) -> None:
+        """Goes to another notebook of the same server."""
+        self.file = file
+        self.page.goto(self.server.address(file))
         self.wait_until_idle(READY_S)
         self._cells = 0
 
@@ -54,6 +58,23 @@ class NotebookPage:
             self.js("panel.model.cells.get(0).sharedModel.setSource(given);", code)
         self._cells += 1
         return Cell(self, self._cells - 1)
+
+    def nth(self, index: int) -> Cell:
+        """One that the notebook had when it was opened, by its place among all."""
+        return Cell(self, index)
+
+    def run_all(self, timeout: float = WAIT_S) -> None:
+        """To the end of the last; one that fails fails the test."""
+        self.command("notebook:run-all-cells")
+        self.wait_for(
+            f"panel.content.widgets.every(cell => cell.model.type !== 'code' || cell.model.executionCount) && {_IS_IDLE}",
+            timeout=timeout,
+        )
+        failed = self.js(
+            "return panel.content.widgets.filter(cell => cell.model.type === 'code')"
+            ".flatMap(cell => cell.model.outputs.toJSON()).filter(output => output.output_type === 'error');"
+        )
+        assert not failed, failed
 
     # -- conditions
 
@@ -156,6 +177,11 @@ class Cell:
         failed = [output for output in self.outputs() if output["output_type"] == "error"]
         assert not failed, failed
         return self
+
+    def scroll_to(self) -> None:
+        """To its output, also where the front end keeps only what is near the window in the page."""
+        self._page.js("await panel.content.scrollToItem(given, 'start');", self._index)
+        self.output.scroll_into_view_if_needed()
 
     @property
     def output(self) -> Locator:

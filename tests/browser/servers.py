@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -93,6 +94,11 @@ class Server:
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
         nbformat.write(notebook, self.folder / file)
         return file
+
+    def add(self, notebook: Path) -> str:
+        """A copy of a notebook; returns its file's name."""
+        shutil.copy(notebook, self.folder)
+        return notebook.name
 
     def read(self, file: str) -> Any:
         """The notebook as it is saved."""
