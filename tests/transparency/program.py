@@ -42,9 +42,10 @@ def may_be_remote(cell: str) -> bool:
 
 
 def placements(cells: Sequence[str], seed: int, halves: int = 2) -> list[frozenset[int]]:
-    """All cells remote first, then random halves and what is left over by each; never the same twice."""
+    """All cells remote, all but the first (people set up here and work there), then random halves and what is left over by each;
+    never the same twice."""
     possible = [index for index, cell in enumerate(cells) if may_be_remote(cell)]
-    found = [frozenset(possible)]
+    found = [frozenset(possible), *[frozenset(possible[1:])][:halves]]
     chooser = random.Random(f"{seed} {len(cells)}")  # not of the cells: placements stay the same while a scenario is written
     for _ in range(halves):
         half = frozenset(index for index in possible if chooser.random() < 0.5)

@@ -188,7 +188,7 @@ SCENARIOS: list[Scenario] = [
     ),
     scenario(
         "a logger's level and handlers",
-        "import logging\nlog = logging.getLogger('farcell.test.ambient'); log.setLevel(logging.INFO)",
+        "import logging\nlog = logging.getLogger('plant.ambient'); log.setLevel(logging.INFO)",
         "log.isEnabledFor(logging.INFO)",
         "logging.disable(logging.INFO)",
         "log.isEnabledFor(logging.INFO)",
@@ -206,7 +206,7 @@ SCENARIOS: list[Scenario] = [
         "a logger that keeps to itself",
         """
         import logging, sys
-        log = logging.getLogger('farcell.test.own'); log.propagate = False
+        log = logging.getLogger('plant.own'); log.propagate = False
         log.addHandler(logging.StreamHandler(sys.stdout))
         """,
         "log.warning('one')",
@@ -235,7 +235,7 @@ SCENARIOS: list[Scenario] = [
                 self.seen = []
             def emit(self, record):
                 self.seen.append(record.getMessage())
-        kept = Kept(); log = logging.getLogger('farcell.test.kept'); log.addHandler(kept); log.propagate = False
+        kept = Kept(); log = logging.getLogger('plant.kept'); log.addHandler(kept); log.propagate = False
         """,
         "log.warning('one')",
         "kept.seen",
