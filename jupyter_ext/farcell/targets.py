@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from jupyter_core.paths import jupyter_config_dir, jupyter_config_path
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
 from .backends.base import LaunchOptions, backend_names
 from .errors import UsageError
@@ -45,6 +46,21 @@ def _program(path: str) -> str:
     if not path or ("/" in path and not path.startswith("/")):
         raise ValueError("must be a command or a whole path on the target, from / on")
     return path
+
+
+def _host(name: str) -> str:
+    if not name or name.startswith("-") or any(each.isspace() for each in name):
+        raise ValueError("must be the name of a machine, or of a Host in ssh's configuration")
+    return name
+
+
+def _command(text: str) -> str:
+    try:
+        if not shlex.split(text):
+            raise ValueError("must be a command")
+    except ValueError as error:
+        raise ValueError(f"must be a command line: {error}") from None
+    return text
 
 
 def _variable(name: str) -> str:
@@ -77,6 +93,13 @@ class Target(BaseModel):
     env: dict[Annotated[str, AfterValidator(_variable)], Annotated[str, AfterValidator(_text)]] = Field(default_factory=dict)
     keep_s: float = Field(default=600, gt=0, strict=True)
     idle_timeout_s: float = Field(default=3600, gt=0, strict=True)
+    host: Annotated[str, AfterValidator(_host)] | None = None
+    user: Annotated[str, AfterValidator(_host)] | None = None
+    ssh: Annotated[str, AfterValidator(_command)] = "ssh"
+    ssh_persist_s: float = Field(default=600, gt=0, strict=True)
+    setup: tuple[str, ...] = ()
+    secrets: tuple[Annotated[str, AfterValidator(_variable)], ...] = ()
+    cache_dir: Annotated[str, AfterValidator(_folder)] | None = None
     detached_reads: Literal["wait", "stale", "error"] = "wait"
     confirm_bytes: Annotated[ByteSize, BeforeValidator(_no_truth)] = Field(default=ByteSize(CONFIRM_BYTES), gt=0)
 
@@ -91,7 +114,20 @@ class Target(BaseModel):
             idle_timeout_s=self.idle_timeout_s,
             keep_s=self.keep_s,
             notebook=notebook,
+            host=self.host,
+            user=self.user,
+            ssh=self.ssh,
+            ssh_persist_s=self.ssh_persist_s,
+            setup=self.setup,
+            secrets=self.secrets,
+            cache_dir=self.cache_dir,
         )
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Target:
+        if self.backend == "ssh" and self.host is None:
+            raise ValueError("a target with backend ssh needs its host")
+        return self
 
 
 KEYS = tuple(name for name in Target.model_fields if name != "name")

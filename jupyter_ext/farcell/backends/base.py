@@ -22,6 +22,7 @@ GROUP = "farcell.backends"
 _BUILTIN = {
     "local": "farcell.backends.local:LocalBackend",
     "local-attach": "farcell.backends.local_attach:LocalAttachBackend",
+    "ssh": "farcell.backends.ssh.backend:SshBackend",
 }
 
 
@@ -45,6 +46,13 @@ class LaunchOptions:
     idle_timeout_s: float | None = None
     keep_s: float | None = None
     notebook: str | None = None  # who it is for, so that a later kernel of the same notebook finds it
+    host: str | None = None  # of a machine that is reached over a network
+    user: str | None = None
+    ssh: str = "ssh"  # its command line
+    ssh_persist_s: float = 600.0
+    setup: tuple[str, ...] = ()  # shell commands before the host starts
+    secrets: tuple[str, ...] = ()  # names of environment variables that go along
+    cache_dir: str | None = None
 
 
 @dataclass(frozen=True)

@@ -76,9 +76,14 @@ class LocalBackend:
 
 def launch_command(options: LaunchOptions, folder: str) -> list[str]:
     """The host runs in this Python; the kernel in the target's."""
-    command = [sys.executable, "-m", "farcell_host", "launch", "--runtime", folder]
+    python = ["--python", options.python] if options.python is not None else []
+    return [sys.executable, "-m", "farcell_host", "launch", "--runtime", folder, *python, *launch_flags(options)]
+
+
+def launch_flags(options: LaunchOptions) -> list[str]:
+    """For any host: those of its `launch` that do not depend on where it runs."""
+    flags: list[str] = []
     for flag, value in (
-        ("--python", options.python),
         ("--cwd", options.cwd),
         ("--idle-timeout", options.idle_timeout_s),
         ("--keep", options.keep_s),
@@ -86,8 +91,8 @@ def launch_command(options: LaunchOptions, folder: str) -> list[str]:
         ("--target", options.target),
     ):
         if value is not None:
-            command += [flag, str(value)]
-    return command
+            flags += [flag, str(value)]
+    return flags
 
 
 def parse_launch(options: LaunchOptions, folder: str, returncode: int | None, out: str, err: str) -> Allocation:

@@ -1,0 +1,202 @@
+"""The ssh backend: the kernel host ships itself there, and its socket is forwarded over one shared connection.
+
+A forwarded socket is no session of sshd's (MaxSessions, sshd_config(5)), so that twenty of them work where ten sessions may be
+open. Where sockets may not be forwarded (AllowStreamLocalForwarding no) each stream is a session whose shell becomes the bridge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import hashlib
+import os
+import secrets
+import shlex
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from farcell_host.bundle import write_zipapp
+from farcell_host.commands import ask_status
+from farcell_host.runtime import HostInfo
+from farcell_host.stream import connect_unix, from_pipes
+
+from ...errors import TargetUnavailable
+from ..base import Allocation, JobState, LaunchOptions, Opened, OpenedStream
+from ..local import launch_flags, parse_launch
+from . import scripts
+from .client import Answer, SshClient
+from .destination import Destination
+
+ATTACH_SOCKET = "attach.socket"
+BRIDGE_S = 60.0
+
+
+class SshBackend:
+    """One session's; the connection to the machine is shared by all sessions of all notebooks of a user."""
+
+    name = "ssh"
+
+    def __init__(self) -> None:
+        self._client: SshClient | None = None
+        self._sockets: dict[str, str] = {}
+        """By runtime folder over there: the socket here that leads to it."""
+        self._forwards = True
+
+    async def launch(self, options: LaunchOptions) -> Allocation:
+        client = await self._connected(options)
+        digest, data = _zipapp()
+        mark = _mark()
+        python = options.python or "python3"
+        script = scripts.launch(
+            mark,
+            f"s-{uuid.uuid4().hex[:8]}",
+            digest,
+            len(data),
+            python,
+            launch_flags(options),
+            {**options.env, **secret_values(options)},
+            options.setup,
+            options.cache_dir,
+        )
+        answer = await client.run(script, mark, data)
+        if scripts.ERROR in answer.said:
+            raise TargetUnavailable(f"{options.target!r} ({options.host}): {answer.said[scripts.ERROR]}")
+        if "launch" not in answer.said:
+            raise TargetUnavailable(
+                f"{options.target!r} ({options.host}): the login shell did not run what it was sent (exit code {answer.code}). "
+                f"It said:\n    {(answer.errors or answer.output).strip()[-1000:]}"
+            )
+        found = parse_launch(options, "", answer.code, answer.output, answer.errors)
+        return Allocation(
+            options, found.runtime, found.pid, found.socket, {**found.details, "pyz": answer.said["pyz"], "command": python}
+        )
+
+    async def open_stream(self, allocation: Allocation) -> Opened:
+        client = await self._connected(allocation.options)
+        if self._forwards:
+            local = self._sockets.get(allocation.runtime)
+            if local is not None:
+                with contextlib.suppress(OSError):  # refused: the shared connection is another one by now
+                    return OpenedStream(connect_unix(local))
+            local = await self._forward(client, allocation, local or client.new_socket())
+            if local is not None:
+                return OpenedStream(connect_unix(local))
+        return await self._bridge(client, allocation)
+
+    async def poll(self, allocation: Allocation) -> JobState:
+        try:
+            client = await self._connected(allocation.options)
+            answer = await self._host(client, allocation, "status", "--runtime", allocation.runtime)
+        except (TargetUnavailable, OSError):
+            return JobState.UNKNOWN
+        if "run" not in answer.said:
+            return JobState.UNKNOWN
+        return JobState.RUNNING if answer.code == 0 else JobState.GONE
+
+    async def release(self, allocation: Allocation) -> None:
+        """A host that cannot be told ends by itself, after the target's keep_s."""
+        with contextlib.suppress(TargetUnavailable, OSError):
+            client = await self._connected(allocation.options)
+            await self._host(client, allocation, "stop", "--runtime", allocation.runtime)
+            local = self._sockets.pop(allocation.runtime, None)
+            if local is not None:
+                await client.unforward(local, _remote_socket(allocation))
+
+    async def _connected(self, options: LaunchOptions, environment: Mapping[str, str] | None = None) -> SshClient:
+        if self._client is None:
+            if options.host is None:
+                raise TargetUnavailable(f"{options.target!r} has no host: set it in targets.toml.")
+            destination = Destination(options.host, options.user, tuple(shlex.split(options.ssh)))
+            self._client = SshClient(options.target, destination, options.ssh_persist_s)
+        await self._client.connect(environment)
+        return self._client
+
+    async def _forward(self, client: SshClient, allocation: Allocation, local: str) -> str | None:
+        """`local`, which leads to the host from now on; None where sockets are not forwarded, which only using one tells."""
+        remote = _remote_socket(allocation)
+        await client.forward(local, remote)
+        if allocation.runtime not in self._sockets:
+            loop = asyncio.get_running_loop()
+            status = await loop.run_in_executor(None, ask_status, HostInfo(allocation.runtime, 0, local))
+            if status.get("state") == "silent" and await self.poll(allocation) is JobState.RUNNING:
+                await client.unforward(local, remote)
+                self._forwards = False
+                return None
+            self._sockets[allocation.runtime] = local
+        return local
+
+    async def _bridge(self, client: SshClient, allocation: Allocation) -> Opened:
+        mark = _mark()
+        details = allocation.details
+        script = scripts.attach(mark, details["command"], details["pyz"], allocation.runtime)
+        process = client.bridge()
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            loop = asyncio.get_running_loop()
+            wait = loop.run_in_executor(None, _start_bridge, process, script.encode(), f"{mark} run\n".encode())
+            await asyncio.wait_for(wait, BRIDGE_S)
+            endpoint = from_pipes(os.dup(process.stdout.fileno()), os.dup(process.stdin.fileno()))
+        except BaseException:
+            _end(process)
+            raise
+        process.stdin.close()
+        process.stdout.close()
+        return OpenedStream(endpoint, lambda: _end(process))
+
+    async def _host(self, client: SshClient, allocation: Allocation, *arguments: str) -> Answer:
+        mark = _mark()
+        details = allocation.details
+        return await client.run(scripts.host_command(mark, details["command"], details["pyz"], *arguments), mark)
+
+
+def secret_values(options: LaunchOptions) -> dict[str, str]:
+    """Of the environment variables that a target names; TargetUnavailable for one that is not set here."""
+    missing = [name for name in options.secrets if name not in os.environ]
+    if missing:
+        raise TargetUnavailable(
+            f"{options.target!r} is to be given {', '.join(missing)}, which this notebook's environment does not have. "
+            "Set it where Jupyter is started, or take it out of the target's secrets."
+        )
+    return {name: os.environ[name] for name in options.secrets}
+
+
+@functools.lru_cache(1)
+def _zipapp() -> tuple[str, bytes]:
+    """(digest, bytes) of the kernel host."""
+    with tempfile.TemporaryDirectory(prefix="farcell-") as folder:
+        file = Path(folder) / "host.pyz"
+        write_zipapp(file)
+        data = file.read_bytes()
+    return hashlib.blake2b(data, digest_size=8).hexdigest(), data
+
+
+def _mark() -> str:
+    return f"farcell-{secrets.token_hex(8)}"
+
+
+def _remote_socket(allocation: Allocation) -> str:
+    return f"{allocation.runtime}/{ATTACH_SOCKET}"
+
+
+def _start_bridge(process: subprocess.Popen[bytes], script: bytes, ready: bytes) -> None:
+    """Until the shell has become the bridge: not a byte of the stream may be sent before, it would be the shell's."""
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(script)
+    process.stdin.flush()
+    said = b""
+    while not said.endswith(ready):
+        byte = os.read(process.stdout.fileno(), 1)
+        if not byte:
+            text = said.decode(errors="replace")[-300:]
+            raise TargetUnavailable(f"The bridge to the kernel host ended before it began: {text}")
+        said += byte
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    process.wait()

@@ -1,0 +1,234 @@
+"""The `ssh` processes of one destination: one shared connection (ControlMaster), scripts, and ways to a socket over there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import secrets
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from farcell_host import runtime
+
+from ...errors import TargetUnavailable
+from . import scripts
+from .destination import CONNECT_S, Destination, control_path
+
+SCRIPT_S = 120.0
+CONTROL_S = 10.0
+LOGIN_S = 120.0
+"""With a person typing."""
+_UNREACHABLE = 255  # ssh's own exit code
+_LOGIN_REFUSED = ("Permission denied", "Too many authentication failures", "Authentication failed")
+_HOST_KEY = ("Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED")
+
+
+class LoginRefused(TargetUnavailable):
+    """The other machine did not let us in; never tried again by itself, since accounts are locked for that."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a script said: its marked lines by word, the output after the last of them, stderr and the exit code."""
+
+    said: Mapping[str, str]
+    output: str
+    errors: str
+    code: int
+
+
+class SshClient:
+    """All methods run on one event loop."""
+
+    def __init__(self, target: str, destination: Destination, persist_s: float) -> None:
+        """`persist_s`: how long the shared connection stays open without use."""
+        self.target, self.destination = target, destination
+        self._persist_s = persist_s
+        self._folder = runtime.secure(runtime.secure(runtime.root()) / "ssh")
+        self._path: str | None = None
+        self._refused: LoginRefused | None = None
+
+    async def connect(self, environment: Mapping[str, str] | None = None) -> None:
+        """Has a shared connection that answers; raises TargetUnavailable with what ssh said.
+
+        With the `environment` of somebody who answers ssh's questions it may ask them, else a login that needs any fails.
+        """
+        if self._refused is not None and environment is None:
+            raise self._refused
+        if self._path is None:
+            code, out, errors = await _run(self.destination.settings(), CONTROL_S)
+            if code != 0:
+                raise self._failure(code, errors)
+            found = control_path(out)
+            self._path = found or str(self._folder / self.destination.key)
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, self._connect_locked, self._path, environment)
+        except LoginRefused as error:
+            self._refused = error
+            raise
+        self._refused = None
+
+    def _connect_locked(self, path: str, environment: Mapping[str, str] | None) -> None:
+        """Two kernels that start together make one connection."""
+        with _locked(self._folder / f"{self.destination.key}.lock"):
+            check = self.destination.control(path, "check")
+            if _is_up(check):
+                return
+            batch = () if environment is not None else ("-o", "BatchMode=yes")
+            start = self.destination.argv(
+                "-M", "-N", "-f", "-o", f"ControlPath={path}", "-o", f"ControlPersist={max(1, round(self._persist_s))}", *batch
+            )
+            with tempfile.TemporaryFile() as errors:  # not a pipe: the connection keeps it open
+                try:
+                    code = subprocess.run(
+                        start,
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=errors,
+                        start_new_session=True,
+                        env={**os.environ, **(environment or {})},
+                        timeout=LOGIN_S if environment is not None else 2 * CONNECT_S,
+                    ).returncode
+                except subprocess.TimeoutExpired:
+                    raise TargetUnavailable(f"{self.target!r}: ssh did not get to {self.destination.host} in time.") from None
+                except OSError as error:
+                    raise TargetUnavailable(f"{self.target!r}: {self.destination.program[0]} cannot be run: {error}.") from None
+                errors.seek(0)
+                said = errors.read().decode(errors="replace")
+            if code != 0:
+                raise self._failure(code, said)
+
+    async def run(self, script: str, mark: str, payload: bytes = b"", timeout_s: float = SCRIPT_S) -> Answer:
+        """Runs a script to its end. `payload` is sent when the script says `send`. Raises TargetUnavailable where ssh fails."""
+        process = await asyncio.create_subprocess_exec(
+            *self.destination.argv(*self._shared(), command="exec sh"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            answer = await asyncio.wait_for(self._converse(process, script.encode(), mark, payload), timeout_s)
+        except asyncio.TimeoutError:
+            raise TargetUnavailable(f"{self.target!r}: {self.destination.host} did not answer in {timeout_s:.0f} s.") from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        if answer.code == _UNREACHABLE and not answer.said:
+            raise self._failure(answer.code, answer.errors)
+        return answer
+
+    async def _converse(self, process: asyncio.subprocess.Process, script: bytes, mark: str, payload: bytes) -> Answer:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        errors = asyncio.ensure_future(process.stderr.read())
+        said: dict[str, str] = {}
+        output: list[bytes] = []
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            process.stdin.write(script)
+            await process.stdin.drain()
+            if not payload:
+                process.stdin.close()
+        start = mark.encode() + b" "
+        while line := await process.stdout.readline():
+            if not line.startswith(start):
+                output.append(line)
+                continue
+            output.clear()
+            word, _, rest = line[len(start) :].decode(errors="replace").strip().partition(" ")
+            said[word] = rest
+            if word == scripts.SEND:
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    process.stdin.write(payload)
+                    await process.stdin.drain()
+        process.stdin.close()
+        text = (await errors).decode(errors="replace")
+        return Answer(said, b"".join(output).decode(errors="replace"), text, await process.wait())
+
+    def bridge(self) -> subprocess.Popen[bytes]:
+        """A shell whose stdin and stdout are to be a byte stream, for machines that let no sockets be forwarded."""
+        return subprocess.Popen(
+            self.destination.argv(*self._shared(), command="exec sh"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    async def forward(self, local: str, remote: str) -> None:
+        """Has the socket `local` lead to the one over there; a socket that lay there before is replaced."""
+        await self._control("forward", local, remote)
+
+    async def unforward(self, local: str, remote: str) -> None:
+        with contextlib.suppress(TargetUnavailable):
+            await self._control("cancel", local, remote)
+        Path(local).unlink(missing_ok=True)
+
+    async def _control(self, verb: str, local: str, remote: str) -> None:
+        assert self._path is not None
+        options = ("-o", "StreamLocalBindUnlink=yes", "-L", f"{local}:{remote}")
+        code, _, errors = await _run(self.destination.control(self._path, verb, *options), CONTROL_S)
+        if code != 0:
+            raise self._failure(code, errors)
+
+    def new_socket(self) -> str:
+        """A free name in our folder, short enough for a socket."""
+        return str(self._folder / f"{self.destination.key}-{secrets.token_hex(3)}")
+
+    def _shared(self) -> tuple[str, ...]:
+        return ("-o", f"ControlPath={self._path}", "-o", "ControlMaster=no", "-o", "BatchMode=yes")
+
+    def _failure(self, code: int | None, errors: str) -> TargetUnavailable:
+        said = "\n".join(f"    {line}" for line in errors.strip().splitlines()[-10:]) or "    (nothing)"
+        where = f"{self.target!r} ({self.destination.host})"
+        if any(text in errors for text in _HOST_KEY):
+            return LoginRefused(
+                f"{where}: the host's key is not the one that is known. If it was changed on purpose, remove the old one with "
+                f"ssh-keygen -R and log in once with ssh. It said:\n{said}"
+            )
+        if any(text in errors for text in _LOGIN_REFUSED):
+            return LoginRefused(f"{where} needs authentication: run %remote reconnect {self.target}. ssh said:\n{said}")
+        return TargetUnavailable(f"{where} cannot be reached (ssh exit code {code}). It said:\n{said}")
+
+
+async def _run(argv: list[str], timeout_s: float) -> tuple[int, str, str]:
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise TargetUnavailable(f"{argv[0]} cannot be run: {error}.") from None
+    try:
+        out, errors = await asyncio.wait_for(process.communicate(), timeout_s)
+    except asyncio.TimeoutError:
+        process.kill()
+        await process.wait()
+        return _UNREACHABLE, "", f"no answer from the shared connection in {timeout_s:.0f} s"
+    return process.returncode or 0, out.decode(errors="replace"), errors.decode(errors="replace")
+
+
+def _is_up(check: list[str]) -> bool:
+    try:
+        done = subprocess.run(check, stdin=subprocess.DEVNULL, capture_output=True, timeout=CONTROL_S, start_new_session=True)
+    except (subprocess.TimeoutExpired, OSError):
+        return False
+    return done.returncode == 0
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    fd = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)

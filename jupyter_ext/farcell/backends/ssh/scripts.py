@@ -1,0 +1,108 @@
+"""What is run on the other machine: POSIX shell scripts, read by `sh` from stdin, so that the login shell may be any and nothing
+stands in an argument list. What a login shell prints by itself is told apart by a mark that each script has of its own.
+
+Each script is one function, called in its last line: `sh` has read all of it before the first command reads stdin.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+SEND = "send"
+ERROR = "error"
+_CHECK = "import sys, importlib.util as u; sys.exit(3 if sys.version_info < (3, 10) else 0 if u.find_spec('ipykernel') else 4)"
+
+_FRAME = """\
+farcell_say() {{ printf '%s %s\\n' {mark} "$*"; }}
+farcell_fail() {{ farcell_say error "$*"; exit 9; }}
+farcell_main() {{
+printf '\\n'
+{body}
+}}
+farcell_main
+"""
+
+_FOLDER = """\
+cache={cache}
+umask 077
+mkdir -p "$cache" 2>/dev/null || \\
+  farcell_fail "The folder $cache cannot be made: set cache_dir of the target to one that can be written."
+"""
+
+_SHIP = """\
+pyz="$cache/host-{digest}.pyz"
+if [ ! -f "$pyz" ]; then
+  farcell_say send {size}
+  head -c {size} > "$pyz.$$" 2>/dev/null
+  if [ "$(wc -c < "$pyz.$$" | tr -d ' ')" != {size} ]; then
+    rm -f "$pyz.$$"
+    farcell_fail "The kernel host could not be written into $cache: is the disk or the quota full?" \\
+      "Set cache_dir of the target to another folder."
+  fi
+  mv -f "$pyz.$$" "$pyz"
+fi
+"""
+
+_PYTHON = """\
+farcell_python() {{ {python} "$@"; }}
+farcell_python -c {check} < /dev/null; found=$?
+case $found in
+  0) ;;
+  3) farcell_fail {shown} "is older than Python 3.10. Set python of the target to a newer one." ;;
+  4) farcell_fail {shown} "has no ipykernel. There: "{shown} "-m pip install ipykernel" ;;
+  *) farcell_fail {shown} "cannot be run there (exit code $found). Set python of the target to one that can." ;;
+esac
+"""
+
+_LAUNCH = """\
+runtime="${{FARCELL_RUNTIME_DIR:-/tmp/farcell-$(id -u)}}/{session}"
+farcell_say pyz "$pyz"
+farcell_say launch
+farcell_python "$pyz" launch --runtime "$runtime" {options} < /dev/null
+exit $?
+"""
+
+
+def framed(mark: str, body: str) -> str:
+    return _FRAME.format(mark=mark, body=body)
+
+
+def launch(
+    mark: str,
+    session: str,
+    digest: str,
+    size: int,
+    python: str,
+    options: Sequence[str],
+    env: Mapping[str, str],
+    setup: Sequence[str] = (),
+    cache: str | None = None,
+) -> str:
+    """Puts the kernel host (a zipapp of `size` bytes, asked for by `send` where it is not there) into the cache and starts it.
+
+    `python` is a command line; `session` the name of the runtime folder; `setup` commands run first, in the same shell.
+    """
+    parts = [_FOLDER.format(cache=cache_folder(cache)), _SHIP.format(digest=digest, size=size)]
+    if setup:  # `module` and the like are functions that a login shell has
+        parts.append("[ ! -r /etc/profile ] || . /etc/profile > /dev/null 2>&1\n")
+        parts += [f"{{ {each}\n}} 1>&2 || farcell_fail {shlex.quote(f'The setup command failed: {each}')}\n" for each in setup]
+    parts += [f"export {name}={shlex.quote(value)}\n" for name, value in env.items()]
+    parts.append(_PYTHON.format(python=python, check=shlex.quote(_CHECK), shown=shlex.quote(python)))
+    parts.append(_LAUNCH.format(session=session, options=shlex.join(options)))
+    return framed(mark, "".join(parts))
+
+
+def cache_folder(cache: str | None) -> str:
+    """As a word of the shell."""
+    return shlex.quote(cache) if cache else '"${XDG_CACHE_HOME:-$HOME/.cache}/farcell"'
+
+
+def host_command(mark: str, python: str, pyz: str, *arguments: str) -> str:
+    """One of the kernel host's own commands; its output is all that follows `run`."""
+    return framed(mark, f"farcell_say run\n{python} {shlex.quote(pyz)} {shlex.join(arguments)} < /dev/null\nexit $?\n")
+
+
+def attach(mark: str, python: str, pyz: str, runtime: str) -> str:
+    """Ends in the bridge: from `run` on, stdin and stdout are the kernel host's."""
+    return framed(mark, f"farcell_say run\nexec {python} {shlex.quote(pyz)} attach --runtime {shlex.quote(runtime)}\n")
