@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
+from itertools import combinations
 
 COMMENT, MAGIC = "# remote", "%%remote"
 _LOCAL = re.compile(r"\A%%local$", re.MULTILINE)  # which a kernel without farcell does not know
@@ -43,9 +44,11 @@ def may_be_remote(cell: str) -> bool:
 
 def placements(cells: Sequence[str], seed: int, halves: int = 2) -> list[frozenset[int]]:
     """All cells remote, all but the first (people set up here and work there), then random halves and what is left over by each;
-    never the same twice."""
+    every subset where there are no more cells than halves. Never the same twice."""
     possible = [index for index, cell in enumerate(cells) if may_be_remote(cell)]
     found = [frozenset(possible), *[frozenset(possible[1:])][:halves]]
+    if halves >= len(possible):  # so few cells: all there are
+        found += [frozenset(each) for size in range(1, len(possible)) for each in combinations(possible, size)]
     chooser = random.Random(f"{seed} {len(cells)}")  # not of the cells: placements stay the same while a scenario is written
     for _ in range(halves):
         half = frozenset(index for index in possible if chooser.random() < 0.5)

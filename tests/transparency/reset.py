@@ -53,6 +53,7 @@ class Baseline:
         self.hooks = (sys.displayhook, sys.excepthook, sys.stdout, sys.stderr)
         self.magics = {kind: dict(magics) for kind, magics in shell.magics_manager.magics.items()}
         self.extensions = set(shell.extension_manager.loaded)
+        self.compiler_flags = shell.compile.flags
 
 
 _baseline: Baseline | None = None
@@ -104,6 +105,7 @@ def ambient() -> None:
         shell.displayhook._ = shell.displayhook.__ = shell.displayhook.___ = ""
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):
         vars(sys).pop(name, None)
+    shell.compile.flags = _baseline.compiler_flags
     names = getattr(shell.compile, "_filename_map", {})
     for name in list(names):
         linecache.cache.pop(name, None)

@@ -274,6 +274,7 @@ SCENARIOS: list[Scenario] = [
         "_o = np.seterrcall(None), np.seterr(**old)",
         "np.geterrcall()",
         needs=("numpy",),
+        own=("note (identity)",),  # docs/limits.md: which variable's function it is
     ),
     scenario(
         "sys.path is put in another order",
