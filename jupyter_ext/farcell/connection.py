@@ -240,11 +240,13 @@ class Connection:
             if state is JobState.GONE:
                 return self._end(f"its process has ended ({failure})" if failure else "its process has ended")
             away = self.loop.time() - lost_at
-            if away > GIVE_UP_S:
+            # A host that cannot be asked may be there and run on: it waits for us as long as it was told to.
+            limit = GIVE_UP_S if state is JobState.RUNNING else max(GIVE_UP_S, self._allocation.options.keep_s or 0.0)
+            if away > limit:
                 return self._end(f"it did not answer for {away:.0f} s ({failure})")
             if away > QUIET_S and not told:
                 told = True
-                self._on_notice(f"The connection was lost ({failure}); trying again for {GIVE_UP_S:.0f} s. The cell runs on.")
+                self._on_notice(f"The connection was lost ({failure}); trying again for {limit:.0f} s. The cell runs on.")
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 

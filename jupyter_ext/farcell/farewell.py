@@ -7,16 +7,15 @@ connection does not: the host then waits its `keep`, and a run goes on to its en
 from __future__ import annotations
 
 import atexit
-import contextlib
+import logging
 import os
 import weakref
 from typing import TYPE_CHECKING
 
-from .errors import FarcellError
-
 if TYPE_CHECKING:
     from .session import RemoteSession
 
+log = logging.getLogger("farcell")
 _sessions: weakref.WeakSet[RemoteSession] = weakref.WeakSet()
 _registered_pid: int | None = None
 
@@ -37,8 +36,10 @@ def say_goodbye() -> None:
         return
     for session in list(_sessions):
         if session.is_started and not session.is_running and ends_for_good(session):
-            with contextlib.suppress(FarcellError, TimeoutError):
+            try:
                 session.stop()
+            except Exception:  # the others are still to be ended
+                log.warning("%s could not be ended", session.target, exc_info=True)
 
 
 def ends_for_good(session: RemoteSession) -> bool:

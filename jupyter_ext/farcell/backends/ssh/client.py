@@ -9,7 +9,7 @@ import os
 import secrets
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from .destination import CONNECT_S, Destination, control_path
 
 SCRIPT_S = 120.0
 CONTROL_S = 10.0
+LOCK_PAUSE_S = 0.05
 LOGIN_S = 120.0
 """With a person typing."""
 _UNREACHABLE = 255  # ssh's own exit code
@@ -67,41 +68,31 @@ class SshClient:
             found = control_path(out)
             self._path = found or str(self._folder / self.destination.key)
         try:
-            await asyncio.get_running_loop().run_in_executor(None, self._connect_locked, self._path, environment)
+            async with _locked(
+                self._folder / f"{self.destination.key}.lock"
+            ):  # two kernels that start together make one connection
+                await self._share(self._path, environment)
         except LoginRefused as error:
             self._refused = error
             raise
         self._refused = None
 
-    def _connect_locked(self, path: str, environment: Mapping[str, str] | None) -> None:
-        """Two kernels that start together make one connection."""
-        with _locked(self._folder / f"{self.destination.key}.lock"):
-            check = self.destination.control(path, "check")
-            if _is_up(check):
-                return
-            batch = () if environment is not None else ("-o", "BatchMode=yes")
-            start = self.destination.argv(
-                "-M", "-N", "-f", "-o", f"ControlPath={path}", "-o", f"ControlPersist={max(1, round(self._persist_s))}", *batch
-            )
-            with tempfile.TemporaryFile() as errors:  # not a pipe: the connection keeps it open
-                try:
-                    code = subprocess.run(
-                        start,
-                        stdin=subprocess.DEVNULL,
-                        stdout=subprocess.DEVNULL,
-                        stderr=errors,
-                        start_new_session=True,
-                        env={**os.environ, **(environment or {})},
-                        timeout=LOGIN_S if environment is not None else 2 * CONNECT_S,
-                    ).returncode
-                except subprocess.TimeoutExpired:
-                    raise TargetUnavailable(f"{self.target!r}: ssh did not get to {self.destination.host} in time.") from None
-                except OSError as error:
-                    raise TargetUnavailable(f"{self.target!r}: {self.destination.program[0]} cannot be run: {error}.") from None
-                errors.seek(0)
-                said = errors.read().decode(errors="replace")
-            if code != 0:
-                raise self._failure(code, said)
+    async def _share(self, path: str, environment: Mapping[str, str] | None) -> None:
+        code, _, _ = await _run(self.destination.control(path, "check"), CONTROL_S)
+        if code == 0:
+            return
+        batch = () if environment is not None else ("-o", "BatchMode=yes")
+        persist = f"ControlPersist={max(1, round(self._persist_s))}"
+        start = self.destination.argv("-M", "-N", "-f", "-o", f"ControlPath={path}", "-o", persist, *batch)
+        limit = LOGIN_S if environment is not None else 2 * CONNECT_S
+        with tempfile.TemporaryFile() as errors:  # not a pipe: the connection would keep it open
+            ended = await _code_of(start, limit, errors.fileno(), environment)
+            errors.seek(0)
+            said = errors.read().decode(errors="replace")
+        if ended is None:
+            raise TargetUnavailable(f"{self.target!r}: ssh did not get to {self.destination.host} in {limit:.0f} s.")
+        if ended != 0:
+            raise self._failure(ended, said)
 
     async def run(self, script: str, mark: str, payload: bytes = b"", timeout_s: float = SCRIPT_S) -> Answer:
         """Runs a script to its end. `payload` is sent when the script says `send`. Raises TargetUnavailable where ssh fails."""
@@ -216,19 +207,38 @@ async def _run(argv: list[str], timeout_s: float) -> tuple[int, str, str]:
     return process.returncode or 0, out.decode(errors="replace"), errors.decode(errors="replace")
 
 
-def _is_up(check: list[str]) -> bool:
+async def _code_of(argv: list[str], timeout_s: float, errors: int, environment: Mapping[str, str] | None) -> int | None:
+    """The exit code, None when it took too long."""
     try:
-        done = subprocess.run(check, stdin=subprocess.DEVNULL, capture_output=True, timeout=CONTROL_S, start_new_session=True)
-    except (subprocess.TimeoutExpired, OSError):
-        return False
-    return done.returncode == 0
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+            env={**os.environ, **(environment or {})},
+        )
+    except OSError as error:
+        raise TargetUnavailable(f"{argv[0]} cannot be run: {error}.") from None
+    try:
+        return await asyncio.wait_for(process.wait(), timeout_s)
+    except asyncio.TimeoutError:
+        process.kill()
+        await process.wait()
+        return None
 
 
-@contextlib.contextmanager
-def _locked(file: Path) -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def _locked(file: Path) -> AsyncIterator[None]:
+    """Across processes. The file stays: who waits for it would hold another one."""
     fd = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(LOCK_PAUSE_S)
         yield
     finally:
         os.close(fd)

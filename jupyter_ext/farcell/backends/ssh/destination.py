@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 
 CONNECT_S = 15
-ALIVE_S = 5
+ALIVE_S = 3
 """A link that is silent for three times this long is lost (ServerAliveInterval, ServerAliveCountMax)."""
 _COMMON = (
     "-T",
