@@ -43,7 +43,8 @@ def _folder(path: str) -> str:
 
 def _program(path: str) -> str:
     """`python3.12` is looked for on the target's PATH; a path of several parts would depend on where the host starts."""
-    if not path or ("/" in path and not path.startswith("/")):
+    first = path.partition(" ")[0]  # over ssh it may be a command line
+    if not first or ("/" in first and not first.startswith("/")):
         raise ValueError("must be a command or a whole path on the target, from / on")
     return path
 
