@@ -16,7 +16,7 @@ from services.service import Service, lives
 from services.slurm import Slurm
 from services.sshd import Sshd
 
-FIXTURES = {"openssh", "sshd", "slurm", "login_node", "module_link", "link", "nvml"}
+INSTALLING = {"openssh", "slurm", "module_link", "session_nvml"}
 FIRST_USE_S = 600
 """The first test that uses a service waits for its packages."""
 
@@ -68,17 +68,24 @@ def link(module_link: Link) -> Iterator[Link]:
     module_link.reset()
 
 
-@pytest.fixture
-def nvml() -> Iterator[StubNvml]:
-    """Two GPUs that are none."""
+@pytest.fixture(scope="session")
+def session_nvml() -> Iterator[StubNvml]:
+    """Compiled once; tests use `nvml`."""
     ensure(NVML)
     with StubNvml() as stub:
         yield stub
 
 
+@pytest.fixture
+def nvml(session_nvml: StubNvml) -> StubNvml:
+    """Two idle GPUs that are none."""
+    session_nvml.clear()
+    return session_nvml
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if FIXTURES.intersection(getattr(item, "fixturenames", ())) and item.get_closest_marker("timeout") is None:
+        if INSTALLING.intersection(getattr(item, "fixturenames", ())) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(FIRST_USE_S))
 
 

@@ -28,16 +28,17 @@ NAME=$(basename "$DIR")
 
 wire_pid() { alive "$DIR/wire.pid" "$DIR/control"; }
 exists() { [ -e "/run/netns/$NAME-$1" ]; }
-inside() {
-    local side
-    for side in laptop cluster; do ! exists $side || ip netns pids "$NAME-$side"; done
+inside() { # the wire is in the namespace that it entered last
+    local side wire
+    wire=$(cat "$DIR/wire.pid" 2>/dev/null) || return 0
+    for side in laptop cluster; do ! exists $side || ip netns pids "$NAME-$side"; done | grep -vxF "$wire" || true
 }
 up_in() { [ -n "$(ip -n "$NAME-$1" -4 addr show dev wire up 2>/dev/null)" ]; }
 applied() { cmp -s "$DIR/control" "$DIR/applied"; }
 await() { # await COMMAND...: until it succeeds, as long as the wire runs
     for _ in $(seq 500); do
         if "$@"; then return 0; fi
-        wire_pid >/dev/null || [ -z "$(running "$(cat "$DIR/wire.pid")")" ] && die "the wire ended: $(cat "$DIR/log")"
+        [ -n "$(running "$(cat "$DIR/wire.pid")")" ] || die "the wire ended: $(cat "$DIR/log")"
         sleep 0.01
     done
     die "$* did not come true: $(cat "$DIR/log")"
@@ -50,7 +51,8 @@ start() {
     for side in laptop cluster; do exists $side || ip netns add "$NAME-$side"; done
     ${CC:-cc} -O2 -Wall -Wextra -o "$DIR/wire" "$HERE/netns_wire/wire.c"
     echo "0 0 0 0 4096" >"$DIR/control"
-    setsid "$DIR/wire" "$NAME-laptop" "$net.1/24" "$NAME-cluster" "$net.2/24" "$DIR/control" "$DIR/applied" </dev/null >"$DIR/log" 2>&1 &
+    setsid "$DIR/wire" "$NAME-laptop" "$net.1/24" "$NAME-cluster" "$net.2/24" "$DIR/control" "$DIR/applied" \
+        </dev/null >"$DIR/log" 2>&1 &
     echo $! >"$DIR/wire.pid"
     await up_in laptop
     await up_in cluster

@@ -31,7 +31,7 @@ def test_the_ordinary_account_is_ordinary(sshd: Sshd) -> None:
     assert sshd.run(sshd.user, f"cat {sshd.folder}/client_key").returncode == 1
 
 
-def test_a_shared_connection_carries_furtherSessions(sshd: Sshd) -> None:
+def test_a_shared_connection_carries_further_sessions(sshd: Sshd) -> None:
     """The alias with -mux opens one connection, which later commands use."""
     server = psutil.Process(int((sshd.folder / "sshd.pid").read_text()))
     alias = f"{sshd.user}-mux"
@@ -44,7 +44,7 @@ def test_a_shared_connection_carries_furtherSessions(sshd: Sshd) -> None:
         sshd.run(alias, "", "-O", "exit")
 
 
-def test_drop_endsSessions_and_the_server_goes_on(sshd: Sshd) -> None:
+def test_drop_ends_sessions_and_the_server_goes_on(sshd: Sshd) -> None:
     """The client of a dropped session ends with 255; what it ran lives on as an orphan; the next login works."""
     with Session(sshd) as (client, command):
         sshd.drop()
@@ -89,9 +89,9 @@ def test_a_stopped_server_comes_back_as_the_same(sshd: Sshd) -> None:
     assert sshd.run(sshd.user, "true").returncode == 0
 
 
-def testSessions_beyond_the_limit_are_refused(openssh: None) -> None:
+def test_sessions_beyond_the_limit_are_refused(openssh: None) -> None:
     """With MaxSessions 2 a shared connection carries two sessions, not a third; the log says why."""
-    with Sshd(maxSessions=2) as server:
+    with Sshd(max_sessions=2) as server:
         alias = f"{server.user}-mux"
         no_other_way = ("-o", "ProxyCommand=false")  # ssh would open a connection of its own
         try:
@@ -111,7 +111,7 @@ def test_an_account_has_the_login_shell_it_was_given(openssh: None) -> None:
         assert server.run(server.other, "some words").stdout == "-c some words\n"
 
 
-def testSessions_have_the_environment_they_were_given(openssh: None) -> None:
+def test_sessions_have_the_environment_they_were_given(openssh: None) -> None:
     """Options are seen in the sessions, further lines in the server: here a banner that ssh prints before the login."""
     with Sshd(environment={"SOME": "thing", "OTHER": "one"}, extra=["Banner /etc/hostname"]) as server:
         done = server.run(server.user, "echo $SOME $OTHER", "-o", "LogLevel=INFO")
@@ -147,7 +147,7 @@ def test_nothing_outlives_the_server(openssh: None) -> None:
             pwd.getpwnam(account)
 
 
-def test_what_aSession_daemonised_is_found_and_ended(openssh: None) -> None:
+def test_what_a_session_daemonised_is_found_and_ended(openssh: None) -> None:
     """`close` names it: it is what a test that leaves a kernel host behind is told."""
     with Sshd() as server:
         pid = int(server.run(server.user, "setsid sleep 300 >/dev/null 2>&1 </dev/null & echo $!").stdout)
