@@ -11,6 +11,8 @@ import pytest
 from notebooks import Notebook
 from sandbox import Sandbox, end_processes, foreign_to, wait_for_end
 
+pytest_plugins = ["services.fixtures"]
+
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
 UNIT = Path(__file__).parent / "unit"
 OPTIONAL = "optional: "
