@@ -59,7 +59,9 @@ class Sandbox:
     def files(self) -> list[Path]:
         """What lies in the runtime folder, and farcell's own temporary files."""
         temporary = [path for path in self.temporary.rglob("*") if "farcell" in path.name]
-        return sorted(path for path in self.runtime.rglob("*") if not path.is_dir() or not any(path.iterdir())) + temporary
+        left = [path for path in self.runtime.rglob("*") if not path.is_dir() or not any(path.iterdir())]
+        # A lock's file is never removed: who waits for it would hold another one.
+        return sorted(path for path in left if path.suffix != ".lock") + temporary
 
     def close(self, grace_s: float = GRACE_S) -> list[str]:
         """Ends what still runs after the grace, removes the folder, and says what was there."""

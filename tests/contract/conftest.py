@@ -4,6 +4,7 @@ remote Python whose ipykernel is of the other major version."""
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import sys
@@ -17,9 +18,10 @@ from commands import call
 from notebooks import Notebook
 from places import Place
 from sandbox import Sandbox
+from services.sshd import Sshd
 
 ROOT = Path(__file__).parents[2]
-WAYS = ("local", "local-attach", "local-zmq", "local-attach-zmq", "local-other", "local-attach-other")
+WAYS = ("local", "local-attach", "local-zmq", "local-attach-zmq", "local-other", "local-attach-other", "ssh")
 OTHER_MAJOR, OTHER_IPYKERNEL = (6, "ipykernel==6.29.*") if ipykernel.version_info[0] >= 7 else (7, "ipykernel>=7")
 
 
@@ -28,11 +30,15 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """One notebook a module and way: starts cost seconds, and the cells do not disturb each other."""
     backend = "local-attach" if request.param.startswith("local-attach") else "local"
     how = request.param.removeprefix(backend).removeprefix("-")
+    sshd = request.getfixturevalue("sshd") if request.param == "ssh" else None
     box = Sandbox()
     target = backend
     if how == "other":
         target = "other"
-        define_target(box, target, backend, request.getfixturevalue("other_python"))
+        define_target(box, target, backend=backend, python=str(request.getfixturevalue("other_python")))
+    elif sshd is not None:
+        target = "gpu-a"
+        define_target(box, target, **over_ssh(box, sshd))
     before = os.environ.get("FARCELL_DIRECT")
     os.environ["FARCELL_DIRECT"] = "0" if how == "zmq" else "1"
     try:
@@ -47,10 +53,30 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     assert not left, f"left behind: {left}"
 
 
-def define_target(box: Sandbox, name: str, backend: str, python: Path) -> None:
+def define_target(box: Sandbox, name: str, **keys: object) -> None:
     folder = box.jupyter_config / "farcell"
-    folder.mkdir()
-    (folder / "targets.toml").write_text(f'[targets.{name}]\nbackend = "{backend}"\npython = "{python}"\n')
+    folder.mkdir(exist_ok=True)
+    with open(folder / "targets.toml", "a") as file:
+        file.write(f"[targets.{name}]\n" + "".join(f"{key} = {toml(value)}\n" for key, value in keys.items()))
+
+
+def toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml(each)}" for key, each in value.items()) + " }"
+    return json.dumps(value)
+
+
+def over_ssh(box: Sandbox, sshd: Sshd) -> dict[str, object]:
+    """This machine once more, through its SSH server; what it leaves would lie in the sandbox."""
+    return {
+        "backend": "ssh",
+        "host": sshd.root,
+        "ssh": f"ssh -F {sshd.config}",
+        "ssh_persist_s": 2.0,
+        "python": sys.executable,
+        "cache_dir": str(box.folder / "far" / "cache"),
+        "env": {"FARCELL_RUNTIME_DIR": str(box.folder / "far" / "r"), "TMPDIR": str(box.temporary)},
+    }
 
 
 @pytest.fixture(scope="session")
