@@ -5,11 +5,12 @@ A test that breaks a shared one mends it before it ends (`thaw`, `start`, `resta
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
-from services.needs import NETNS, NVML, SLURM, SSH, ensure
+from services.needs import NETNS, NVML, SLURM, SSH, ensure, required_services
 from services.network import Link
 from services.nvml import StubNvml
 from services.service import Service, lives
@@ -81,6 +82,11 @@ def nvml(session_nvml: StubNvml) -> StubNvml:
     """Two idle GPUs that are none."""
     session_nvml.clear()
     return session_nvml
+
+
+def pytest_configure() -> None:
+    """A misspelt FARCELL_REQUIRE is told at once."""
+    required_services(os.environ)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

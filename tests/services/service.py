@@ -117,7 +117,7 @@ def run(command: Sequence[str], environment: dict[str, str] | None = None, withi
 def lives(process: psutil.Process) -> bool:
     """Whether it runs; a zombie, of which its parent has not heard yet, has ended."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
