@@ -10,6 +10,7 @@ import time
 import psutil
 import pytest
 
+from services.fixtures import end
 from services.service import ServiceError, lives, until
 from services.sshd import Sshd
 
@@ -148,12 +149,13 @@ def test_nothing_outlives_the_server(openssh: None) -> None:
 
 
 def test_what_a_session_daemonised_is_found_and_ended(openssh: None) -> None:
-    """`close` names it: it is what a test that leaves a kernel host behind is told."""
+    """The fixture fails with its name: so is told who leaves a kernel host behind."""
     with Sshd() as server:
         pid = int(server.run(server.user, "setsid sleep 300 >/dev/null 2>&1 </dev/null & echo $!").stdout)
         process = psutil.Process(pid)
         assert process in server.processes()
-        assert server.close(grace_s=0.2) == [f"process {pid}: sleep 300"]
+        with pytest.raises(pytest.fail.Exception, match=f"left behind in Sshd:\n  process {pid}: sleep 300"):
+            end(server, grace_s=0.2)
         assert not lives(process)
 
 
