@@ -13,7 +13,7 @@ import pytest
 from services.needs import NETNS, NVML, SLURM, SSH, ensure, required_services
 from services.network import Link
 from services.nvml import StubNvml
-from services.service import GRACE_S, Service, lives
+from services.service import GRACE_S, Service, lives, sweep
 from services.slurm import Slurm
 from services.sshd import Sshd
 
@@ -85,8 +85,9 @@ def nvml(session_nvml: StubNvml) -> StubNvml:
 
 
 def pytest_configure() -> None:
-    """A misspelt FARCELL_REQUIRE is told at once."""
+    """A misspelt FARCELL_REQUIRE is told at once; what a killed test run left is ended."""
     required_services(os.environ)
+    sweep()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
