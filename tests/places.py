@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import dataclass
 
 from notebooks import Cell, Notebook, Running
+from sandbox import Sandbox
+from services.sshd import Sshd
 
 
 @dataclass
@@ -25,3 +29,31 @@ class Place:
     def here(self, code: str) -> Cell:
         """Runs a cell in the notebook's own kernel."""
         return self.notebook.run(code).check()
+
+
+def define_target(box: Sandbox, name: str, **keys: object) -> None:
+    """One more table in the sandbox's targets.toml."""
+    folder = box.jupyter_config / "farcell"
+    folder.mkdir(exist_ok=True)
+    with open(folder / "targets.toml", "a") as file:
+        file.write(f"[targets.{name}]\n" + "".join(f"{key} = {toml(value)}\n" for key, value in keys.items()))
+
+
+def toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml(each)}" for key, each in value.items()) + " }"
+    return json.dumps(value)
+
+
+def over_ssh(box: Sandbox, sshd: Sshd, **keys: object) -> dict[str, object]:
+    """This machine once more, through its SSH server; what it leaves would lie in the sandbox. `keys` of the target come last."""
+    return {
+        "backend": "ssh",
+        "host": sshd.root,
+        "ssh": f"ssh -F {sshd.config}",
+        "ssh_persist_s": 2.0,
+        "python": sys.executable,
+        "cache_dir": str(box.folder / "far" / "cache"),
+        "env": {"FARCELL_RUNTIME_DIR": str(box.folder / "far" / "r"), "TMPDIR": str(box.temporary)},
+        **keys,
+    }

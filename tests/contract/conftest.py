@@ -4,7 +4,6 @@ remote Python whose ipykernel is of the other major version."""
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 import sys
@@ -16,9 +15,8 @@ import numpy
 import pytest
 from commands import call
 from notebooks import Notebook
-from places import Place
+from places import Place, define_target, over_ssh
 from sandbox import Sandbox
-from services.sshd import Sshd
 
 ROOT = Path(__file__).parents[2]
 WAYS = ("local", "local-attach", "local-zmq", "local-attach-zmq", "local-other", "local-attach-other", "ssh")
@@ -51,32 +49,6 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
             os.environ["FARCELL_DIRECT"] = before
     left = box.close()
     assert not left, f"left behind: {left}"
-
-
-def define_target(box: Sandbox, name: str, **keys: object) -> None:
-    folder = box.jupyter_config / "farcell"
-    folder.mkdir(exist_ok=True)
-    with open(folder / "targets.toml", "a") as file:
-        file.write(f"[targets.{name}]\n" + "".join(f"{key} = {toml(value)}\n" for key, value in keys.items()))
-
-
-def toml(value: object) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {toml(each)}" for key, each in value.items()) + " }"
-    return json.dumps(value)
-
-
-def over_ssh(box: Sandbox, sshd: Sshd) -> dict[str, object]:
-    """This machine once more, through its SSH server; what it leaves would lie in the sandbox."""
-    return {
-        "backend": "ssh",
-        "host": sshd.root,
-        "ssh": f"ssh -F {sshd.config}",
-        "ssh_persist_s": 2.0,
-        "python": sys.executable,
-        "cache_dir": str(box.folder / "far" / "cache"),
-        "env": {"FARCELL_RUNTIME_DIR": str(box.folder / "far" / "r"), "TMPDIR": str(box.temporary)},
-    }
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,15 @@ A test that breaks a shared one mends it before it ends (`thaw`, `start`, `resta
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
-from services.needs import NETNS, NVML, SLURM, SSH, ensure
+from services.needs import NETNS, NVML, SLURM, SSH, ensure, required_services
 from services.network import Link
 from services.nvml import StubNvml
-from services.service import Service, lives
+from services.service import GRACE_S, Service, lives, sweep
 from services.slurm import Slurm
 from services.sshd import Sshd
 
@@ -32,7 +33,7 @@ def sshd(openssh: None) -> Iterator[Sshd]:
     """An SSH server, the same for all tests."""
     with Sshd() as server:
         yield server
-        _close(server)
+        end(server)
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +42,7 @@ def slurm() -> Iterator[Slurm]:
     ensure(SLURM)
     with Slurm() as cluster:
         yield cluster
-        _close(cluster)
+        end(cluster)
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +50,7 @@ def login_node(openssh: None, slurm: Slurm) -> Iterator[Sshd]:
     """An SSH server in whose sessions sbatch and squeue find the cluster."""
     with Sshd(environment=slurm.environment()) as server:
         yield server
-        _close(server)
+        end(server)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def module_link() -> Iterator[Link]:
     ensure(NETNS)
     with Link() as link:
         yield link
-        _close(link)
+        end(link)
 
 
 @pytest.fixture
@@ -83,16 +84,22 @@ def nvml(session_nvml: StubNvml) -> StubNvml:
     return session_nvml
 
 
+def pytest_configure() -> None:
+    """A misspelt FARCELL_REQUIRE is told at once; what a killed test run left is ended."""
+    required_services(os.environ)
+    sweep()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if INSTALLING.intersection(getattr(item, "fixturenames", ())) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(FIRST_USE_S))
 
 
-def _close(service: Service) -> None:
+def end(service: Service, grace_s: float = GRACE_S) -> None:
     """Fails when tests left processes in it, or when anything of it outlives its end."""
     own = service.processes()
-    left = service.close()
+    left = service.close(grace_s)
     outlived = [process.pid for process in own if lives(process)]
     assert not outlived, f"{type(service).__name__} has ended, but these run: {outlived}"
     if left:

@@ -12,6 +12,7 @@
 #   netns.sh rate  DIR MBIT      limit in each direction, 0: none
 #   netns.sh loss  DIR PERCENT   random, in each direction
 #   netns.sh queue DIR KB        bytes that may wait in each direction (4096)
+#   netns.sh reset DIR           a good link again, as after the start
 #   netns.sh exec  DIR laptop|cluster COMMAND...
 #
 # Environment, read at start: NETNS_NET (10.77.0): the laptop is its .1, the cluster its .2
@@ -20,11 +21,13 @@ die() { echo "netns.sh: $*" >&2; exit 1; }
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$HERE/processes.sh"
 
-[ $# -ge 2 ] || die "usage: netns.sh start|stop|pids|left|cut|heal|down|up|delay|rate|loss|queue|exec DIR ..."
+[ $# -ge 2 ] || die "usage: netns.sh start|stop|pids|left|cut|heal|down|up|delay|rate|loss|queue|reset|exec DIR ..."
 [ -d "$2" ] || { [ "$1" != start ] && exit 0 || mkdir -p "$2"; }
 DIR=$(cd "$2" && pwd -P)
 NAME=$(basename "$DIR")
 [ "$(id -u)" = 0 ] || die "needs root"
+
+GOOD="0 0 0 0 4096"
 
 wire_pid() { alive "$DIR/wire.pid" "$DIR/control"; }
 exists() { [ -e "/run/netns/$NAME-$1" ]; }
@@ -50,7 +53,7 @@ start() {
     [ -n "$(ip route show "$net.0/24")" ] || { ip route add unreachable "$net.0/24" && echo "$net.0/24" >"$DIR/route"; }
     for side in laptop cluster; do exists $side || ip netns add "$NAME-$side"; done
     ${CC:-cc} -O2 -Wall -Wextra -o "$DIR/wire" "$HERE/netns_wire/wire.c"
-    echo "0 0 0 0 4096" >"$DIR/control"
+    echo "$GOOD" >"$DIR/control"
     setsid "$DIR/wire" "$NAME-laptop" "$net.1/24" "$NAME-cluster" "$net.2/24" "$DIR/control" "$DIR/applied" \
         </dev/null >"$DIR/log" 2>&1 &
     echo $! >"$DIR/wire.pid"
@@ -66,10 +69,13 @@ stop() {
     [ ! -e "$DIR/route" ] || ip route del unreachable "$(cat "$DIR/route")" 2>/dev/null || true
     rm -f "$DIR"/{route,wire.pid}
 }
-setting() { # setting FIELD VALUE: one of the fields of the control file; returns when the wire obeys
-    wire_pid >/dev/null || die "not started"
+setting() { # setting FIELD VALUE: changes one field of the control file
     case ${2:-} in '' | *[!0-9.]*) die "a number is missing" ;; esac
-    awk -v field="$1" -v value="$2" '{ $field = value; print }' "$DIR/control" >"$DIR/control.new"
+    control "$(awk -v field="$1" -v value="$2" '{ $field = value; print }' "$DIR/control")"
+}
+control() { # control LINE: returns when the wire obeys
+    wire_pid >/dev/null || die "not started"
+    echo "$1" >"$DIR/control.new"
     mv "$DIR/control.new" "$DIR/control"
     await applied
 }
@@ -85,6 +91,10 @@ delay) setting 1 "${3:-}" ;;
 rate) setting 2 "${3:-}" ;;
 loss) setting 3 "${3:-}" ;;
 queue) setting 5 "${3:-}" ;;
+reset)
+    ip -n "$NAME-laptop" link set wire up
+    control "$GOOD"
+    ;;
 exec)
     [ $# -ge 4 ] || die "usage: netns.sh exec DIR laptop|cluster COMMAND..."
     namespace=/run/netns/$NAME-$3

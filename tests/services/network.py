@@ -72,8 +72,4 @@ class Link(Service):
 
     def reset(self) -> None:
         """A good link again, as after the start."""
-        self.up()
-        self.heal()
-        for set_none in (self.delay, self.rate, self.loss):
-            set_none(0)
-        self.queue(4096)
+        self._call("reset")

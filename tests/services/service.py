@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -18,6 +19,8 @@ from services.needs import service_environment
 Own = TypeVar("Own", bound="Service")
 
 HERE = Path(__file__).parent
+OWNER = "owner"
+"""The file that says which process uses a folder."""
 SCRIPT_S = 120
 GRACE_S = 10
 """What a session's or job's processes may take to end after their client or job has."""
@@ -38,6 +41,8 @@ class Service:
         # Short for the sockets in it; and open, since other accounts use what lies there, which pytest's tmp_path is not.
         self.folder = Path(tempfile.mkdtemp(prefix="fcs-", dir="/tmp"))
         self.folder.chmod(0o755)
+        owner = f"{os.getpid()} {psutil.Process().create_time()} {self.script} {self.last_verb}"
+        (self.folder / OWNER).write_text(owner)
 
     def __enter__(self: Own) -> Own:
         try:
@@ -95,6 +100,16 @@ class Service:
         return done.stdout
 
 
+def sweep() -> None:
+    """Ends the services of test runs that were killed and could not do so themselves."""
+    for file in Path("/tmp").glob(f"fcs-*/{OWNER}"):
+        with contextlib.suppress(FileNotFoundError):
+            pid, created, script, verb = file.read_text().split()
+            if file.stat().st_uid == os.geteuid() and not _is_process(int(pid), float(created)):
+                subprocess.run([HERE / script, verb, file.parent], env=service_environment(), timeout=SCRIPT_S, check=True)
+                shutil.rmtree(file.parent)
+
+
 def until(condition: Callable[[], object], within_s: float, what: str) -> None:
     """Returns when the condition holds. Raises TimeoutError, naming what was awaited."""
     deadline = time.monotonic() + within_s
@@ -117,7 +132,14 @@ def run(command: Sequence[str], environment: dict[str, str] | None = None, withi
 def lives(process: psutil.Process) -> bool:
     """Whether it runs; a zombie, of which its parent has not heard yet, has ended."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _is_process(pid: int, created: float) -> bool:
+    try:
+        return bool(psutil.Process(pid).create_time() == created)
     except psutil.NoSuchProcess:
         return False
 

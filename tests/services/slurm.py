@@ -55,7 +55,8 @@ class Slurm(Service):
         return done.stdout.strip()
 
     def state(self, job: str) -> str:
-        """Slurm's word for it, say PENDING, RUNNING, NODE_FAIL. Raises ServiceError while the controller does not answer."""
+        """Slurm's word for it, say PENDING, RUNNING, NODE_FAIL. Raises ServiceError while the controller does not answer,
+        and once it has forgotten the job, 5 minutes after its end."""
         done = self.run("squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={job}")
         if done.returncode != 0:
             raise ServiceError(done.stderr.strip())

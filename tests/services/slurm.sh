@@ -41,9 +41,8 @@ steps() { # the slurmstepd of node $1, or of all nodes
     done
 }
 of_jobs() { # the processes of jobs on node $1, or on all nodes
-    local pid
+    local pid node
     for pid in $(steps "${1:-}"); do descendants "$pid"; done
-    local node
     for node in ${1:-$(nodes)}; do with_variables "SLURM_CONF=$SLURM_CONF" "SLURMD_NODENAME=$node"; done
 }
 free_ports() { # the first of $1 ports in a row on which nobody listens
@@ -178,14 +177,12 @@ start() {
     await_nodes $(nodes)
 }
 stop() {
-    local pid node
+    local pid node jobs
     if pid=$(controller_pid); then end "$pid"; fi # first, so that nobody starts further jobs
-    # Jobs before their slurmstepd, which is stopped meanwhile and cannot report an end that nobody waits for.
-    pid=$(steps)
-    [ -z "$pid" ] || kill -STOP $pid 2>/dev/null || true
-    node=$(of_jobs)
-    [ -z "$node$pid" ] || kill -KILL $node $pid 2>/dev/null || true
-    end $pid
+    # Killed at once: a slurmstepd that sees its job end would try to tell the controller.
+    jobs=$(steps; of_jobs)
+    [ -z "$jobs" ] || kill -KILL $jobs 2>/dev/null || true
+    end $jobs
     for node in $(nodes); do
         if pid=$(node_pid "$node"); then end "$pid"; fi
     done
@@ -201,12 +198,12 @@ pids() {
     of_jobs
 }
 crash_node() {
-    local pid steps_of_it
-    pid=$(node_pid "$1") || die "$1 does not run"
-    steps_of_it=$(steps "$1")
+    local daemons
+    daemons=$(node_pid "$1") || die "$1 does not run"
+    daemons+=" $(steps "$1")"
     # Stopped first: a slurmstepd that sees its task end reports it, which a node without power does not.
-    kill -STOP "$pid" $steps_of_it 2>/dev/null || true
-    kill -KILL $(of_jobs "$1") "$pid" $steps_of_it 2>/dev/null || true
+    kill -STOP $daemons 2>/dev/null || true
+    kill -KILL $(of_jobs "$1") $daemons 2>/dev/null || true
 }
 case $1 in
 start) start ;;

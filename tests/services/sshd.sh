@@ -46,18 +46,12 @@ left() { # daemonised, or orphaned when their session died
     comm -23 <(started_in_sessions | sort) <(descendants "$pid" | sort)
 }
 
-add_account() { # add_account NAME SHELL
+add_account() { # add_account NAME SHELL, if it is not there
+    ! id "$1" >/dev/null 2>&1 || return 0
     mkdir -p "$DIR/home"
     useradd -m -d "$DIR/home/$1" -s "$2" "$1"
     usermod -p '*' "$1" # no password; useradd's '!' would count as a locked account
     echo "$1" >>"$DIR/accounts"
-}
-accounts() {
-    local name
-    [ "$(id -u)" = 0 ] || return 0
-    for name in $user ${SSHD_OTHER:-}; do
-        id "$name" >/dev/null 2>&1 || add_account "$name" "$([ "$name" = "$user" ] && echo /bin/bash || echo "${SSHD_SHELL:-/bin/sh}")"
-    done
 }
 keys() { # how sshd finds the key that may log in
     if [ "$(id -u)" = 0 ]; then
@@ -100,6 +94,8 @@ CONF
     rm "$DIR/sshd_config.new"
 }
 write_ssh_config() { # write_ssh_config PORT
+    local other=${SSHD_OTHER:-$user}
+    [ "$(id -u)" = 0 ] || other=$user
     echo "[$address]:$1 $(cut -d' ' -f1,2 "$DIR/host_key.pub")" >"$DIR/known_hosts"
     cat >"$DIR/ssh_config" <<CONF
 Host gpu-root gpu-root-mux
@@ -107,7 +103,7 @@ Host gpu-root gpu-root-mux
 Host gpu-user gpu-user-mux
     User $user
 Host gpu-other gpu-other-mux
-    User ${SSHD_OTHER:-$user}
+    User $other
 Host *-mux
     ControlMaster auto
     ControlPath $DIR/control/%C
@@ -146,14 +142,18 @@ start() {
     local port address=${SSHD_LISTEN:-127.0.0.1} user=${SSHD_USER:-fct-user}
     ! listener >/dev/null || return 0
     [ -x "$SSHD" ] || die "$SSHD is missing"
-    [ "$(id -u)" = 0 ] || user=$(id -un)
     chmod 755 "$DIR"
     mkdir -p -m 700 "$DIR/control"
     [ -f "$DIR/host_key" ] || ssh-keygen -q -t ed25519 -N '' -C test-host -f "$DIR/host_key"
     [ -f "$DIR/client_key" ] || ssh-keygen -q -t ed25519 -N '' -C test-client -f "$DIR/client_key"
     install -m 644 "$DIR/client_key.pub" "$DIR/authorized_keys"
-    [ "$(id -u)" != 0 ] || install -d -m 755 /run/sshd # sshd's own, which its package makes at boot
-    accounts
+    if [ "$(id -u)" = 0 ]; then
+        install -d -m 755 /run/sshd # sshd's own, which its package makes at boot
+        add_account "$user" /bin/bash
+        [ -z "${SSHD_OTHER:-}" ] || add_account "$SSHD_OTHER" "${SSHD_SHELL:-/bin/sh}"
+    else
+        user=$(id -un)
+    fi
     if port=$(cat "$DIR/port" 2>/dev/null); then
         launch "$port" || die "port $port is taken by now"
     else
@@ -171,6 +171,11 @@ close_masters() { # clients that keep a shared connection open; they run here, n
     for socket in "$DIR"/control/*; do
         [ ! -S "$socket" ] || timeout 2 ssh -F none -o ControlPath="$socket" -O exit host >/dev/null 2>&1 || true
     done
+}
+drop() {
+    local pids
+    pids=$(sessions "$1")
+    [ -z "$pids" ] || kill -KILL $pids 2>/dev/null || true
 }
 thaw() { kill -CONT $(servers "$1"); }
 stop() {
@@ -196,7 +201,7 @@ start) start ;;
 stop) stop ;;
 pids) { ! pid=$(listener) || { echo "$pid"; descendants "$pid"; }; started_in_sessions; } | sort -nu ;;
 left) close_masters; left ;;
-drop) pid=$(listener) || die "not running"; end_now=$(sessions "$pid"); [ -z "$end_now" ] || kill -KILL $end_now 2>/dev/null || true ;;
+drop) pid=$(listener) || die "not running"; drop "$pid" ;;
 freeze) pid=$(listener) || die "not running"; kill -STOP $(servers "$pid") ;;
 thaw) pid=$(listener) || die "not running"; thaw "$pid" ;;
 purge) purge ;;

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
-from services.service import ServiceError, lives, until
+from services.fixtures import end
+from services.service import ServiceError, lives, sweep, until
 from services.sshd import Sshd
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="optional: other accounts need root: run the tests as root")
@@ -148,13 +151,30 @@ def test_nothing_outlives_the_server(openssh: None) -> None:
 
 
 def test_what_a_session_daemonised_is_found_and_ended(openssh: None) -> None:
-    """`close` names it: it is what a test that leaves a kernel host behind is told."""
+    """The fixture fails with its name: so is told who leaves a kernel host behind."""
     with Sshd() as server:
         pid = int(server.run(server.user, "setsid sleep 300 >/dev/null 2>&1 </dev/null & echo $!").stdout)
         process = psutil.Process(pid)
         assert process in server.processes()
-        assert server.close(grace_s=0.2) == [f"process {pid}: sleep 300"]
+        with pytest.raises(pytest.fail.Exception, match=f"left behind in Sshd:\n  process {pid}: sleep 300"):
+            end(server, grace_s=0.2)
         assert not lives(process)
+
+
+def test_what_a_killed_test_run_left_is_swept(openssh: None) -> None:
+    """Its server and account are ended by the next run, those of a living one are not."""
+    start = (
+        "import os, sys; from services.sshd import Sshd; s = Sshd(); s.start(); print(s.folder); sys.stdout.flush(); os._exit(1)"
+    )
+    words = [sys.executable, "-c", start]
+    tests = Path(__file__).parents[1]
+    with Sshd() as living:
+        folder = Path(subprocess.run(words, cwd=tests, stdout=subprocess.PIPE, text=True, timeout=60, check=False).stdout.strip())
+        left = psutil.Process(int((folder / "sshd.pid").read_text()))
+        sweep()
+        assert not lives(left)
+        assert not folder.exists()
+        assert living.run(living.user, "true").returncode == 0
 
 
 def _words(process: psutil.Process) -> str:
