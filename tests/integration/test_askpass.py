@@ -418,6 +418,37 @@ def test_a_stranger_s_helper_gets_no_answer(change: dict[str, str]) -> None:
         assert shell(questions.environment()) == (0, "sesame\n")
 
 
+STRANGER = """
+import json, os, socket, sys
+os.seteuid(65534)
+connection = socket.socket(socket.AF_UNIX)
+connection.settimeout(30)
+connection.connect(os.environ["FARCELL_ASKPASS"])
+question = {"token": os.environ["FARCELL_ASKPASS_TOKEN"], "text": "word?", "hint": "", "asker": 1}
+try:
+    connection.sendall(json.dumps(question).encode() + b"\\n")
+    print("heard", connection.recv(100))
+except ConnectionError:
+    print("heard", b"")
+"""
+
+
+def test_another_user_is_turned_away_even_with_the_token(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """Were the folder open by mistake, the socket still knows who speaks."""
+    if os.geteuid() != 0:
+        pytest.skip("optional: only root can be another user")
+    person = Person(word="sesame")
+    with Questions(person) as questions:
+        said = questions.environment()
+        for path in (sandbox.folder, sandbox.runtime, Path(said[askpass.SOCKET]).parent, Path(said[askpass.SOCKET])):
+            path.chmod(0o777)
+        run = subprocess.run(
+            [sys.executable, "-c", STRANGER], env=os.environ | said, capture_output=True, timeout=LIMIT_S, check=False
+        )
+        assert run.stdout == b"heard b''\n", run.stderr
+    assert person.asked == [] and "user 65534 was turned away" in caplog.text
+
+
 def test_a_notice_is_gone_when_ssh_ends_its_helper() -> None:
     """So ssh does once the security key was touched."""
     asked: list[Question] = []
