@@ -82,7 +82,7 @@ def of_system(path: str, error: OSError) -> LedgerError:
     reason = error.strerror or str(error)
     where = error.filename if isinstance(error.filename, str) else path
     text = f"The ledger {path} cannot be opened: {reason}" + (f" ({where})" if where != path else "")
-    return LedgerError(Fault.UNWRITABLE, f"{text}. Make its folder writable, {ELSEWHERE}.")
+    return LedgerError(Fault.UNWRITABLE, f"{text}. Make its folder one that can be written, {ELSEWHERE}.")
 
 
 def of_sqlite(path: str, error: BaseException, busy_s: float) -> LedgerError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -37,11 +38,11 @@ def make_folder(path: Path) -> None:
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
     elif is_default(path):
-        _close_to_others(folder, 0o700)
+        close_to_others(folder, 0o700)
 
 
 def make_file(path: Path) -> None:
-    """An empty file with mode 0600, which SQLite gives its journals too; one that is there is closed to others.
+    """An empty file with mode 0600, which SQLite gives its journals too, unless there is one.
 
     Only while the ledger's lock is held and before this process has the file open in SQLite: closing a file drops all POSIX
     locks that the process has on it (sqlite.org, "How To Corrupt An SQLite Database File", 2.2). Raises OSError.
@@ -49,7 +50,8 @@ def make_file(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:
-        _close_to_others(path, 0o600)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path)) from None
 
 
 def identity(path: Path) -> tuple[int, int] | None:
@@ -61,7 +63,8 @@ def identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _close_to_others(path: Path, mode: int) -> None:
+def close_to_others(path: Path, mode: int) -> None:
+    """Gives it this mode, if it is ours and others may do something with it."""
     status = path.stat()
     if stat.S_IMODE(status.st_mode) & 0o077 and status.st_uid == os.geteuid():
         # A filesystem without modes, or one mounted read-only, is no reason to record nothing.

@@ -5,7 +5,9 @@ No table refers to another by a foreign key: a run may be told before its sessio
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Index
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, BigInteger, Float, Index
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 APPLICATION_ID = 0x66617263
@@ -17,6 +19,9 @@ REVISIONS = ("0001", "0002")
 
 class Base(DeclarativeBase):
     """Columns that all tables have."""
+
+    # SQLAlchemy 2.0 and 2.1 differ in what a float is by default.
+    type_annotation_map: ClassVar[dict[Any, Any]] = {float: Float}
 
     id: Mapped[str] = mapped_column(primary_key=True)
     seen: Mapped[float]

@@ -26,7 +26,7 @@ from sqlalchemy.pool import NullPool
 from . import faults
 from .filesystems import MOUNTS, is_local
 from .lock import file_lock
-from .place import identity, make_file, make_folder
+from .place import close_to_others, identity, make_file, make_folder
 from .reports import NOTHING, Record, Report, Table, merged, storable
 from .schema import APPLICATION_ID, REVISIONS, JobRow, RunRow, SessionRow
 
@@ -47,17 +47,15 @@ class Store:
         self._newer: str | None = None
         self._preparing = threading.Lock()
 
-    @property
-    def exists(self) -> bool:
-        return identity(self.path) is not None
-
     def write(self, reports: Iterable[Report]) -> None:
         """Merges the reports with what is known, all or none of them; raises LedgerError."""
         with self._faults():
             self._prepare()
-            if self._newer is not None:
-                raise faults.newer(str(self.path), self._newer, REVISIONS[-1])
             with self._transaction(writes=True) as connection, Session(connection) as session:
+                # Each time: another process may have brought it further than this one knows.
+                self._newer = _unknown_revision(connection)
+                if self._newer is not None:
+                    raise faults.newer(str(self.path), self._newer, REVISIONS[-1])
                 for report in reports:
                     _upsert(session, report)
                 session.commit()
@@ -66,8 +64,14 @@ class Store:
     def reading(self) -> Iterator[Reading]:
         """One consistent view; raises LedgerError."""
         with self._faults():
-            self._prepare()
+            try:
+                self._prepare()
+            except (OSError, sqlite3.Error, SQLAlchemyError):
+                # Where nothing can be written there is no lock and no migration; what is there may be readable all the same.
+                if identity(self.path) is None:
+                    raise
             with self._transaction() as connection:
+                self._newer = _unknown_revision(connection)
                 yield Reading(connection)
 
     def _prepare(self) -> None:
@@ -80,33 +84,11 @@ class Store:
                 with file_lock(self.lock, self._lock_s):
                     make_file(self.path)
                     self._set_journal_mode()
-                    self._newer = self._migrate()
+                    self._migrate()
             except TimeoutError as error:
                 raise faults.locked(str(self.path), str(self.lock), self._lock_s) from error
+            close_to_others(self.path, 0o600)
             self._ready = identity(self.path)
-
-    def _migrate(self) -> str | None:
-        """The schema's revision if it is one that this farcell does not know."""
-        with self._transaction() as connection:
-            revision = self._revision(connection)
-        if revision == REVISIONS[-1]:
-            return None
-        if revision is not None and revision not in REVISIONS:
-            return revision
-        from .migrate import upgrade  # alembic: only when there is something to do
-
-        with self._transaction(writes=True) as connection:
-            upgrade(connection)
-        return None
-
-    def _revision(self, connection: Connection) -> str | None:
-        """None in an empty file; raises LedgerError when the file is not a ledger."""
-        tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
-        if not tables:
-            return None
-        if connection.exec_driver_sql("PRAGMA application_id").scalar_one() != APPLICATION_ID:
-            raise faults.foreign(str(self.path))
-        return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one())
 
     def _set_journal_mode(self) -> None:
         """A write-ahead log on a filesystem of this machine, else the rollback journal; a file that was moved changes over."""
@@ -115,10 +97,20 @@ class Store:
             if wanted == "delete":
                 # Before the first access: a log that is there is then read without shared memory (sqlite.org/wal.html, 8).
                 connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
-            # An empty file of a read-only disk, say, stays as it is: whether it can be used is for the transaction to find out.
-            if mode != wanted:
+            is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+            if not is_empty and connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                raise faults.foreign(str(self.path))
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] != wanted:
                 connection.execute(f"PRAGMA journal_mode = {wanted}")
+
+    def _migrate(self) -> None:
+        with self._transaction() as connection:
+            if _revision(connection) == REVISIONS[-1] or _unknown_revision(connection) is not None:
+                return
+        from .migrate import upgrade  # alembic: only when there is something to do
+
+        with self._transaction(writes=True) as connection:
+            upgrade(connection)
 
     def _connect(self) -> sqlite3.Connection:
         # mode=rw: SQLite would make a file that others can read; ours is made by make_file. No implicit transactions.
@@ -203,6 +195,19 @@ class Reading:
         return [dict(row) for row in self._connection.execute(select(*columns).where(*conditions)).mappings()]
 
 
+def _revision(connection: Connection) -> str | None:
+    """None in an empty file."""
+    if not connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one():
+        return None
+    return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one())
+
+
+def _unknown_revision(connection: Connection) -> str | None:
+    """The schema's revision when it is not one that this farcell knows."""
+    revision = _revision(connection)
+    return None if revision is None or revision in REVISIONS else revision
+
+
 def _overlaps(table: type[SessionRow] | type[JobRow], since: float | None, until: float | None) -> ColumnElement[bool]:
     conditions: list[ColumnElement[bool]] = [table.id.is_not(None)]
     if since is not None:
@@ -224,5 +229,5 @@ def _upsert(session: Session, report: Report) -> None:
     record = merged(known, report)
     for name, value in record.values.items():
         setattr(row, name, value)
-    row.stamps = {name: [int(is_final), as_of] for name, (is_final, as_of) in record.stamps.items()}
+    row.stamps = {name: [int(is_final), as_of] for name, (is_final, as_of) in sorted(record.stamps.items())}
     row.seen = record.seen
