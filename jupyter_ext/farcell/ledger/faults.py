@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 
 from ..errors import FarcellError
 
 ELSEWHERE = "or set FARCELL_LEDGER to a file elsewhere"
+_ROOM = 256 << 10
 
 
 class Fault(Enum):
@@ -85,12 +87,21 @@ def of_system(path: str, error: OSError) -> LedgerError:
     return LedgerError(Fault.UNWRITABLE, f"{text}. Make its folder one that can be written, {ELSEWHERE}.")
 
 
+def _has_room(path: str) -> bool:
+    """SQLite calls it an I/O error when the index of its write-ahead log, 32 KiB a process, finds no room."""
+    try:
+        status = os.statvfs(os.path.dirname(path))
+    except OSError:
+        return True
+    return status.f_bavail * status.f_frsize >= _ROOM
+
+
 def of_sqlite(path: str, error: BaseException, busy_s: float) -> LedgerError:
     """By SQLite's own words, since Python 3.10 has no error codes there."""
     words = str(error)
     if "locked" in words or "busy" in words:
         return busy(path, busy_s)
-    if "full" in words:
+    if "full" in words or ("disk I/O" in words and not _has_room(path)):
         return LedgerError(Fault.FULL, f"There is no room for the ledger {path}: {words}. Free some space there, {ELSEWHERE}.")
     if "readonly" in words:
         return LedgerError(Fault.UNWRITABLE, f"The ledger {path} cannot be written: {words}. Make it writable, {ELSEWHERE}.")
