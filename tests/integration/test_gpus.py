@@ -19,6 +19,7 @@ from services.nvml import DRIVER_NOT_LOADED, GPU_IS_LOST, LIBRARY, SOURCE, StubN
 LOOKING = """
 import json, os, subprocess, sys
 from pathlib import Path
+import pynvml
 from farcell_host.gpus import Gpus, Peak
 from farcell_host.gpus.nvidia import Nvidia
 from farcell_host.gpus.processes import ProcessTree
@@ -47,6 +48,7 @@ IN_FIRST_NAMESPACE = os.path.exists("/proc/self/ns/pid") and os.readlink("/proc/
 first_namespace = pytest.mark.skipif(
     not IN_FIRST_NAMESPACE, reason="optional: in a container a PID alone says nothing: run on the machine itself"
 )
+NO_PERMISSION = 4  # NVML_ERROR_NO_PERMISSION
 GIB = 1 << 30
 
 
@@ -77,6 +79,10 @@ class Looking:
 
     def processes(self, index: int = 0) -> list[list[Any]]:
         return [[process["pid"], process["memory_bytes"], process["owner"]] for process in self.device(index)["processes"]]
+
+    def is_initialised(self) -> bool:
+        """Whether the library is: the stand-in's answer."""
+        return self.ask("pynvml._nvmlGetFunctionPointer('nvmlDeviceGetCount_v2')(pynvml.byref(pynvml.c_uint()))") == 0
 
     def start(self, code: str, **options: Any) -> int:
         """The PID of a process that it started, as it counts."""
@@ -163,8 +169,10 @@ def test_a_lost_gpu_hides_no_other(nvml: StubNvml, looking: Looking) -> None:
 def test_all_gpus_lost_are_all_errors(nvml: StubNvml, looking: Looking) -> None:
     """Nobody knows then what runs on them; the next reading starts the library anew."""
     looking.read()
+    assert looking.is_initialised()
     nvml.set(error=GPU_IS_LOST)
     assert [device["error"] for device in looking.read()["devices"]] == ["GPU is lost"] * 2
+    assert not looking.is_initialised()
     assert looking.ask("gpus.has_own_process()") == "unknown"
     nvml.clear()
     assert [device["error"] for device in looking.read()["devices"]] == [None] * 2
@@ -184,7 +192,8 @@ def test_a_driver_that_is_not_loaded_is_an_error(nvml: StubNvml, looking: Lookin
 def test_a_reloaded_driver_is_read_at_once(nvml: StubNvml, looking: Looking) -> None:
     """The library knows nothing of its first initialisation then; the same reading has the devices."""
     looking.read()
-    looking.ask("__import__('pynvml').nvmlShutdown()")
+    looking.ask("pynvml.nvmlShutdown()")
+    assert not looking.is_initialised()
     assert [device["error"] for device in looking.read()["devices"]] == [None] * 2
 
 
@@ -194,7 +203,20 @@ def test_a_driver_that_goes_away_is_an_error(nvml: StubNvml, looking: Looking) -
     nvml.set(error=DRIVER_NOT_LOADED)
     assert (looking.nvidia()["state"], looking.nvidia()["text"]) == ("error", "Driver Not Loaded")
     nvml.clear()
+    assert not looking.is_initialised()
     assert looking.nvidia()["state"] == "devices"
+    looking.ask("gpus.close()")
+    assert not looking.is_initialised()
+
+
+def test_another_jobs_gpus_are_left_out(nvml: StubNvml, looking: Looking) -> None:
+    """NVML counts them, and refuses what is asked of them; the others keep their numbers."""
+    nvml.set(0, error=NO_PERMISSION)
+    reading = looking.read()
+    assert [device["index"] for device in reading["devices"]] == [1]
+    assert looking.ask("gpus.has_own_process()") == "no"
+    nvml.set(1, error=NO_PERMISSION)
+    assert (looking.nvidia()["state"], looking.nvidia()["text"]) == ("none", "No device is open to this user or job")
 
 
 def test_what_an_old_driver_lacks_is_said(nvml: StubNvml, looking_with: Callable[..., Looking], tmp_path: Path) -> None:

@@ -61,22 +61,23 @@ class Nvidia:
             nvml.nvmlInit()
             self._is_open = True
         driver = _text(nvml.nvmlSystemGetDriverVersion())
-        devices = [self._device(nvml, index, tree) for index in range(nvml.nvmlDeviceGetCount())]
+        counted = [self._device(nvml, index, tree) for index in range(nvml.nvmlDeviceGetCount())]
+        devices = [device for device in counted if device is not None]
         if devices and all(device.error for device in devices):
             self.close()  # what they need may be a new start
         if not devices:
-            return Library("nvidia", "none", driver, "The driver shows no device"), []
+            text = "No device is open to this user or job" if counted else "The driver shows no device"
+            return Library("nvidia", "none", driver, text), []
         return Library("nvidia", "devices", driver), devices
 
-    def _device(self, nvml: Any, index: int, tree: ProcessTree) -> Device:
+    def _device(self, nvml: Any, index: int, tree: ProcessTree) -> Device | None:
+        """None for another job's: NVML counts devices that a cgroup keeps from this process, which can have nothing on them."""
         known = self._identities.get(index, {})
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            uuid = _text(nvml.nvmlDeviceGetUUID(handle))
             query = _Query(nvml, handle)
-            identity: dict[str, Any] = {
-                "uuid": query("uuid", lambda: _text(nvml.nvmlDeviceGetUUID(handle))),
-                "name": query("name", lambda: _text(nvml.nvmlDeviceGetName(handle))),
-            }
+            identity: dict[str, Any] = {"uuid": uuid, "name": query("name", lambda: _text(nvml.nvmlDeviceGetName(handle)))}
             memory = query("memory", lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
             values: dict[str, Any] = {
                 "utilisation_percent": query("utilisation_percent", lambda: int(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)),
@@ -92,6 +93,8 @@ class Nvidia:
         except nvml.NVMLError as error:
             if error.value in _stale(nvml):
                 raise
+            if error.value == nvml.NVML_ERROR_NO_PERMISSION:
+                return None
             return Device("nvidia", index, known.get("uuid"), known.get("name"), error=str(error))
         self._identities[index] = identity
         return Device("nvidia", index, **identity, **values, faults=query.faults)

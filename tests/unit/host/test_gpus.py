@@ -170,10 +170,13 @@ def test_a_missing_package_is_none_or_an_error(monkeypatch: pytest.MonkeyPatch) 
     assert library.text == ("NVIDIA's driver is here, but nvidia-ml-py is not installed in this Python: pip install nvidia-ml-py")
 
 
-def test_a_package_that_cannot_be_imported_is_no_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Whatever it raises."""
+def test_a_package_that_cannot_be_imported_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever it raises, and amdsmi prints: the host's standard output may be its stream to the notebook."""
     for name in ("pynvml", "amdsmi"):
-        (tmp_path / f"{name}.py").write_text("print('noise')\nraise KeyError('lib')")
+        noise = "print('Unable to find libamd_smi.so')\n" if name == "amdsmi" else ""
+        (tmp_path / f"{name}.py").write_text(noise + "raise KeyError('lib')")
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     tree = ProcessTree(os.getpid())
@@ -181,6 +184,7 @@ def test_a_package_that_cannot_be_imported_is_no_failure(monkeypatch: pytest.Mon
     assert Amd(NOWHERE).read(tree)[0].text == "amdsmi cannot load its library ('lib')"
     assert Amd(DRIVER).read(tree)[0].state == "error"
     Gpus().close()
+    assert capsys.readouterr().out == ""
 
 
 # amdsmi, as much of it as is asked: names, shapes and units are those of the package's 7.0.2, whose C library is not to be had
