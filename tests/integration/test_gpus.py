@@ -111,11 +111,13 @@ def looking(nvml: StubNvml, looking_with: Callable[..., Looking]) -> Looking:
     return looking_with(nvml.environment())
 
 
-def built(nvml: StubNvml, folder: Path, **renamed: str) -> dict[str, str]:
-    """The environment for a library in which functions have other names: an older driver's."""
+def built(nvml: StubNvml, folder: Path, more: str = "", **renamed: str) -> dict[str, str]:
+    """The environment for a library in which functions have other names, and more are written in C: another driver's."""
     folder.mkdir()
+    (folder / "more.c").write_text(more)
     defines = [f"-D{old}={new}" for old, new in renamed.items()]
-    command = ["cc", "-std=gnu11", "-fPIC", "-fvisibility=hidden", "-shared", *defines, "-o", str(folder / LIBRARY), str(SOURCE)]
+    compiler = [os.environ.get("CC", "cc"), "-std=gnu11", "-fPIC", "-fvisibility=hidden", "-shared", *defines]
+    command = [*compiler, "-o", str(folder / LIBRARY), str(SOURCE), str(folder / "more.c")]
     subprocess.run(command, check=True, timeout=60)
     return nvml.environment() | {"LD_LIBRARY_PATH": str(folder)}
 
@@ -164,6 +166,22 @@ def test_a_lost_gpu_hides_no_other(nvml: StubNvml, looking: Looking) -> None:
     assert (second["utilisation_percent"], second["processes"]) == (None, None)
     nvml.clear()
     assert looking.device(1) == whole
+
+
+def test_a_gpu_is_lost_in_the_middle(nvml: StubNvml, looking_with: Callable[..., Looking], tmp_path: Path) -> None:
+    """The library may still know its name by heart: the device is broken all the same, not its values one by one."""
+    by_heart = """
+    #undef nvmlDeviceGetUUID
+    __attribute__((visibility("default"))) int nvmlDeviceGetUUID(void *device, char *out, unsigned size)
+    {
+        return device && __builtin_snprintf(out, size, "GPU-known") < (int)size ? 0 : 7;
+    }
+    """
+    looking = looking_with(built(nvml, tmp_path / "other", by_heart, nvmlDeviceGetUUID="nvmlUnused"))
+    nvml.set(1, error=GPU_IS_LOST)
+    first, second = looking.read()["devices"]
+    assert (first["uuid"], first["error"], first["power_w"]) == ("GPU-known", None, 70.0)
+    assert (second["error"], second["faults"]) == ("GPU is lost", {})
 
 
 def test_all_gpus_lost_are_all_errors(nvml: StubNvml, looking: Looking) -> None:
