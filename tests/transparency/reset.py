@@ -54,6 +54,7 @@ class Baseline:
         self.magics = {kind: dict(magics) for kind, magics in shell.magics_manager.magics.items()}
         self.extensions = set(shell.extension_manager.loaded)
         self.compiler_flags = shell.compile.flags
+        self.modules = frozenset(sys.modules)
 
 
 _baseline: Baseline | None = None
@@ -132,7 +133,8 @@ def _modules() -> None:
     assert _baseline is not None
     here = _baseline.cwd + os.sep
     for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", None) or "").startswith(here):
+        is_handmade = getattr(module, "__spec__", None) is None and name not in _baseline.modules
+        if is_handmade or str(getattr(module, "__file__", None) or "").startswith(here):
             del sys.modules[name]
     for name in [name for name in vars(builtins) if name not in _baseline.builtins]:
         delattr(builtins, name)
