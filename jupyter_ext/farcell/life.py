@@ -13,18 +13,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from farcell_host.protocol.messages import Buffer, Channel, Message
 
 from . import earlier
 from .backends.base import Allocation, Backend, LaunchOptions, backend_named
 from .connection import Connection
+from .desk import Desk
 from .errors import FarcellError, HostDied, TargetUnavailable, ending
 from .relay.line import Line, transfer, waiting
 from .relay.notebook import Notebook
 from .run import Event, HostEnded, KernelEnded, Noticed
 from .threads import loop_thread
+
+if TYPE_CHECKING:
+    from .backends.ssh.questions import Ask
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
@@ -150,20 +154,21 @@ class Life:
         with contextlib.suppress(FileNotFoundError):  # deleted under our feet
             self.started_in = os.getcwd()
         began = time.monotonic()
-        opening = loop_thread().submit(self._open(self._backend))
+        desk = Desk(self._notebook)
+        opening = loop_thread().submit(self._open(self._backend, desk.ask if self._notebook.allow_stdin else None))
         try:
             with Line(self._notebook, waiting(f"starting a kernel on {self.target!r}")):
-                self._wait(opening)
+                self._wait(desk, opening)
                 self._wait_for_kernel(0, began + START_TIMEOUT_S)
         except BaseException:
             opening.cancel()
             self.stop()
             raise
 
-    async def _open(self, backend: Backend) -> None:
+    async def _open(self, backend: Backend, ask: Ask | None) -> None:
         for text in await earlier.settle(backend, self._options):
             self._say(text)
-        await self._connect(backend, await backend.launch(self._options))
+        await self._connect(backend, await backend.launch(self._options, ask))
 
     async def _connect(self, backend: Backend, allocation: Allocation, takeover: bool = False) -> None:
         self.allocation = allocation
@@ -182,9 +187,9 @@ class Life:
         if allocation is not None and self._backend is not None:
             await self._backend.release(allocation)
 
-    def _wait(self, future: concurrent.futures.Future[Any]) -> None:
+    def _wait(self, desk: Desk, future: concurrent.futures.Future[Any]) -> None:
         try:
-            future.result(START_TIMEOUT_S)
+            desk.wait(future, START_TIMEOUT_S)
         except concurrent.futures.TimeoutError:
             raise TargetUnavailable(f"{self.target!r} did not answer in time.") from None
 

@@ -16,7 +16,7 @@ from services.sshd import Sshd
 
 FAULTS: dict[str, tuple[dict[str, object], str]] = {
     "port": ({"ssh": "ssh -F {config} -p 1"}, "cannot be reached (ssh exit code 255). It said:\n    ssh: connect to host"),
-    "user": ({"user": "farcell-nobody"}, "needs authentication: run %remote reconnect t"),
+    "user": ({"user": "farcell-nobody"}, "needs authentication: a cell with %%remote t asks for it"),
     "python": ({"python": "/no/such/python"}, "/no/such/python cannot be run there (exit code 127). Set python of the target"),
     "no ipykernel": ({"python": "/usr/bin/python3 -S"}, "has no ipykernel. There: /usr/bin/python3 -S -m pip install ipykernel"),
     "cache": ({"cache_dir": "/proc/no"}, "The folder /proc/no cannot be made: set cache_dir"),
@@ -37,13 +37,13 @@ def test_what_is_wrong_is_said_and_the_notebook_goes_on(fault: str, sshd: Sshd, 
 
 
 def test_a_refused_login_is_not_tried_again(sshd: Sshd, sandbox: Sandbox, notebook: Notebook) -> None:
-    """Accounts are locked for that."""
+    """By a front end that asks nobody: accounts are locked for that."""
     define_target(sandbox, "t", **over_ssh(sandbox, sshd, user="farcell-nobody"))
     before = sshd.log.count("farcell-nobody")
-    assert notebook.run("%%remote t\n1").error is not None
+    assert notebook.run("%%remote t\n1", allow_stdin=False).error is not None
     once = sshd.log.count("farcell-nobody")
     assert once > before
-    assert notebook.run("%%remote t\n1").error is not None
+    assert notebook.run("%%remote t\n1", allow_stdin=False).error is not None
     assert sshd.log.count("farcell-nobody") == once
 
 
@@ -54,6 +54,18 @@ def test_an_unknown_host_key_is_not_accepted(sshd: Sshd, sandbox: Sandbox, noteb
     cell = notebook.run("%%remote t\n1")
     assert cell.error is not None and "Host key verification failed" in cell.error.value
     assert not known.read_text()
+
+
+def test_ssh_asks_in_the_notebook(sshd: Sshd, sandbox: Sandbox, notebook: Notebook) -> None:
+    """While the cell runs that needs the login, and once: what is known then is not asked again."""
+    known = sandbox.folder / "known_hosts"
+    asking = f"-o UserKnownHostsFile={known} -o StrictHostKeyChecking=ask -o BatchMode=no"
+    define_target(sandbox, "t", **over_ssh(sandbox, sshd, ssh=f"ssh -F {sshd.config} {asking}"))
+    declined = notebook.run("%%remote t\n1", answers=["no"])
+    assert declined.error is not None and not known.exists()
+    cell = notebook.run("%%remote t\n6 * 7", answers=["yes"]).check()
+    assert cell.result == "42" and known.read_text()
+    assert notebook.run("%%remote t\n43").check().result == "43"
 
 
 @pytest.mark.parametrize("shell", ["tcsh", "fish", "a noisy one"])

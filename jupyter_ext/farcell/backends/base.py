@@ -12,11 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib.metadata import entry_points
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from farcell_host.stream import Endpoint
 
 from ..errors import TargetUnavailable, UsageError
+
+if TYPE_CHECKING:
+    from .ssh.questions import Ask
 
 GROUP = "farcell.backends"
 _BUILTIN = {
@@ -97,8 +100,9 @@ class Backend(Protocol):
 
     name: str
 
-    async def launch(self, options: LaunchOptions) -> Allocation:
-        """Returns when the host listens; raises TargetUnavailable with what it printed."""
+    async def launch(self, options: LaunchOptions, ask: Ask | None = None) -> Allocation:
+        """Returns when the host listens; raises TargetUnavailable with what it printed. `ask` puts a question to the person, from
+        any thread, and blocks; without it nobody may be asked."""
 
     async def open_stream(self, allocation: Allocation) -> Opened:
         """A new byte stream to the host; raises OSError or TargetUnavailable."""

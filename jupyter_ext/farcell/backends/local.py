@@ -10,12 +10,16 @@ import shutil
 import sys
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from farcell_host import runtime
 from farcell_host.stream import connect_unix
 
 from ..errors import TargetUnavailable
 from .base import Allocation, JobState, LaunchOptions, Opened, OpenedStream
+
+if TYPE_CHECKING:
+    from .ssh.questions import Ask
 
 LAUNCH_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
@@ -26,7 +30,7 @@ class LocalBackend:
 
     name = "local"
 
-    async def launch(self, options: LaunchOptions) -> Allocation:
+    async def launch(self, options: LaunchOptions, ask: Ask | None = None) -> Allocation:
         folder = runtime.root() / f"s-{uuid.uuid4().hex[:8]}"
         try:
             process = await asyncio.create_subprocess_exec(

@@ -153,7 +153,7 @@ class HostBackend:
     def __init__(self, host: Host) -> None:
         self.host = host
 
-    async def launch(self, options: LaunchOptions) -> Allocation:
+    async def launch(self, options: LaunchOptions, ask: object = None) -> Allocation:
         return Allocation(options, "/nowhere")
 
     async def open_stream(self, allocation: Allocation) -> OpenedStream:

@@ -30,6 +30,7 @@ from ..local import launch_flags, parse_launch
 from . import scripts
 from .client import Answer, SshClient
 from .destination import Destination
+from .questions import Ask, Questions
 
 ATTACH_SOCKET = "attach.socket"
 BRIDGE_S = 60.0
@@ -46,8 +47,8 @@ class SshBackend:
         """By runtime folder over there: the socket here that leads to it."""
         self._forwards = True
 
-    async def launch(self, options: LaunchOptions) -> Allocation:
-        client = await self._connected(options)
+    async def launch(self, options: LaunchOptions, ask: Ask | None = None) -> Allocation:
+        client = await self._logged_in(options, ask) if ask is not None else await self._connected(options)
         digest, data = _zipapp()
         mark = _mark()
         python = options.python or "python3"
@@ -105,6 +106,20 @@ class SshBackend:
             local = self._sockets.pop(allocation.runtime, None)
             if local is not None:
                 await client.unforward(local, _remote_socket(allocation))
+
+    async def _logged_in(self, options: LaunchOptions, ask: Ask) -> SshClient:
+        """With somebody there who answers what ssh asks."""
+        with Questions(ask) as questions:
+            try:
+                return await self._connected(options, questions.environment())
+            except TargetUnavailable:
+                declined = questions.declined
+                if declined is None:
+                    raise
+        raise TargetUnavailable(
+            f"{options.target!r} ({options.host}): ssh asked {declined.text.strip()!r}, and there was no answer. "
+            "Nothing was tried without it; the next cell on it asks again."
+        )
 
     async def _connected(self, options: LaunchOptions, environment: Mapping[str, str] | None = None) -> SshClient:
         if self._client is None:

@@ -183,7 +183,10 @@ class SshClient:
                 f"ssh-keygen -R and log in once with ssh. It said:\n{said}"
             )
         if any(text in errors for text in _LOGIN_REFUSED):
-            return LoginRefused(f"{where} needs authentication: run %remote reconnect {self.target}. ssh said:\n{said}")
+            return LoginRefused(
+                f"{where} needs authentication: a cell with %%remote {self.target} asks for it, where the front end can. "
+                f"ssh said:\n{said}"
+            )
         return TargetUnavailable(f"{where} cannot be reached (ssh exit code {code}). It said:\n{said}")
 
 
