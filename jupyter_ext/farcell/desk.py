@@ -18,10 +18,13 @@ _LOOK_S = 0.1
 
 
 class Desk:
-    """`wait` serves what `ask` brings."""
+    """`wait` serves what `ask` brings, and waits on for as long as `tell` tells something."""
 
-    def __init__(self, notebook: Notebook) -> None:
+    def __init__(self, notebook: Notebook, about: str) -> None:
+        """`about`: what is waited for at first."""
+        self.about = about
         self._notebook = notebook
+        self._told_at = 0.0
         self._brought: queue.SimpleQueue[tuple[Question, concurrent.futures.Future[str | None]] | None] = queue.SimpleQueue()
 
     def ask(self, question: Question) -> str | None:
@@ -35,15 +38,24 @@ class Desk:
                 continue
         return None
 
+    def tell(self, text: str) -> None:
+        """What is waited for now; from any thread."""
+        self.about = text
+        self._told_at = time.monotonic()
+
     def wait(self, future: concurrent.futures.Future[Any], timeout_s: float) -> None:
-        """Until it is done; raises its error, and TimeoutError, where the time that a person took does not count."""
+        """Until it is done; raises its error, and TimeoutError when nothing was told for so long, where the time that a person
+        took does not count."""
         future.add_done_callback(lambda _: self._brought.put(None))
         deadline = time.monotonic() + timeout_s
         while not future.done():
             try:
                 brought = self._brought.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise concurrent.futures.TimeoutError from None
+                if self._told_at + timeout_s <= time.monotonic():
+                    raise concurrent.futures.TimeoutError from None
+                deadline = self._told_at + timeout_s
+                continue
             if brought is not None:
                 began = time.monotonic()
                 self._serve(*brought)

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 from farcell_host.protocol.messages import Buffer, Channel, Message
 
 from . import earlier
-from .backends.base import Allocation, Backend, LaunchOptions, backend_named
+from .backends.base import Allocation, Backend, LaunchOptions, Tell, backend_named
 from .connection import Connection
 from .desk import Desk
 from .errors import FarcellError, HostDied, TargetUnavailable, ending
-from .relay.line import Line, transfer, waiting
+from .relay.line import Line, transfer
 from .relay.notebook import Notebook
 from .run import Event, HostEnded, KernelEnded, Noticed
 from .threads import loop_thread
@@ -153,22 +153,22 @@ class Life:
         self.launches += 1
         with contextlib.suppress(FileNotFoundError):  # deleted under our feet
             self.started_in = os.getcwd()
-        began = time.monotonic()
-        desk = Desk(self._notebook)
-        opening = loop_thread().submit(self._open(self._backend, desk.ask if self._notebook.allow_stdin else None))
+        desk = Desk(self._notebook, f"starting a kernel on {self.target!r}")
+        ask = desk.ask if self._notebook.allow_stdin else None
+        opening = loop_thread().submit(self._open(self._backend, ask, desk.tell))
         try:
-            with Line(self._notebook, waiting(f"starting a kernel on {self.target!r}")):
+            with Line(self._notebook, lambda seconds: f"{desk.about} ({seconds:.0f} s)"):
                 self._wait(desk, opening)
-                self._wait_for_kernel(0, began + START_TIMEOUT_S)
+                self._wait_for_kernel(0, time.monotonic() + START_TIMEOUT_S)
         except BaseException:
             opening.cancel()
             self.stop()
             raise
 
-    async def _open(self, backend: Backend, ask: Ask | None) -> None:
+    async def _open(self, backend: Backend, ask: Ask | None, tell: Tell) -> None:
         for text in await earlier.settle(backend, self._options):
             self._say(text)
-        await self._connect(backend, await backend.launch(self._options, ask))
+        await self._connect(backend, await backend.launch(self._options, ask, tell))
 
     async def _connect(self, backend: Backend, allocation: Allocation, takeover: bool = False) -> None:
         self.allocation = allocation

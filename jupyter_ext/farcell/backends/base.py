@@ -29,6 +29,13 @@ _BUILTIN = {
 }
 
 
+Tell = Callable[[str], None]
+
+
+def untold(text: str) -> None:
+    """For a launch that nobody looks at."""
+
+
 class JobState(Enum):
     """What has become of an allocation."""
 
@@ -100,9 +107,12 @@ class Backend(Protocol):
 
     name: str
 
-    async def launch(self, options: LaunchOptions, ask: Ask | None = None) -> Allocation:
-        """Returns when the host listens; raises TargetUnavailable with what it printed. `ask` puts a question to the person, from
-        any thread, and blocks; without it nobody may be asked."""
+    async def launch(self, options: LaunchOptions, ask: Ask | None = None, tell: Tell = untold) -> Allocation:
+        """Returns when the host listens; raises TargetUnavailable with what it printed.
+
+        `ask` puts a question to the person, from any thread, and blocks; without it nobody may be asked. `tell` says in the cell
+        what is being waited for, from any thread: a launch that says nothing new for two minutes is given up.
+        """
 
     async def open_stream(self, allocation: Allocation) -> Opened:
         """A new byte stream to the host; raises OSError or TargetUnavailable."""

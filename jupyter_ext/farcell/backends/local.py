@@ -16,7 +16,7 @@ from farcell_host import runtime
 from farcell_host.stream import connect_unix
 
 from ..errors import TargetUnavailable
-from .base import Allocation, JobState, LaunchOptions, Opened, OpenedStream
+from .base import Allocation, JobState, LaunchOptions, Opened, OpenedStream, Tell, untold
 
 if TYPE_CHECKING:
     from .ssh.questions import Ask
@@ -30,7 +30,7 @@ class LocalBackend:
 
     name = "local"
 
-    async def launch(self, options: LaunchOptions, ask: Ask | None = None) -> Allocation:
+    async def launch(self, options: LaunchOptions, ask: Ask | None = None, tell: Tell = untold) -> Allocation:
         folder = runtime.root() / f"s-{uuid.uuid4().hex[:8]}"
         try:
             process = await asyncio.create_subprocess_exec(

@@ -8,32 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import hashlib
 import os
-import secrets
 import shlex
-import subprocess
-import tempfile
 import uuid
 from collections.abc import Mapping
-from pathlib import Path
 
-from farcell_host.bundle import write_zipapp
 from farcell_host.commands import ask_status
 from farcell_host.runtime import HostInfo
-from farcell_host.stream import connect_unix, from_pipes
+from farcell_host.stream import connect_unix
 
 from ...errors import TargetUnavailable
-from ..base import Allocation, JobState, LaunchOptions, Opened, OpenedStream
+from .. import scripts
+from ..base import Allocation, JobState, LaunchOptions, Opened, OpenedStream, Tell, untold
 from ..local import launch_flags, parse_launch
-from . import scripts
-from .client import Answer, SshClient
+from ..shell import Answer, bridged, host_zipapp, new_mark
+from .client import SshClient
 from .destination import Destination
 from .questions import Ask, Questions
 
 ATTACH_SOCKET = "attach.socket"
-BRIDGE_S = 60.0
 
 
 class SshBackend:
@@ -47,10 +40,10 @@ class SshBackend:
         """By runtime folder over there: the socket here that leads to it."""
         self._forwards = True
 
-    async def launch(self, options: LaunchOptions, ask: Ask | None = None) -> Allocation:
+    async def launch(self, options: LaunchOptions, ask: Ask | None = None, tell: Tell = untold) -> Allocation:
         client = await self._logged_in(options, ask) if ask is not None else await self._connected(options)
-        digest, data = _zipapp()
-        mark = _mark()
+        digest, data = host_zipapp()
+        mark = new_mark()
         python = options.python or "python3"
         script = scripts.launch(
             mark,
@@ -145,25 +138,12 @@ class SshBackend:
         return local
 
     async def _bridge(self, client: SshClient, allocation: Allocation) -> Opened:
-        mark = _mark()
+        mark = new_mark()
         details = allocation.details
-        script = scripts.attach(mark, details["command"], details["pyz"], allocation.runtime)
-        process = client.bridge()
-        assert process.stdin is not None and process.stdout is not None
-        try:
-            loop = asyncio.get_running_loop()
-            wait = loop.run_in_executor(None, _start_bridge, process, script.encode(), f"{mark} run\n".encode())
-            await asyncio.wait_for(wait, BRIDGE_S)
-            endpoint = from_pipes(os.dup(process.stdout.fileno()), os.dup(process.stdin.fileno()))
-        except BaseException:
-            _end(process)
-            raise
-        process.stdin.close()
-        process.stdout.close()
-        return OpenedStream(endpoint, lambda: _end(process))
+        return await bridged(client, scripts.attach(mark, details["command"], details["pyz"], allocation.runtime), mark)
 
     async def _host(self, client: SshClient, allocation: Allocation, *arguments: str) -> Answer:
-        mark = _mark()
+        mark = new_mark()
         details = allocation.details
         return await client.run(scripts.host_command(mark, details["command"], details["pyz"], *arguments), mark)
 
@@ -179,39 +159,5 @@ def secret_values(options: LaunchOptions) -> dict[str, str]:
     return {name: os.environ[name] for name in options.secrets}
 
 
-@functools.lru_cache(1)
-def _zipapp() -> tuple[str, bytes]:
-    """(digest, bytes) of the kernel host."""
-    with tempfile.TemporaryDirectory(prefix="farcell-") as folder:
-        file = Path(folder) / "host.pyz"
-        write_zipapp(file)
-        data = file.read_bytes()
-    return hashlib.blake2b(data, digest_size=8).hexdigest(), data
-
-
-def _mark() -> str:
-    return f"farcell-{secrets.token_hex(8)}"
-
-
 def _remote_socket(allocation: Allocation) -> str:
     return f"{allocation.runtime}/{ATTACH_SOCKET}"
-
-
-def _start_bridge(process: subprocess.Popen[bytes], script: bytes, ready: bytes) -> None:
-    """Until the shell has become the bridge: not a byte of the stream may be sent before, it would be the shell's."""
-    assert process.stdin is not None and process.stdout is not None
-    process.stdin.write(script)
-    process.stdin.flush()
-    said = b""
-    while not said.endswith(ready):
-        byte = os.read(process.stdout.fileno(), 1)
-        if not byte:
-            text = said.decode(errors="replace")[-300:]
-            raise TargetUnavailable(f"The bridge to the kernel host ended before it began: {text}")
-        said += byte
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    process.wait()

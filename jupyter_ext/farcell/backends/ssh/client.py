@@ -10,16 +10,14 @@ import secrets
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from farcell_host import runtime
 
 from ...errors import TargetUnavailable
-from . import scripts
+from ..shell import SCRIPT_S, Answer, converse, start_bridge
 from .destination import CONNECT_S, Destination, control_path
 
-SCRIPT_S = 120.0
 CONTROL_S = 10.0
 LOCK_PAUSE_S = 0.05
 LOGIN_S = 120.0
@@ -33,18 +31,8 @@ class LoginRefused(TargetUnavailable):
     """The other machine did not let us in; never tried again by itself, since accounts are locked for that."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a script said: its marked lines by word, the output after the last of them, stderr and the exit code."""
-
-    said: Mapping[str, str]
-    output: str
-    errors: str
-    code: int
-
-
 class SshClient:
-    """All methods run on one event loop."""
+    """A shell on another machine. All methods run on one event loop."""
 
     def __init__(self, target: str, destination: Destination, persist_s: float) -> None:
         """`persist_s`: how long the shared connection stays open without use."""
@@ -95,61 +83,19 @@ class SshClient:
             raise self._failure(ended, said)
 
     async def run(self, script: str, mark: str, payload: bytes = b"", timeout_s: float = SCRIPT_S) -> Answer:
-        """Runs a script to its end. `payload` is sent when the script says `send`. Raises TargetUnavailable where ssh fails."""
-        process = await asyncio.create_subprocess_exec(
-            *self.destination.argv(*self._shared(), command="exec sh"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-        try:
-            answer = await asyncio.wait_for(self._converse(process, script.encode(), mark, payload), timeout_s)
-        except asyncio.TimeoutError:
-            raise TargetUnavailable(f"{self.target!r}: {self.destination.host} did not answer in {timeout_s:.0f} s.") from None
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        answer = await converse(self._argv(), script, mark, payload, timeout_s)
+        if answer is None:
+            raise TargetUnavailable(f"{self.target!r}: {self.destination.host} did not answer in {timeout_s:.0f} s.")
         if answer.code == _UNREACHABLE and not answer.said:
             raise self._failure(answer.code, answer.errors)
         return answer
 
-    async def _converse(self, process: asyncio.subprocess.Process, script: bytes, mark: str, payload: bytes) -> Answer:
-        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-        errors = asyncio.ensure_future(process.stderr.read())
-        said: dict[str, str] = {}
-        output: list[bytes] = []
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            process.stdin.write(script)
-            await process.stdin.drain()
-            if not payload:
-                process.stdin.close()
-        start = mark.encode() + b" "
-        while line := await process.stdout.readline():
-            if not line.startswith(start):
-                output.append(line)
-                continue
-            output.clear()
-            word, _, rest = line[len(start) :].decode(errors="replace").strip().partition(" ")
-            said[word] = rest
-            if word == scripts.SEND:
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                    process.stdin.write(payload)
-                    await process.stdin.drain()
-        process.stdin.close()
-        text = (await errors).decode(errors="replace")
-        return Answer(said, b"".join(output).decode(errors="replace"), text, await process.wait())
-
     def bridge(self) -> subprocess.Popen[bytes]:
-        """A shell whose stdin and stdout are to be a byte stream, for machines that let no sockets be forwarded."""
-        return subprocess.Popen(
-            self.destination.argv(*self._shared(), command="exec sh"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        """For machines that let no sockets be forwarded."""
+        return start_bridge(self._argv())
+
+    def _argv(self) -> list[str]:
+        return self.destination.argv(*self._shared(), command="exec sh")
 
     async def forward(self, local: str, remote: str) -> None:
         """Has the socket `local` lead to the one over there; a socket that lay there before is replaced."""
