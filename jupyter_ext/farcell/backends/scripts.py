@@ -10,6 +10,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 SEND = "send"
+HOST = "host"
+"""The name of the kernel host's bytes."""
 ERROR = "error"
 _CHECK = "import sys, importlib.util as u; sys.exit(3 if sys.version_info < (3, 10) else 0 if u.find_spec('ipykernel') else 4)"
 
@@ -33,7 +35,7 @@ mkdir -p "$cache" 2>/dev/null || \\
 _SHIP = """\
 pyz="$cache/host-{digest}.pyz"
 if [ ! -f "$pyz" ]; then
-  farcell_say send {size}
+  farcell_say send host
   head -c {size} > "$pyz.$$" 2>/dev/null
   if [ "$(wc -c < "$pyz.$$" | tr -d ' ')" != {size} ]; then
     rm -f "$pyz.$$"
@@ -79,7 +81,7 @@ def launch(
     setup: Sequence[str] = (),
     cache: str | None = None,
 ) -> str:
-    """Puts the kernel host (a zipapp of `size` bytes, asked for by `send` where it is not there) into the cache and starts it.
+    """Puts the kernel host (a zipapp of `size` bytes, asked for by `send host` where it lacks) into the cache and starts it.
 
     `python` is a command line; `session` the name of the runtime folder; `setup` commands run first, in the same shell.
     """

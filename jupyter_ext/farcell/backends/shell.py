@@ -24,6 +24,9 @@ from .base import Opened, OpenedStream
 
 SCRIPT_S = 120.0
 BRIDGE_S = 60.0
+Payloads = Mapping[str, bytes]
+"""What a script may ask for, by name."""
+NOTHING: Payloads = {}
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,8 @@ class Answer:
 class Shell(Protocol):
     """Methods run on one event loop. They raise TargetUnavailable where there is no way to the shell."""
 
-    async def run(self, script: str, mark: str, payload: bytes = b"", timeout_s: float = SCRIPT_S) -> Answer:
-        """Runs a script to its end. `payload` is sent when the script says `send`."""
+    async def run(self, script: str, mark: str, payloads: Payloads = NOTHING, timeout_s: float = SCRIPT_S) -> Answer:
+        """Runs a script to its end. What it says `send NAME` for is sent."""
 
     def bridge(self) -> subprocess.Popen[bytes]:
         """A shell whose stdin and stdout are to be a byte stream."""
@@ -54,8 +57,8 @@ class LocalShell:
     def __init__(self, target: str) -> None:
         self._target = target
 
-    async def run(self, script: str, mark: str, payload: bytes = b"", timeout_s: float = SCRIPT_S) -> Answer:
-        answer = await converse(self._COMMAND, script, mark, payload, timeout_s)
+    async def run(self, script: str, mark: str, payloads: Payloads = NOTHING, timeout_s: float = SCRIPT_S) -> Answer:
+        answer = await converse(self._COMMAND, script, mark, payloads, timeout_s)
         if answer is None:
             raise TargetUnavailable(f"{self._target!r}: this machine did not answer in {timeout_s:.0f} s.")
         return answer
@@ -79,7 +82,9 @@ def host_zipapp() -> tuple[str, bytes]:
     return hashlib.blake2b(data, digest_size=8).hexdigest(), data
 
 
-async def converse(argv: tuple[str, ...] | list[str], script: str, mark: str, payload: bytes, timeout_s: float) -> Answer | None:
+async def converse(
+    argv: tuple[str, ...] | list[str], script: str, mark: str, payloads: Payloads, timeout_s: float
+) -> Answer | None:
     """Has the shell that `argv` starts run a script; None when it takes too long."""
     process = await asyncio.create_subprocess_exec(
         *argv,
@@ -89,7 +94,7 @@ async def converse(argv: tuple[str, ...] | list[str], script: str, mark: str, pa
         start_new_session=True,
     )
     try:
-        return await asyncio.wait_for(_converse(process, script.encode(), mark, payload), timeout_s)
+        return await asyncio.wait_for(_converse(process, script.encode(), mark, payloads), timeout_s)
     except asyncio.TimeoutError:
         return None
     finally:
@@ -98,7 +103,7 @@ async def converse(argv: tuple[str, ...] | list[str], script: str, mark: str, pa
         await process.wait()
 
 
-async def _converse(process: asyncio.subprocess.Process, script: bytes, mark: str, payload: bytes) -> Answer:
+async def _converse(process: asyncio.subprocess.Process, script: bytes, mark: str, payloads: Payloads) -> Answer:
     assert process.stdin is not None and process.stdout is not None and process.stderr is not None
     errors = asyncio.ensure_future(process.stderr.read())
     said: dict[str, str] = {}
@@ -106,7 +111,7 @@ async def _converse(process: asyncio.subprocess.Process, script: bytes, mark: st
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         process.stdin.write(script)
         await process.stdin.drain()
-        if not payload:
+        if not payloads:
             process.stdin.close()
     start = mark.encode() + b" "
     while line := await process.stdout.readline():
@@ -118,7 +123,7 @@ async def _converse(process: asyncio.subprocess.Process, script: bytes, mark: st
         said[word] = rest
         if word == scripts.SEND:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                process.stdin.write(payload)
+                process.stdin.write(payloads[rest])
                 await process.stdin.drain()
     process.stdin.close()
     text = (await errors).decode(errors="replace")

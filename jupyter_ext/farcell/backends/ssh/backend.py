@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shlex
 import uuid
-from collections.abc import Mapping
 
 from farcell_host.commands import ask_status
 from farcell_host.runtime import HostInfo
@@ -23,8 +21,8 @@ from ..base import Allocation, JobState, LaunchOptions, Opened, OpenedStream, Te
 from ..local import launch_flags, parse_launch
 from ..shell import Answer, bridged, host_zipapp, new_mark
 from .client import SshClient
-from .destination import Destination
-from .questions import Ask, Questions
+from .login import Login
+from .questions import Ask
 
 ATTACH_SOCKET = "attach.socket"
 
@@ -35,13 +33,13 @@ class SshBackend:
     name = "ssh"
 
     def __init__(self) -> None:
-        self._client: SshClient | None = None
+        self._login = Login()
         self._sockets: dict[str, str] = {}
         """By runtime folder over there: the socket here that leads to it."""
         self._forwards = True
 
     async def launch(self, options: LaunchOptions, ask: Ask | None = None, tell: Tell = untold) -> Allocation:
-        client = await self._logged_in(options, ask) if ask is not None else await self._connected(options)
+        client = await self._login.client(options, ask)
         digest, data = host_zipapp()
         mark = new_mark()
         python = options.python or "python3"
@@ -56,7 +54,7 @@ class SshBackend:
             options.setup,
             options.cache_dir,
         )
-        answer = await client.run(script, mark, data)
+        answer = await client.run(script, mark, {scripts.HOST: data})
         if scripts.ERROR in answer.said:
             raise TargetUnavailable(f"{options.target!r} ({options.host}): {answer.said[scripts.ERROR]}")
         if "launch" not in answer.said:
@@ -70,7 +68,7 @@ class SshBackend:
         )
 
     async def open_stream(self, allocation: Allocation) -> Opened:
-        client = await self._connected(allocation.options)
+        client = await self._login.client(allocation.options)
         if self._forwards:
             local = self._sockets.get(allocation.runtime)
             if local is not None:
@@ -83,7 +81,7 @@ class SshBackend:
 
     async def poll(self, allocation: Allocation) -> JobState:
         try:
-            client = await self._connected(allocation.options)
+            client = await self._login.client(allocation.options)
             answer = await self._host(client, allocation, "status", "--runtime", allocation.runtime)
         except (TargetUnavailable, OSError):
             return JobState.UNKNOWN
@@ -94,34 +92,11 @@ class SshBackend:
     async def release(self, allocation: Allocation) -> None:
         """A host that cannot be told ends by itself, after the target's keep_s."""
         with contextlib.suppress(TargetUnavailable, OSError):
-            client = await self._connected(allocation.options)
+            client = await self._login.client(allocation.options)
             await self._host(client, allocation, "stop", "--runtime", allocation.runtime)
             local = self._sockets.pop(allocation.runtime, None)
             if local is not None:
                 await client.unforward(local, _remote_socket(allocation))
-
-    async def _logged_in(self, options: LaunchOptions, ask: Ask) -> SshClient:
-        """With somebody there who answers what ssh asks."""
-        with Questions(ask) as questions:
-            try:
-                return await self._connected(options, questions.environment())
-            except TargetUnavailable:
-                declined = questions.declined
-                if declined is None:
-                    raise
-        raise TargetUnavailable(
-            f"{options.target!r} ({options.host}): ssh asked {declined.text.strip()!r}, and there was no answer. "
-            "Nothing was tried without it; the next cell on it asks again."
-        )
-
-    async def _connected(self, options: LaunchOptions, environment: Mapping[str, str] | None = None) -> SshClient:
-        if self._client is None:
-            if options.host is None:
-                raise TargetUnavailable(f"{options.target!r} has no host: set it in targets.toml.")
-            destination = Destination(options.host, options.user, tuple(shlex.split(options.ssh)))
-            self._client = SshClient(options.target, destination, options.ssh_persist_s)
-        await self._client.connect(environment)
-        return self._client
 
     async def _forward(self, client: SshClient, allocation: Allocation, local: str) -> str | None:
         """`local`, which leads to the host from now on; None where sockets are not forwarded, which only using one tells."""
