@@ -12,7 +12,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +21,7 @@ from jupyter_core.paths import jupyter_config_dir, jupyter_config_path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
 from .backends.base import LaunchOptions, backend_names
+from .backends.resources import Resources, memory, seconds
 from .errors import UsageError
 
 if sys.version_info >= (3, 11):
@@ -76,6 +77,23 @@ def _text(value: str) -> str:
     return value
 
 
+def _word(text: str) -> str:
+    if not text or text.startswith("-") or not text.isprintable():
+        raise ValueError("must be a word for sbatch")
+    return text
+
+
+def _option(text: str) -> str:
+    if not text.startswith("-") or not text.isprintable():
+        raise ValueError("must be an option of sbatch, such as '--exclusive'")
+    return text
+
+
+def _span(text: str) -> str:
+    seconds(text)
+    return text
+
+
 def _no_truth(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("must be a number of bytes or a text such as '2GB'")
@@ -101,6 +119,20 @@ class Target(BaseModel):
     setup: tuple[str, ...] = ()
     secrets: tuple[Annotated[str, AfterValidator(_variable)], ...] = ()
     cache_dir: Annotated[str, AfterValidator(_folder)] | None = None
+    gpus: int | None = Field(default=None, ge=0, strict=True)
+    gpu_type: Annotated[str, AfterValidator(_word)] | None = None
+    cpus: int | None = Field(default=None, gt=0, strict=True)
+    mem: Annotated[str, AfterValidator(memory)] | None = None
+    walltime: Annotated[str, AfterValidator(_span)] | None = None
+    nodes: int | None = Field(default=None, gt=0, strict=True)
+    partition: Annotated[str, AfterValidator(_word)] | None = None
+    account: Annotated[str, AfterValidator(_word)] | None = None
+    qos: Annotated[str, AfterValidator(_word)] | None = None
+    constraint: Annotated[str, AfterValidator(_word)] | None = None
+    reservation: Annotated[str, AfterValidator(_word)] | None = None
+    sbatch: tuple[Annotated[str, AfterValidator(_option)], ...] = ()
+    state_dir: Annotated[str, AfterValidator(_folder)] | None = None
+    route: Literal["auto", "tcp", "srun"] = "auto"
     detached_reads: Literal["wait", "stale", "error"] = "wait"
     confirm_bytes: Annotated[ByteSize, BeforeValidator(_no_truth)] = Field(default=ByteSize(CONFIRM_BYTES), gt=0)
 
@@ -122,6 +154,16 @@ class Target(BaseModel):
             setup=self.setup,
             secrets=self.secrets,
             cache_dir=self.cache_dir,
+            resources=self.resources,
+            state_dir=self.state_dir,
+            route=self.route,
+        )
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(
+            walltime_s=seconds(self.walltime) if self.walltime else None,
+            **{field.name: getattr(self, field.name) for field in fields(Resources) if field.name != "walltime_s"},
         )
 
     @model_validator(mode="after")

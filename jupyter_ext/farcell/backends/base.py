@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from farcell_host.stream import Endpoint
 
 from ..errors import TargetUnavailable, UsageError
+from .resources import Resources
 
 if TYPE_CHECKING:
     from .ssh.questions import Ask
@@ -25,6 +26,7 @@ GROUP = "farcell.backends"
 _BUILTIN = {
     "local": "farcell.backends.local:LocalBackend",
     "local-attach": "farcell.backends.local_attach:LocalAttachBackend",
+    "slurm": "farcell.backends.slurm.backend:SlurmBackend",
     "ssh": "farcell.backends.ssh.backend:SshBackend",
 }
 
@@ -63,6 +65,9 @@ class LaunchOptions:
     setup: tuple[str, ...] = ()  # shell commands before the host starts
     secrets: tuple[str, ...] = ()  # names of environment variables that go along
     cache_dir: str | None = None
+    resources: Resources = field(default_factory=Resources)  # of a scheduler
+    state_dir: str | None = None  # seen by all nodes of a cluster
+    route: str = "auto"  # to a cluster's nodes: tcp, srun
 
 
 @dataclass(frozen=True)
