@@ -34,6 +34,8 @@ CONFIRM_BYTES = 8 << 30
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 BUILTIN = ("local", "local-attach")
 _TOP_KEYS = ("default", "targets")
+_MANY = 12
+"""A list longer than this helps nobody who has only misspelt something."""
 
 
 def _folder(path: str) -> str:
@@ -327,7 +329,10 @@ def _unknown(what: str, value: str, known: Iterable[str]) -> str:
 def _choices(value: str, known: Iterable[str]) -> str:
     choices = list(known)
     close = difflib.get_close_matches(value, choices, 1)
-    return f"Known: {', '.join(choices)}." + (f" Did you mean {close[0]!r}?" if close else "")
+    meant = f"Did you mean {close[0]!r}?" if close else ""
+    if close and len(choices) > _MANY:
+        return meant
+    return f"Known: {', '.join(choices)}. {meant}".rstrip()
 
 
 _HEADER = re.compile(r"\s*\[+\s*([^\]]+?)\s*\]+")
