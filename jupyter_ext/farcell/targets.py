@@ -33,6 +33,7 @@ FILE = Path("farcell") / "targets.toml"
 CONFIRM_BYTES = 8 << 30
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 BUILTIN = ("local", "local-attach")
+WITHOUT_SCHEDULER = ("local", "local-attach", "ssh")
 _TOP_KEYS = ("default", "targets")
 _MANY = 12
 """A list longer than this helps nobody who has only misspelt something."""
@@ -167,6 +168,14 @@ class Target(BaseModel):
             walltime_s=seconds(self.walltime) if self.walltime else None,
             **{field.name: getattr(self, field.name) for field in fields(Resources) if field.name != "walltime_s"},
         )
+
+    def asking(self, wanted: Mapping[str, Any]) -> Target:
+        """With these keys in the place of its own; UsageError says what is wrong with them."""
+        try:
+            return Target(**{**self.model_dump(), **wanted})
+        except ValidationError as error:
+            faults = "; ".join(f"{item['loc'][0]}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors())
+            raise UsageError(f"What the cell asks for is not right: {faults}.") from None
 
     @model_validator(mode="after")
     def _reachable(self) -> Target:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from farcell_host.stream import Endpoint
 
@@ -127,6 +127,22 @@ class Backend(Protocol):
 
     async def release(self, allocation: Allocation) -> None:
         """Gives everything back, also what a host that died left behind. Safe to call twice."""
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """What a backend has beside, whose launch may wait in a scheduler's queue. A launch that is cancelled leaves its job there,
+    and the next one takes it up, unless it is withdrawn."""
+
+    @property
+    def queued(self) -> str | None:
+        """What waits there, in words: `Job 12`."""
+
+    async def withdraw(self) -> None:
+        """Takes it out of the queue; raises TargetUnavailable when the scheduler cannot be told."""
+
+    async def obituary(self, allocation: Allocation) -> str | None:
+        """What became of an allocation that is gone, as far as the scheduler says; raises nothing."""
 
 
 def backend_names() -> list[str]:

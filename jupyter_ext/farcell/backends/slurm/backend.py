@@ -33,7 +33,7 @@ from ..ssh.login import Login
 from . import scripts
 from .identity import new_identity
 from .jobs import parse_sbatch, sbatch_options, step_command
-from .queue import WATCHED_S, Look, Queue
+from .queue import UNWATCHED_S, WATCHED_S, Look, Queue
 
 if TYPE_CHECKING:
     from ..ssh.questions import Ask
@@ -48,10 +48,11 @@ SAVE_S = 120
 class Submitted:
     """A job in the queue, or running, whose host nobody is connected to yet."""
 
+    options: LaunchOptions
     job: str
     session: str
     identity: bytes
-    details: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any]
     at: float = field(default_factory=time.time)
 
 
@@ -64,7 +65,6 @@ class SlurmBackend:
         self._login = Login()
         self._local: LocalShell | None = None
         self._submitted: Submitted | None = None
-        self._stays = False
         self._by_srun = False
         """The node could not be reached otherwise."""
         self._forwarded: dict[tuple[str, str], str] = {}
@@ -74,16 +74,16 @@ class SlurmBackend:
 
     @property
     def queued(self) -> str | None:
-        """What a launch waits for in the scheduler's queue, in words; None when it does not."""
         return f"Job {self._submitted.job}" if self._submitted is not None else None
 
-    def leave(self) -> None:
-        """A launch that is cancelled from now on leaves its job in the queue, for the next one to take up."""
-        self._stays = True
+    async def withdraw(self) -> None:
+        submitted = self._submitted
+        if submitted is not None:
+            await self._drop(await self._shell(submitted.options), submitted.session, submitted.job)
+            self._submitted = None
 
     async def launch(self, options: LaunchOptions, ask: Ask | None = None, tell: Tell = untold) -> Allocation:
         """A job that is in the queue already, left there by an earlier call, is taken up."""
-        self._stays = False
         shell = await self._shell(options, ask)
         submitted = self._submitted
         if submitted is None or await self._is_over(options, shell, submitted):
@@ -91,11 +91,10 @@ class SlurmBackend:
             submitted = self._submitted = await self._submit(options, shell)
         try:
             fields = await self._wait(options, submitted, tell)
-        except BaseException:
-            if not self._stays:
-                self._submitted = None
-                with contextlib.suppress(TargetUnavailable, OSError):
-                    await self._drop(await self._shell(options), submitted.session, submitted.job)
+        except JobFailed:
+            with contextlib.suppress(TargetUnavailable, OSError):
+                await self.withdraw()
+            self._submitted = None
             raise
         self._submitted = None
         self._by_srun = False
@@ -142,7 +141,7 @@ class SlurmBackend:
                 f"{where}: sbatch refused the job, which asked for {options.resources}. Slurm said:\n"
                 + "\n".join(f"    {line}" for line in said.splitlines())
             )
-        return Submitted(job, answer.said["session"], identity, {"command": python, "pyz": answer.said["pyz"]})
+        return Submitted(options, job, answer.said["session"], identity, {"command": python, "pyz": answer.said["pyz"]})
 
     async def _wait(self, options: LaunchOptions, submitted: Submitted, tell: Tell) -> dict[str, Any]:
         """Until the host says where it is: the queue has no time-out. Raises TargetUnavailable when the job is over before."""
@@ -185,7 +184,7 @@ class SlurmBackend:
 
     async def _obituary(self, options: LaunchOptions, shell: Shell, submitted: Submitted, look: Look) -> str:
         job = look.jobs.get(submitted.job)
-        how = f"ended as {job.state}" + (f" ({job.reason})" if job.reason not in ("", "None") else "") if job else "is gone"
+        how = f"ended, {job.end_text()}," if job else "is gone"
         mark = new_mark()
         answer = await shell.run(scripts.tail(mark, submitted.session), mark)
         log = "\n".join(f"    {line}" for line in answer.output.strip().splitlines()[-10:]) or "    (nothing)"
@@ -244,6 +243,17 @@ class SlurmBackend:
         if job is None or not job.is_known:
             return JobState.UNKNOWN
         return JobState.GONE if job.is_over or job.is_waiting else JobState.RUNNING
+
+    async def obituary(self, allocation: Allocation) -> str | None:
+        """As the queue was looked at last."""
+        with contextlib.suppress(TargetUnavailable, OSError):
+            shell = await self._shell(allocation.options)
+            job = (await self._queue(allocation.options).look(shell, UNWATCHED_S)).jobs.get(allocation.details["job"])
+            if job is not None and job.is_waiting:
+                return f"its job {job.id} was put back into the queue"
+            if job is not None and job.is_over:
+                return f"its job {job.id} has ended: {job.end_text()}"
+        return None
 
     async def release(self, allocation: Allocation) -> None:
         """A job that cannot be cancelled now ends by itself: its host after the target's keep_s, Slurm at the wall time."""

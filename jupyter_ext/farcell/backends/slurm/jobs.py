@@ -75,6 +75,10 @@ class Job:
             said.append(f"expected to start at {_moment(self.start)}")
         return ", ".join(said)
 
+    def end_text(self) -> str:
+        """How it ended, in Slurm's words."""
+        return self.state + (f" ({self.reason})" if self.reason not in ("", "None", self.state) else "")
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
