@@ -66,6 +66,7 @@ class LaunchOptions:
     secrets: tuple[str, ...] = ()  # names of environment variables that go along
     cache_dir: str | None = None
     resources: Resources = field(default_factory=Resources)  # of a scheduler
+    save_grace_s: float = 10.0  # for a run to end when its session must
     state_dir: str | None = None  # seen by all nodes of a cluster
     route: str = "auto"  # to a cluster's nodes: tcp, srun
 
