@@ -348,12 +348,14 @@ class Remote:
         keep: Iterable[str] = (),
         timeout_s: float | None = None,
         yes: bool = False,
+        restartable: bool = False,
     ) -> RunSummary:
         """Runs code as one remote cell and merges what it changed; raises what it raised.
 
         `inputs` adds names to those the code is seen to read, `files` (names and globs, from the notebook's folder on) are sent
         into the target's working folder before, `out` brings these back although large, `keep` leaves these new objects on the
-        target, `timeout_s` (seconds of running) interrupts it, `yes` sends large values without asking.
+        target, `timeout_s` (seconds of running) interrupts it, `yes` sends large values without asking,
+        `restartable` code runs again by itself in a new job when a scheduler has ended its own.
         """
         self._workspace.see_assignments(code)
         found = self._reads(code)
@@ -372,6 +374,7 @@ class Remote:
                 keep=keep,
                 timeout_s=timeout_s,
                 yes=yes,
+                restartable=restartable,
             )
         )
         self._workspace.remember(code, summary)

@@ -22,7 +22,7 @@ from .backends.base import Allocation, Backend, LaunchOptions, Scheduled, Tell, 
 from .connection import Connection
 from .desk import Desk
 from .errors import FarcellError, HostDied, TargetUnavailable, ending
-from .relay.line import Line, transfer
+from .relay.line import Line, transfer, waiting
 from .relay.notebook import Notebook
 from .run import Event, HostEnded, KernelEnded, Noticed
 from .threads import loop_thread
@@ -34,6 +34,7 @@ START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
 RESTART_TIMEOUT_S = 60.0
 WITHDRAW_TIMEOUT_S = 30.0
+SAVE_TIMEOUT_S = 600.0
 
 
 class _LeftInQueue(Exception):
@@ -72,6 +73,8 @@ class Life:
         self.launches = 0
         self.saved: frozenset[str] = frozenset()
         """Names that the session has saved as it ended."""
+        self.closing: str | None = None
+        """Why the host ends by itself, once it has begun to: it saves what only it has, and runs nothing any more."""
         self.session_before: str | None = None
         """The runtime folder's name of the session before this one."""
         self._options = options
@@ -114,6 +117,8 @@ class Life:
 
     def start(self) -> None:
         """Makes sure that a kernel is up: launches a host, or restarts a kernel that has died."""
+        if self.closing is not None and self.is_started:
+            self._wait_for_end(self.closing)
         if self._host_dead is not None:
             self._say(f"The kernel host on {self.target!r} is gone ({self._host_dead}); a new one starts.")
             self.stop()
@@ -177,6 +182,7 @@ class Life:
         self.kernel = self.dead = None
         self._restarted_epoch = 0
         self.launches += 1
+        self.closing = None
         if self.allocation is not None:
             self.session_before = os.path.basename(self.allocation.runtime)
         with contextlib.suppress(FileNotFoundError):  # deleted under our feet
@@ -248,6 +254,11 @@ class Life:
             raise _LeftInQueue(f"{queued} stays in the queue for the next cell on {self.target!r}; this cell was not run.")
         return said.startswith("k")
 
+    def _wait_for_end(self, why: str) -> None:
+        """Of a host that saves what only it has."""
+        with Line(self._notebook, waiting(f"the session on {self.target!r} ends ({why}); what only it has is saved")), self._news:
+            self._news.wait_for(lambda: not self.is_started, SAVE_TIMEOUT_S)
+
     def _wait_for_kernel(self, after_epoch: int, deadline: float) -> None:
         """Until the host says that a kernel of a later epoch is up."""
         with self._news:
@@ -284,6 +295,7 @@ class Life:
                 self._on_event(self.dead)
             elif message.msg_type == "farcell_notice":
                 self.saved = frozenset(content.get("saved") or ())
+                self.closing = content.get("closing") or self.closing
                 self._on_event(Noticed(content["text"], of_host=True))
                 if content.get("ends"):
                     self._on_ended(content["ends"])

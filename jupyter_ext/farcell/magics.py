@@ -182,6 +182,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
     @argument("--files", action="append", default=[], metavar="GLOB", help="Send these files into the target's working folder.")
     @argument("--detach", action="store_true", help="Return at once; what it changed is merged when it is over.")
     @argument("--timeout", type=float, metavar="S", help="Interrupt the cell after this many seconds of running.")
+    @argument("--restartable", action="store_true", help="Run again in a new job when the scheduler has ended this one.")
     @argument("--gpus", type=int, metavar="N", help="On a scheduler's target: GPUs on each node.")
     @argument("--gpu-type", metavar="TYPE", help="Their type, as the cluster names it.")
     @argument("--cpus", type=int, metavar="N", help="Processors.")
@@ -220,8 +221,12 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         self._keep_input_as_typed()
         if not (_code_lines(code.splitlines()) or options.inputs or options.files or options.out or options.keep):
             return
+        if options.restartable and options.detach:
+            raise UsageError("--restartable is for a cell that is waited for, not for a detached one.")
+        more = {"restartable": True} if options.restartable else {}
         (remote.detach if options.detach else remote.run)(
             code,
+            **more,
             inputs=split_names(options.inputs),
             files=options.files,
             out=split_names(options.out),

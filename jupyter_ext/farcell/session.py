@@ -39,7 +39,7 @@ from .conversation import Conversation
 from .detached import DetachedRelay, DetachedRun, Unattended
 from .earlier import HeldBack, LeftRun, names_in
 from .errors import Conflict as ConflictError
-from .errors import FarcellError, Refused, UsageError
+from .errors import FarcellError, HostDied, Refused, UsageError
 from .exchange import NOTHING, Exchange, PlanRow, Returned, plan_rows
 from .life import Life
 from .outcome import conclude
@@ -93,6 +93,7 @@ class RemoteSession:
         self._folder = WorkingFolder(options, self.notebook, self._conversation, self._confirm_size)
         self.conflicts: dict[str, Conflict] = {}
         self._told_of_order = False
+        self._was_pressed = False
         self._runs = 0
         self._held_back: HeldBack | None = None
         farewell.remember(self)
@@ -111,18 +112,31 @@ class RemoteSession:
         keep: Iterable[str] = (),
         timeout_s: float | None = None,
         yes: bool = False,
+        restartable: bool = False,
     ) -> RunSummary:
         """Runs a cell to its end, merges what it changed, sets `_` and `Out[N]`; raises what the cell raised.
 
-        `names` must travel, `optional` ones go along if they can; `imports` are modules that the cell imports;
-        `send_files` are names and globs of files that go into the target's working folder before.
+        `restartable`: one that a scheduler has ended (wall time, preemption, a node's failure) runs again in a new job. `names`
+        must travel, `optional` ones go along if they can; `imports` are modules that the cell imports; `send_files` are names
+        and globs of files that go into the target's working folder before.
         """
         asked = Asked.of(code, names, optional=optional, imports=imports, send_files=send_files, out=out, keep=keep, yes=yes)
         with self._turns.take():
-            self.start()
-            self._folder.send(asked.files, yes)
-            self._folder.offer(code, asked.files)
-            return self._run(asked, timeout_s)
+            while True:
+                self.start()
+                self._folder.send(asked.files, yes)
+                self._folder.offer(code, asked.files)
+                try:
+                    return self._run(asked, timeout_s)
+                except (HostDied, KeyboardInterrupt) as error:
+                    if not restartable or not self._is_schedulers_doing(error):
+                        raise
+                self.notebook.say("The run begins again in a new job, as --restartable says.")
+
+    def _is_schedulers_doing(self, error: BaseException) -> bool:
+        if isinstance(error, HostDied):
+            return self._life.closing is not None or any(state in error.detail for state in ("NODE_FAIL", "PREEMPTED"))
+        return self._life.closing is not None and not self._was_pressed
 
     def plan(self, names: Names, optional: Names = ()) -> list[PlanRow]:
         """What a run that reads `names` would send. Sends nothing, starts nothing."""
@@ -441,6 +455,7 @@ class RemoteSession:
         prepared = self._prepare(asked)
         relay = RunRelay(self.notebook, prepared.count)
         pending, finish, returned = self._conversation.run(relay, prepared.content, prepared.payload, timeout_s, prepared.watch)
+        self._was_pressed = finish.interrupted
         self._tell_of_order(finish, prepared.payload)
         self._take_imported(self._conversation.exchange, returned.imported)
         conflict = self._conflict(pending.id, returned)

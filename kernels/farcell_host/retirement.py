@@ -79,9 +79,8 @@ class Retirement:
         ended: dict[str, Any] = {"reason": why, "at": time.time()}
         try:
             run = host.run
-            if run is not None:
-                ended["run"] = run
-                host.notify(f"The run is interrupted: {why}.")
+            ended["run"] = run
+            host.notify(f"The run is interrupted: {why}." if run is not None else said[0], closing=why)
             if run is not None and not await host.interrupted(self._grace_s):
                 raise FarcellHostError(f"the run did not stop within {self._grace_s:g} s")
             ended["saved"] = manifest = await self.save(why)

@@ -286,3 +286,25 @@ def test_a_snapshot_is_made_by_hand_and_brought_back_on_another_node(
         assert "Removed 1 snapshots" in notebook.run("%remote forget t").check().stdout
     finally:
         cluster.start_node(node)
+
+
+def test_a_restartable_cell_runs_again_when_the_scheduler_has_ended_its_job(
+    cluster: Slurm, login_node: Sshd, sandbox: Sandbox, notebook: Notebook
+) -> None:
+    """By itself, in a new job, with what was saved and what it had changed until then; Ctrl-C still ends it."""
+    define_target(sandbox, "t", **over_slurm(sandbox, login_node))
+    notebook.run("tries = []\n%load_ext farcell").check()
+    notebook.run(f"%%remote t --keep model\n{MODEL}").check()
+    body = "tries.append(os.environ['SLURM_JOB_ID'])\nprint('try', len(tries), model[-1], flush=True)\n"
+    running = notebook.start(f"%%remote t --restartable\nimport os, time\n{body}if len(tries) < 3: time.sleep(600)")
+    running.until("try 1 999999")
+    for count in (2, 3):
+        cluster.run("scancel", *jobs(cluster))
+        running.until(f"try {count} 999999", 60)
+    running.finish(60).check()
+    assert notebook.run("len(set(tries))").check().result == "3"
+    running = notebook.start("%%remote t --restartable\nprint('begun', flush=True)\nimport time; time.sleep(600)")
+    running.until("begun")
+    notebook.interrupt()
+    cell = running.finish(60)
+    assert cell.error is not None and cell.error.name == "KeyboardInterrupt"
