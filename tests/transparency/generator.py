@@ -91,6 +91,9 @@ SHOW = (
 GROUPS = (MAKE, MAKE, CHANGE, CHANGE, CHANGE, DEFINE, FLOW)
 FIRST = "import sys, contextlib, collections\nimport numpy as np"
 _FIELD = re.compile(r"\{(=?)([a-z]+)(!r|!)?\}")
+KINDS = sorted({kind for template in (*MAKE, *DEFINE) for is_new, kind, _ in _FIELD.findall(template) if is_new})
+# By kind, what uses a name of that kind: all kinds that a program holds are used alike, however few templates are for one.
+USING = {kind: tuple(each for each in (*CHANGE, *FLOW, *SHOW) if f"{{{kind}}}" in each) or SHOW for kind in KINDS}
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,11 @@ class _Writer:
             if text is not None:
                 return text
         return self.fill(self.pick(MAKE[:2])) or "pass"
+
+    def group(self) -> Sequence[str]:
+        """What the next statement is to be one of."""
+        held = sorted(set(self.kinds.values()))
+        return USING[self.pick(held)] if held and self.pick((True, False, False)) else self.pick(GROUPS)
 
     def fill(self, template: str) -> str | None:
         """The template with names for its fields; None when it needs what there is not."""
@@ -155,7 +163,7 @@ def write(pick: Pick) -> Program:
     writer = _Writer(pick)
     cells = [FIRST]
     for _ in range(pick(range(2, 6))):
-        lines = [writer.statement(pick(GROUPS)) for _ in range(pick(range(1, 5)))]
+        lines = [writer.statement(writer.group()) for _ in range(pick(range(1, 5)))]
         if pick((True, True, False)):
             lines.append(writer.statement(SHOW))
         cells.append("\n".join(lines))
