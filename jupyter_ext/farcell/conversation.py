@@ -252,6 +252,7 @@ class Conversation:
         if content.get("status") in ("ok", "error"):
             self._installed()
         self.is_touched = bool(content.get("background", self.is_touched))
+        exchange.forget_modules(content.get("gone") or ())
         imported = self._import_too(content.get("imported") or {})
         if self._watch is not None and not self._watch.since_last:
             self._watch.in_place = self._watch.in_place or bool(users(threading.enumerate()))

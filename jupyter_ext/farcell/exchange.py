@@ -6,7 +6,7 @@ Bound to one epoch of one remote kernel: object numbers mean nothing to the next
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -109,6 +109,10 @@ class Exchange:
 
     def introduced(self, offers: list[dict[str, Any]], answer: dict[str, Any]) -> None:
         self._replica.introduced(offers, answer)
+
+    def forget_modules(self, names: Collection[str]) -> None:
+        """A cell has taken these out of the target's `sys.modules`."""
+        self._replica.forget_modules(names)
 
     def drawing_nothing(self) -> AbstractContextManager[None]:
         """For imports that the target has done before."""

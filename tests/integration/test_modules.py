@@ -108,6 +108,45 @@ def test_a_remote_cell_may_reload(nb: Notebook, sandbox: Sandbox) -> None:
     assert nb.run("%%remote\nhelpers.bump(), helpers.given()").check().result == "(103, True)"
 
 
+def test_a_remote_cell_may_import_anew(nb: Notebook, sandbox: Sandbox) -> None:
+    """`del sys.modules[...]` and another import load the file as it is now, there and then here."""
+    nb.run("import helpers\nhelpers.bump(5)").check()
+    nb.run("%%remote\nhelpers.bump()").check()
+    (sandbox.folder / "helpers.py").write_text(HELPERS.replace("counter = 0", "counter = 100"))
+    cell = nb.run("%%remote\ndel sys.modules['helpers']\nimport helpers\nhelpers.bump()").check()
+    assert (cell.result, cell.stdout) == ("101", "loading helpers\n")
+    cell = nb.run("helpers.bump()").check()
+    assert (cell.result, cell.stdout) == ("102", "")
+    assert nb.run("%%remote\nhelpers.bump(), helpers.given()").check().result == "(103, True)"
+
+
+def test_a_module_that_the_target_has_lost_is_the_notebooks_again(nb: Notebook) -> None:
+    """Taken out of `sys.modules` on both sides and imported here again, it is there as it is here."""
+    nb.run("import helpers\nhelpers.counter = 10").check()
+    assert nb.run("%%remote\nhelpers.bump()").check().result == "11"
+    nb.run("%%remote\n_ = sys.modules.pop('helpers')").check()
+    nb.run("del sys.modules['helpers'], helpers\nimport helpers\nhelpers.counter = 11").check()
+    assert nb.run("%%remote\nhelpers.bump(), helpers.given()").check().result == "(12, True)"
+    assert nb.run("helpers.counter").check().result == "12"
+
+
+def test_a_module_is_known_as_it_was_when_it_was_imported_last(nb: Notebook, sandbox: Sandbox) -> None:
+    """Not as an earlier import had it, and not as its file has become since."""
+
+    def write(word: str) -> None:
+        (sandbox.folder / "helpers.py").write_text(HELPERS.replace('"old"', f'"{word}"'))
+
+    nb.run("%%remote\nimport helpers").check()
+    nb.run("%%remote\n_ = sys.modules.pop('helpers')").check()
+    nb.run("del sys.modules['helpers'], helpers\nimport importlib").check()
+    write("second")
+    nb.run("%%remote\nimport helpers").check()
+    write("a third")
+    nb.run("importlib.reload(helpers);").check()
+    assert nb.run("%%remote\nhelpers.Model().answer()").check().result == "'a third'"
+    assert nb.run("helpers.Model().answer()").check().result == "'a third'"
+
+
 def test_a_function_is_replaced_for_a_while(nb: Notebook) -> None:
     """A patched module is patched on both sides, and so is one that is put back."""
     nb.run("import helpers\nreal = helpers.bump\nhelpers.bump = lambda by=1: 'patched'").check()

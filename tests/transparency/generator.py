@@ -38,7 +38,7 @@ CHANGE = (
     "{list}[0] = {any}", "{list} += [{n}]", "{list} *= 2", "{list}[1:] = [{n}, {n}]", "del {list}[0]", "{list}.sort(key=str)",
     "{dict}['k'] = {any}", "{dict}['new'] = {n}", "{dict}.pop('k', None)", "{dict}.update(z={n})", "{dict}.clear()",
     "{dict}.setdefault('s', []).append({n})", "{dict} |= {{'w': {n}}}", "{dict}['k'] = {dict}.pop('k', 0)", "{dict}['self'] = {dict}",
-    "{set}.add({n})", "{set}.discard(10)", "{set} |= {{20, {n}}}", "{int} += {n}", "{str} += 'x'", "{tuple} += ({n},)",
+    "{set}.add({n})", "{set}.discard(10)", "{set}.pop()", "{set} -= {{10, 'w'}}", "{set} |= {{20, {n}}}", "{int} += {n}", "{str} += 'x'", "{tuple} += ({n},)",
     "{array}[0] = {n}", "{array} += 1", "{array}[:2] *= 3", "{array}[-1:] = {n}", "{array}.sort()", "{array}.flags.writeable = False",
     "{deque}.append({n})", "{deque}.rotate(1)", "{bytes}.extend(b'{n}')", "{bytes}[0] = 65",
     "{instance}.x = {any}", "{instance}.y = {n}", "{instance}.items.append({n})", "{instance}.grow({n})", "{class}.shared.append({n})",
@@ -91,6 +91,11 @@ SHOW = (
 GROUPS = (MAKE, MAKE, CHANGE, CHANGE, CHANGE, DEFINE, FLOW)
 FIRST = "import sys, contextlib, collections\nimport numpy as np"
 _FIELD = re.compile(r"\{(=?)([a-z]+)(!r|!)?\}")
+KINDS = sorted({kind for template in (*MAKE, *DEFINE) for is_new, kind, _ in _FIELD.findall(template) if is_new})
+# By kind, what makes one: all kinds are made alike.
+MAKING = {kind: tuple(each for each in (*MAKE, *DEFINE) if f"{{={kind}}}" in each) for kind in KINDS}
+# By kind, what uses a name of that kind: all kinds that a program holds are used alike, however few templates are for one.
+USING = {kind: tuple(each for each in (*CHANGE, *FLOW, *SHOW) if f"{{{kind}}}" in each) or SHOW for kind in KINDS}
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,14 @@ class _Writer:
             if text is not None:
                 return text
         return self.fill(self.pick(MAKE[:2])) or "pass"
+
+    def group(self) -> Sequence[str]:
+        """What the next statement is to be one of."""
+        held = sorted(set(self.kinds.values()))
+        if held and self.pick((True, False, False)):
+            return USING[self.pick(held)]
+        chosen: Sequence[str] = self.pick(GROUPS)
+        return MAKING[self.pick(KINDS)] if chosen is MAKE else chosen
 
     def fill(self, template: str) -> str | None:
         """The template with names for its fields; None when it needs what there is not."""
@@ -155,7 +168,7 @@ def write(pick: Pick) -> Program:
     writer = _Writer(pick)
     cells = [FIRST]
     for _ in range(pick(range(2, 6))):
-        lines = [writer.statement(pick(GROUPS)) for _ in range(pick(range(1, 5)))]
+        lines = [writer.statement(writer.group()) for _ in range(pick(range(1, 5)))]
         if pick((True, True, False)):
             lines.append(writer.statement(SHOW))
         cells.append("\n".join(lines))

@@ -89,6 +89,11 @@ class Exchange:
         names = [name for name in MODULES.see_new() if name not in known] + introductions.reloaded()
         return {name: MODULES.see(sys.modules[name]).source.version for name in names}
 
+    def gone(self) -> list[str]:
+        """Modules of the notebook's own that were taken out of `sys.modules` here, and that it counts on."""
+        with self.lock:
+            return self.replica.take_gone()
+
     def drop(self, names: Collection[str]) -> None:
         """Forgets names that the notebook has deleted or bound to something else; they are not reported as deleted here."""
         with self.lock:

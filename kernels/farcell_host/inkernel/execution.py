@@ -103,6 +103,7 @@ class Runner:
             answer = self._answer(content, result)
             answer["background"] = self.background.goes_on
             answer["imported"] = self.exchange.imported()
+            answer["gone"] = self.exchange.gone()
             answer["hash_probe"] = hashing_seed.probe()
             changes = namespace.changes_since(before)
             known = verified | run.fetched

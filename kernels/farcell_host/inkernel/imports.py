@@ -19,7 +19,8 @@ class NotebooksModules:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if not _is_asked_for_by_the_notebook():
             return None
-        return spec_of(MODULES.sources[name]) if self._ask(name, target is not None) else None
+        anew = target is not None or MODULES.has_seen(name)
+        return spec_of(MODULES.sources[name]) if self._ask(name, anew) else None
 
 
 def _is_asked_for_by_the_notebook() -> bool:

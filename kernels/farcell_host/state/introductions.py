@@ -42,6 +42,16 @@ class Introductions:
         loaded = {name: module for name in self._specs if (module := local_module(name)) is not None}
         return [name for name, module in loaded.items() if MODULES.see(module).spec is not self._specs[name]]
 
+    def gone(self) -> list[str]:
+        """Modules that are not in `sys.modules` any more, since they were introduced."""
+        return [name for name in self._versions if local_module(name) is None]
+
+    def forget(self, names: Iterable[str]) -> None:
+        """The peer has these no more: they are new to it when it meets them next."""
+        for name in names:
+            self._versions.pop(name, None)
+            self._specs.pop(name, None)
+
     def wanted(self, met: Iterable[str]) -> set[str]:
         """Those of the modules met, and of those known, that the peer does not have as they are here."""
         return {name for name in (*met, *self._versions) if self._is_new(name)}
@@ -99,6 +109,8 @@ class Introductions:
             except Exception as error:
                 failed[name] = f"{type(error).__name__}: {error}"
                 continue
+            finally:
+                MODULES.sources.pop(name, None)
             seen = MODULES.see(sys.modules[name])
             parts = self._parts(seen)
             differing = [each for each in offer["data"].keys() | parts.keys() if not self._is_same(each, offer["data"], parts)]

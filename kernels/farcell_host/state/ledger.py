@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from types import FunctionType
 from typing import Any, Literal
@@ -45,6 +45,8 @@ class Held:
     numbers: tuple[int, ...]
     kept: bool = False
     value: Any = None
+    modules: frozenset[str] = frozenset()
+    """The notebook's own modules that it leads to."""
 
 
 def is_beside(name: str) -> bool:
@@ -111,6 +113,10 @@ class Ledger:
         for name in names:
             self.forget_contents(name)
             self.release(self.held.pop(name, None))
+
+    def leading_to(self, modules: Collection[str]) -> list[str]:
+        """Names of values that have something of these modules in them."""
+        return [name for name, held in self.held.items() if not held.modules.isdisjoint(modules)] if modules else []
 
     def let_die(self) -> None:
         """What only names reached that are gone or bound anew, and weak references lead to: it is as dead as it would be here."""
@@ -184,7 +190,7 @@ class Ledger:
         if is_ref(part.value):
             numbers = (part.value.__farcell_number__,)
         is_held = numbers and not is_ref(part.value)
-        self.hold(part.name, Held(part.print, numbers, value=part.value if is_held else None))
+        self.hold(part.name, Held(part.print, numbers, value=part.value if is_held else None, modules=frozenset(part.modules)))
         with context.working(self):
             special = {
                 kind for kind in {type(obj) for _, obj in part.objects} if not is_merged_whole(kind) and not is_fixed(kind)

@@ -238,14 +238,26 @@ def _make_so(module: ModuleType, wanted: dict[str, Any]) -> None:
             delete_attribute(module, name)
 
 
+class _Same:
+    """Equal when it is of the same object."""
+
+    def __init__(self, of: object) -> None:
+        self._of = of
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self._of is other._of
+
+
 class Modules:
     """All modules of its own that this process has seen."""
 
     def __init__(self) -> None:
         self._seen: dict[str, Seen] = {}
         self.sources: dict[str, Source] = {}
-        """Sources of the peer's, by module name: from these its modules are loaded here."""
-        self._count = 0
+        """Sources of the peer's that are yet to be loaded here, by module name. Each serves one load: what was taken out of
+        `sys.modules` since is imported from what its file has become, as it would be there."""
+        self._newest: tuple[Any, ...] = ()
+        """How many modules there were at the last look, and which was imported or reloaded last."""
 
     def see(self, module: ModuleType) -> Seen:
         """As it was at first sight since it was loaded last; OSError when its source cannot be read."""
@@ -267,17 +279,26 @@ class Modules:
         stamp = stamp_of(filename)
         return Source(name, filename, importlib.util.decode_source(Path(filename).read_bytes()), is_package), stamp
 
+    def has_seen(self, name: str) -> bool:
+        """Whether a module of one's own by that name was loaded here, even if `sys.modules` has it no more."""
+        return name in self._seen
+
     def see_new(self) -> list[str]:
         """Look at what was imported since the last call, so that its source is kept as it was loaded; the answer names it."""
-        if len(sys.modules) == self._count:
+        module = sys.modules.get(next(reversed(sys.modules)))  # import and reload both put theirs at the end
+        newest = (len(sys.modules), _Same(module), _Same(getattr(module, "__spec__", None)))
+        if newest == self._newest:
             return []
         new = []
         for name, module in list(sys.modules.items()):
-            if name not in self._seen and isinstance(module, ModuleType) and is_local(module):
+            known = self._seen.get(name)
+            if known is not None and known.module is module and known.spec is getattr(module, "__spec__", None):
+                continue
+            if isinstance(module, ModuleType) and is_local(module):
                 with contextlib.suppress(OSError, SyntaxError, UnicodeError):
                     self.see(module)
                     new.append(name)
-        self._count = len(sys.modules)
+        self._newest = newest
         return new
 
     def changed_files(self, names: Iterable[str]) -> list[str]:
@@ -335,6 +356,8 @@ class SourceOfPeer:
 
     def exec_module(self, module: ModuleType) -> None:
         source = self.source
+        if MODULES.sources.get(source.name) == source:
+            del MODULES.sources[source.name]
         BOOK.show(BOOK.add(source.filename, source.text), None)
         exec(compile(source.text, source.filename, "exec", dont_inherit=True), vars(module))
 

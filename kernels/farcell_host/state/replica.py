@@ -7,7 +7,7 @@ not sent. `capture` and `collect` look, `pack` writes, `sent` remembers; `unpack
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from .errors import CannotRestore, CannotTravel
 from .introductions import Introductions
 from .ledger import UNKNOWN, Held, Ledger, is_beside, is_still
 from .magics import Magics
-from .modules import MODULES, is_module_state
+from .modules import MODULES, is_module_state, pseudo_name
 from .packing import Packing
 from .payload import AMBIENT, PSEUDO_NAMES, Capture, Payload
 from .refs import Ref, RefInfo, is_ref
@@ -152,6 +152,18 @@ class Replica:
             self._ledger.remember(part)
             if name in answer["unequal"]:
                 self._ledger.distrust(part.name)
+
+    def take_gone(self) -> list[str]:
+        """At the peer: introduced modules that this process has no more, which the notebook is to be told of."""
+        gone = self._ledger.introductions.gone()
+        self._ledger.introductions.forget(gone)
+        self._ledger.forget(map(pseudo_name, gone))
+        return gone
+
+    def forget_modules(self, names: Collection[str]) -> None:
+        """The peer has these no more, nor their state; what it has of names that lead to them is of modules without a name."""
+        self._ledger.introductions.forget(names)
+        self._ledger.forget([*map(pseudo_name, names), *self._ledger.leading_to(names)])
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
