@@ -101,6 +101,8 @@ class Target(BaseModel):
     setup: tuple[str, ...] = ()
     secrets: tuple[Annotated[str, AfterValidator(_variable)], ...] = ()
     cache_dir: Annotated[str, AfterValidator(_folder)] | None = None
+    environment: Literal["auto", "ship", "never"] = "auto"
+    system_site_packages: bool = Field(default=False, strict=True)
     detached_reads: Literal["wait", "stale", "error"] = "wait"
     confirm_bytes: Annotated[ByteSize, BeforeValidator(_no_truth)] = Field(default=ByteSize(CONFIRM_BYTES), gt=0)
 
@@ -122,6 +124,8 @@ class Target(BaseModel):
             setup=self.setup,
             secrets=self.secrets,
             cache_dir=self.cache_dir,
+            environment=self.environment,
+            system_site_packages=self.system_site_packages,
         )
 
     @model_validator(mode="after")

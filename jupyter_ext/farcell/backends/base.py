@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from farcell_host.stream import Endpoint
 
 from ..errors import TargetUnavailable, UsageError
 
 if TYPE_CHECKING:
+    from .shell import Shell
     from .ssh.questions import Ask
 
 GROUP = "farcell.backends"
@@ -63,6 +64,8 @@ class LaunchOptions:
     setup: tuple[str, ...] = ()  # shell commands before the host starts
     secrets: tuple[str, ...] = ()  # names of environment variables that go along
     cache_dir: str | None = None
+    environment: str = "auto"  # where its Python has no ipykernel: one that has is made ("auto", "ship") or not ("never")
+    system_site_packages: bool = False  # that one sees the Python's own packages
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,14 @@ class Backend(Protocol):
 
     async def release(self, allocation: Allocation) -> None:
         """Gives everything back, also what a host that died left behind. Safe to call twice."""
+
+
+@runtime_checkable
+class ShellBackend(Protocol):
+    """A backend whose targets have a shell, so that they can be prepared without a session."""
+
+    async def shell(self, options: LaunchOptions, ask: Ask | None = None) -> Shell:
+        """On the target's own machine; raises TargetUnavailable. `ask` as in `launch`."""
 
 
 def backend_names() -> list[str]:
