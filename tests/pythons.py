@@ -39,15 +39,21 @@ def another_minor() -> str:
 
 def too_old() -> str:
     """A Python that farcell does not run on; the test is skipped where this machine has none."""
-    pyenv = Path.home() / ".pyenv" / "versions"
-    found = [*sorted(pyenv.glob("3.[6-9].*/bin/python3")), *map(Path, filter(None, map(shutil.which, ("python3.9", "python3.8"))))]
-    if not found:
-        pytest.skip("optional: no Python before 3.10 is on this machine")
-    return str(found[-1])
+    named = [
+        shutil.which("python3.9"),
+        shutil.which("python3.8"),
+        *map(str, Path.home().glob(".pyenv/versions/3.[6-9].*/bin/python3")),
+    ]
+    for candidate in filter(None, named):
+        if subprocess.run([candidate, "-c", ""], capture_output=True).returncode == 0:  # a pyenv shim may lead nowhere
+            return candidate
+    pytest.skip("optional: no Python before 3.10 is on this machine")
 
 
 def _known() -> list[tuple[str, str]]:
-    said = subprocess.run([sys.executable, ROOT / "tools" / "environment.py", "--list"], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [sys.executable, ROOT / "tools" / "environment.py", "--list"], capture_output=True, text=True, check=True
+    )
     pairs = (line.split(" ", 1) for line in said.stdout.splitlines())
     return [(version, executable) for version, executable in pairs]
 

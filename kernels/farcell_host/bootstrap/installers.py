@@ -16,6 +16,8 @@ from importlib import metadata
 _OTHER_PYTHONS = (22, 3)
 """The first pip that installs for another Python (`--python`, pip's news for 22.3)."""
 _QUIET = ("--disable-pip-version-check", "--no-input", "--no-warn-script-location", "--progress-bar", "off", "--prefer-binary")
+_PIP = ("install", *_QUIET, "--no-compile")
+"""Compiling takes as long as all the rest, and Python compiles what it imports."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,12 @@ def uv(program: str) -> Installer:
 
 
 def pip_of(python: str) -> Installer:
-    return Installer("pip", (python, "-m", "pip", "--python"), ("install", *_QUIET))
+    return Installer("pip", (python, "-m", "pip", "--python"), _PIP)
 
 
 def pip_in(wheel: str) -> Installer:
     """pip runs out of its own wheel, as ensurepip has it do, in the very Python that is installed for."""
-    return Installer(os.path.basename(wheel), (), (f"{wheel}/pip", "install", *_QUIET))
+    return Installer(os.path.basename(wheel), (), (f"{wheel}/pip", *_PIP))
 
 
 def found() -> list[Installer]:

@@ -19,6 +19,7 @@ import secrets
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,13 +138,13 @@ def _wait_for(fd: int, on_wait: Callable[[], None], wait_s: float) -> None:
             got.set()
 
     threading.Thread(target=lock, name="farcell-lock", daemon=True).start()
-    waited_s = 0.0
+    deadline = time.monotonic() + wait_s
     while True:
         on_wait()
-        if got.wait(HEARTBEAT_S):
+        left = deadline - time.monotonic()
+        if got.wait(max(0.0, min(HEARTBEAT_S, left))):
             return
-        waited_s += HEARTBEAT_S
-        if waited_s >= wait_s:
+        if left <= 0:
             raise TimeoutError
 
 
