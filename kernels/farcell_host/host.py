@@ -58,6 +58,7 @@ class HostOptions:
     notebook: str | None = None
     target: str | None = None
     zmq_only: bool = False
+    journal: Path | None = None  # its folder, where it is not to lie in the runtime folder
 
     def start_kernel(self) -> KernelProcess:
         return KernelProcess(self.runtime, self.python, self.cwd, direct=not self.zmq_only)
@@ -69,7 +70,7 @@ class Host:
         self.options = options
         self.started = time.time()
         self._lock = lock
-        self._journal = Journal(options.runtime / "journal", options.journal_bytes)
+        self._journal = Journal(options.journal or options.runtime / "journal", options.journal_bytes)
         self._held = HeldBulk()
         self._store = chunkstore.ChunkStore(chunkstore.cache_folder() / "chunks", options.chunk_bytes)
         self._delivery = Delivery(self._store, self._publish)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 from farcell_host.stream import Endpoint
 
 from ..errors import TargetUnavailable, UsageError
+from .resources import Resources
 
 if TYPE_CHECKING:
     from .shell import Shell
@@ -26,6 +27,7 @@ GROUP = "farcell.backends"
 _BUILTIN = {
     "local": "farcell.backends.local:LocalBackend",
     "local-attach": "farcell.backends.local_attach:LocalAttachBackend",
+    "slurm": "farcell.backends.slurm.backend:SlurmBackend",
     "ssh": "farcell.backends.ssh.backend:SshBackend",
 }
 
@@ -66,6 +68,9 @@ class LaunchOptions:
     cache_dir: str | None = None
     environment: str = "auto"  # where its Python has no ipykernel: one that has is made ("auto", "ship") or not ("never")
     system_site_packages: bool = False  # that one sees the Python's own packages
+    resources: Resources = field(default_factory=Resources)  # of a scheduler
+    state_dir: str | None = None  # seen by all nodes of a cluster
+    route: str = "auto"  # to a cluster's nodes: tcp, srun
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,22 @@ class ShellBackend(Protocol):
 
     async def shell(self, options: LaunchOptions, ask: Ask | None = None) -> Shell:
         """On the target's own machine; raises TargetUnavailable. `ask` as in `launch`."""
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """What a backend has beside, whose launch may wait in a scheduler's queue. A launch that is cancelled leaves its job there,
+    and the next one takes it up, unless it is withdrawn."""
+
+    @property
+    def queued(self) -> str | None:
+        """What waits there, in words: `Job 12`."""
+
+    async def withdraw(self) -> None:
+        """Takes it out of the queue; raises TargetUnavailable when the scheduler cannot be told."""
+
+    async def obituary(self, allocation: Allocation) -> str | None:
+        """What became of an allocation that is gone, as far as the scheduler says; raises nothing."""
 
 
 def backend_names() -> list[str]:

@@ -56,20 +56,20 @@ class Bootstrap:
     async def launch(self, session: str, flags: Sequence[str]) -> tuple[Prepared, Answer]:
         """Starts a kernel host in the runtime folder of that name; the answer's output is that of `launch`, whatever it is."""
         mark = new_mark()
-        script = scripts.launch(mark, self._place, self._make_options(), session, flags)
+        script = scripts.launch(mark, self._place, self.make_options(), session, flags)
         found, answer = await self._run(mark, script)
         return _prepared(found, answer), answer
 
     async def prepare(self, extra: Sequence[str] = ()) -> Prepared:
         """What a kernel host can be started with; `extra` requirements go into an environment that is made."""
         mark = new_mark()
-        return _prepared(*await self._run(mark, scripts.make_environment(mark, self._place, self._make_options(extra))))
+        return _prepared(*await self._run(mark, scripts.make_environment(mark, self._place, self.make_options(extra))))
 
     async def describe(self) -> Mapping[str, Any]:
         """`farcell_host.bootstrap.description`, and what is `lacking` for a kernel (None where nothing is), an
         `environment`'s Python that was made before (or None), and the `wheels` that are there."""
         mark = new_mark()
-        found, _ = await self._run(mark, scripts.describe(mark, self._place, self._make_options()))
+        found, _ = await self._run(mark, scripts.describe(mark, self._place, self.make_options()))
         return found
 
     async def receive(self, manifest: Mapping[str, Any], wheels: Sequence[Path]) -> None:
@@ -81,9 +81,10 @@ class Bootstrap:
     async def add(self, requirements: Sequence[str]) -> None:
         """Installs these from wheels that were sent, for the Python that runs kernels there."""
         mark = new_mark()
-        await self._run(mark, scripts.add_packages(mark, self._place, self._make_options(), requirements))
+        await self._run(mark, scripts.add_packages(mark, self._place, self.make_options(), requirements))
 
-    def _make_options(self, extra: Sequence[str] = ()) -> list[str]:
+    def make_options(self, extra: Sequence[str] = ()) -> list[str]:
+        """Of `environment make`, as the target has them."""
         options = self._options
         flags = ["--never"] if options.environment == "never" else []
         flags += ["--system-site-packages"] if options.system_site_packages else []

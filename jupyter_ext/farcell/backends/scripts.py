@@ -75,6 +75,18 @@ _NO_PYTHON = """\
 farcell_fail "${{none#, }} cannot be run there (exit code $code). Set python of the target to one that can."
 """
 
+_PYTHON = """\
+farcell_said=$({python} "$pyz" environment make --cache "$cache" --shown {shown} {options} 2>&1 > /dev/null < /dev/null)
+code=$?
+case $code in
+  0) ;;
+  {too_old}) farcell_fail {shown} "is older than Python {oldest}. Set python of the target to a newer one." ;;
+  126|127) farcell_fail {shown} "cannot be run there (exit code $code). Set python of the target to one that can." ;;
+  *) farcell_fail "${{farcell_said#farcell: }}" ;;
+esac
+"""
+
+_OLDEST = ".".join(map(str, OLDEST))
 _RUNTIME = '"${{FARCELL_RUNTIME_DIR:-/tmp/farcell-$(id -u)}}/{session}"'
 
 
@@ -128,7 +140,8 @@ def add_packages(mark: str, place: Place, options: Sequence[str], requirements: 
 
 def _on(mark: str, place: Place, command: str, options: Sequence[str] = (), then: str = "", sends: str | None = None) -> str:
     """A command of `host.pyz environment`, with the place's Python; bytes that it reads are asked for as `sends`."""
-    parts = [_begin(place)]
+    parts = [folder_part(place.cache), ship_part(place.digest, place.size), setup_part(place.setup)]
+    parts += [f"export {name}={shlex.quote(value)}\n" for name, value in place.env.items()]
     if sends is not None:
         parts.append(f"farcell_say {SEND} {sends}\n")
     for python in PYTHONS if place.python is None else (place.python,):
@@ -136,18 +149,38 @@ def _on(mark: str, place: Place, command: str, options: Sequence[str] = (), then
         named = "" if command == "receive" else f" --shown {shown}"
         parts.append(f'set -- environment {command} --cache "$cache" --mark {mark}{named} {shlex.join(options)} {then}\n')
         parts.append(_TRY.format(python=python, shown=shown, too_old=TOO_OLD, stdin="" if sends else " < /dev/null"))
-    parts.append(_NO_PYTHON.format(oldest=".".join(map(str, OLDEST))))
+    parts.append(_NO_PYTHON.format(oldest=_OLDEST))
     return framed(mark, "".join(parts))
 
 
-def _begin(place: Place) -> str:
-    parts = [_FOLDER.format(cache=cache_folder(place.cache)), _SHIP.format(digest=place.digest, size=place.size)]
-    if place.setup:  # `module` and the like are functions that a login shell has
-        parts.append("[ ! -r /etc/profile ] || . /etc/profile > /dev/null 2>&1\n")
-    for command in place.setup:
-        parts.append(f"{{ {command}\n}} 1>&2 || farcell_fail {shlex.quote(f'The setup command failed: {command}')}\n")
-    parts += [f"export {name}={shlex.quote(value)}\n" for name, value in place.env.items()]
+def folder_part(cache: str | None) -> str:
+    """Has the cache's folder in `$cache`."""
+    return _FOLDER.format(cache=cache_folder(cache))
+
+
+def ship_part(digest: str, size: int) -> str:
+    """Has the kernel host in `$pyz`."""
+    return _SHIP.format(digest=digest, size=size)
+
+
+def setup_part(setup: Sequence[str]) -> str:
+    if not setup:
+        return ""
+    # `module` and the like are functions that a login shell has
+    parts = ["[ ! -r /etc/profile ] || . /etc/profile > /dev/null 2>&1\n"]
+    parts += [f"{{ {each}\n}} 1>&2 || farcell_fail {shlex.quote(f'The setup command failed: {each}')}\n" for each in setup]
     return "".join(parts)
+
+
+def python_part(python: str, options: Sequence[str]) -> str:
+    """Has an environment for it in `$cache` where one is needed (`options` of `environment make`), and says what is wrong."""
+    shown = shlex.quote(python)
+    return _PYTHON.format(python=python, shown=shown, options=shlex.join(options), too_old=TOO_OLD, oldest=_OLDEST)
+
+
+def with_python(python: str, options: Sequence[str], command: str) -> str:
+    """A command of the kernel host's in the shell's own place, run by that Python or its environment; words of the shell."""
+    return f'exec {python} "$pyz" environment make --cache "$cache" {shlex.join(options)} --then {command}\n'
 
 
 def cache_folder(cache: str | None) -> str:

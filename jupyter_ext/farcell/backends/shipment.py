@@ -6,19 +6,21 @@ import asyncio
 import contextlib
 import tempfile
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from farcell_host.bootstrap.needs import REQUIREMENTS
 from farcell_host.bootstrap.progress import Reading
 
 from ..errors import FarcellError, Refused
 from .base import LaunchOptions, Tell
-from .bootstrap import Bootstrap
+from .bootstrap import Bootstrap, NoEnvironment
 from .shell import Shell
 from .wheels import Closure, Wheel, download_command
+
+T = TypeVar("T")
 
 _ROUNDS = 8
 """Each finds what the packages of the one before need; ordinary ones are complete after two."""
@@ -56,6 +58,17 @@ async def ship(shell: Shell, options: LaunchOptions, packages: Sequence[str], te
     with tempfile.TemporaryDirectory(prefix="farcell-") as folder:
         found = await _download(there, requirements, Path(folder), options, tell)
         return await _send(bootstrap, there, found, kernel, packages, requirements)
+
+
+async def supplied(shell: Shell, options: LaunchOptions, tell: Tell, start: Callable[[], Awaitable[T]]) -> T:
+    """What `start` gives, which may need an environment; what that lacks is sent first where the target says so."""
+    try:
+        return await start()
+    except NoEnvironment as error:
+        if options.environment != "ship" or not error.is_mended_by_wheels:
+            raise
+    await ship(shell, options, (), tell)
+    return await start()
 
 
 async def _send(

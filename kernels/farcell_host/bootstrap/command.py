@@ -35,6 +35,7 @@ def run(arguments: list[str]) -> int:
     except NobodyListens:
         return 1
     if "error" in found:
+        print(f"farcell: {found['error']}", file=sys.stderr)  # for who reads no JSON
         return 1
     then = getattr(options, "then", None)
     return _go_on(str(found["python"]), then) if then else 0

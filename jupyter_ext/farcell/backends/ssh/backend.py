@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import uuid
 
@@ -18,10 +19,10 @@ from farcell_host.stream import connect_unix
 from ...errors import TargetUnavailable
 from .. import scripts
 from ..base import Allocation, JobState, LaunchOptions, Opened, OpenedStream, Tell, untold
-from ..bootstrap import Bootstrap, NoEnvironment
+from ..bootstrap import Bootstrap
 from ..local import launch_flags, parse_launch
 from ..shell import Answer, Shell, bridged, new_mark
-from ..shipment import ship
+from ..shipment import supplied
 from .client import SshClient
 from .login import Login
 from .questions import Ask
@@ -44,13 +45,8 @@ class SshBackend:
         client = await self._login.client(options, ask)
         bootstrap = Bootstrap(client, options, tell, {**options.env, **secret_values(options)})
         session = f"s-{uuid.uuid4().hex[:8]}"
-        try:
-            prepared, answer = await bootstrap.launch(session, launch_flags(options))
-        except NoEnvironment as error:
-            if options.environment != "ship" or not error.is_mended_by_wheels:
-                raise
-            await ship(client, options, (), tell)
-            prepared, answer = await bootstrap.launch(session, launch_flags(options))
+        start = functools.partial(bootstrap.launch, session, launch_flags(options))
+        prepared, answer = await supplied(client, options, tell, start)
         found = parse_launch(options, "", answer.code, answer.output, answer.errors)
         details = {**found.details, "pyz": prepared.pyz, "command": prepared.command}
         return Allocation(options, found.runtime, found.pid, found.socket, details)
