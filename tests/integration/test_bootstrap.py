@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +14,11 @@ import psutil
 import pytest
 from farcell_host.bootstrap.needs import REQUIREMENTS
 from notebooks import Notebook, Running
-from places import define_target, over_ssh
+from places import define_target, over_slurm, over_ssh
 from pythons import another_minor, bare_python, too_old
 from sandbox import Sandbox
+from services.service import until
+from services.slurm import Slurm
 from services.sshd import Sshd
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -165,7 +166,7 @@ def test_interrupted_half_way_leaves_nothing(
     notebook.interrupt()
     error = running.finish().error
     assert error is not None and error.name == "KeyboardInterrupt"
-    _until(lambda: not environments(cache))
+    until(lambda: not environments(cache), 30, "an empty cache")
     running = notebook.start("%%remote t\n1")
     running.until(shows("collecting "), MAKING_S)
     (maker,) = (each for each in psutil.process_iter(["cmdline"]) if _makes(each.info["cmdline"] or [], cache))
@@ -203,6 +204,22 @@ def test_an_environment_sees_the_pythons_own_packages_when_asked(
     far(sandbox, sshd, str(venv / "bin" / "python"), with_uv, system_site_packages=sees)
     cell = notebook.run("%%remote t\nimport fc_torch\nfc_torch.VERSION", timeout=MAKING_S)
     assert cell.result == "'2.9'" if sees else cell.error is not None and cell.error.name == "ModuleNotFoundError"
+
+
+def test_a_jobs_environment_is_made_where_the_job_is_submitted(
+    with_uv: dict[str, str], bare: str, slurm: Slurm, login_node: Sshd, sandbox: Sandbox, notebook: Notebook
+) -> None:
+    """And before: compute nodes reach no index, and time in a job costs."""
+    keys = over_slurm(sandbox, login_node, python=bare)
+    define_target(sandbox, "t", **{**keys, "env": {**keys["env"], **with_uv}})  # type: ignore[dict-item]
+    running = notebook.start("%%remote t\nimport os, sys\nthere = os.environ['SLURM_JOB_ID'], sys.prefix")
+    running.until(shows(" on 't' ("), MAKING_S)
+    running.finish(MAKING_S).check()
+    job, prefix = notebook.value("there")
+    [made] = environments(sandbox.folder / "far" / "cache")
+    assert prefix == str(made)
+    notebook.close()
+    until(lambda: not slurm.run("squeue", "--noheader", f"--jobs={job}").stdout, 30, "the job's end")
 
 
 def test_a_python_that_is_new_enough_is_looked_for(sshd: Sshd, sandbox: Sandbox, notebook: Notebook) -> None:
@@ -247,10 +264,3 @@ class Disk:
 
 def _makes(command: list[str], cache: Path) -> bool:
     return "environment" in command and str(cache) in command
-
-
-def _until(done: Callable[[], bool], within_s: float = 30) -> None:
-    deadline = time.monotonic() + within_s
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
