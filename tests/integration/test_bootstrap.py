@@ -117,8 +117,11 @@ def test_an_environment_is_made_once(
     installers: list[str], with_uv: dict[str, str], bare: str, sshd: Sshd, sandbox: Sandbox, notebook: Notebook
 ) -> None:
     """What is being done shows in the cell; later sessions find it. Where uv reaches no index, pip may."""
-    cache = far(sandbox, sshd, bare, with_uv if installers == ["uv"] else {**with_uv, "UV_FIND_LINKS": ""})
-    running = notebook.start("%%remote t\nimport sys, pynvml, xxhash, blake3, pip\nprefix = sys.prefix")
+    env = with_uv if installers == ["uv"] else {**with_uv, "UV_FIND_LINKS": ""}
+    cache = far(sandbox, sshd, f"env FC_CONTAINER=x {bare}", env)  # as a container's command line: it stays around all
+    running = notebook.start(
+        "%%remote t\nimport os, sys, pynvml, xxhash, blake3, pip\nprefix = sys.prefix\nassert os.environ['FC_CONTAINER']"
+    )
     running.until(shows(" on 't' ("), MAKING_S)
     running.finish(MAKING_S).check()
     [made] = environments(cache)
@@ -181,14 +184,33 @@ def test_interrupted_half_way_leaves_nothing(
     assert environments(cache) == [Path(notebook.value("prefix"))]
 
 
-def test_a_full_cache_folder_is_told_and_left_empty(
-    with_uv: dict[str, str], bare: str, sshd: Sshd, sandbox: Sandbox, notebook: Notebook
+def test_a_full_cache_folder_is_told_and_nothing_half_is_left(
+    with_uv: dict[str, str], bare: str, sshd: Sshd, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with small_disk(sandbox.folder / "small", "24m") as disk:
+    """Of an environment, and of wheels that are sent."""
+    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
+        monkeypatch.setenv(name, with_uv[name])
+    with small_disk(sandbox.folder / "small", "size=8m") as disk, Notebook(sandbox) as notebook:
+        notebook.run("%load_ext farcell").check()
         far(sandbox, sshd, bare, {**with_uv, "UV_LINK_MODE": "copy"}, cache_dir=str(disk))
         cell = notebook.run("%%remote t\n1", timeout=MAKING_S)
         assert cell.error is not None and f"there is no room below {disk} (" in cell.error.value
         assert "set cache_dir of the target to a folder on another disk" in cell.error.value
+        assert environments(disk) == []
+        sent = notebook.run("%remote env ship t", timeout=MAKING_S)
+        assert f"there is no room below {disk} (No space left on device)" in sent.reply["evalue"]
+        assert not [path for path in disk.rglob("*") if path.suffix == ".part" or path.parent.name == "shipped"]
+
+
+def test_a_cache_folder_without_programs_is_told(
+    with_uv: dict[str, str], bare: str, sshd: Sshd, sandbox: Sandbox, notebook: Notebook
+) -> None:
+    """As some clusters mount what users can write: the packages' libraries cannot be loaded from there."""
+    with small_disk(sandbox.folder / "small", "size=300m,noexec") as disk:
+        far(sandbox, sshd, bare, {**with_uv, "UV_LINK_MODE": "copy"}, cache_dir=str(disk))
+        cell = notebook.run("%%remote t\n1", timeout=MAKING_S)
+        assert cell.error is not None and f"it does not work below {disk}." in cell.error.value
+        assert "mounted noexec, it seems: set cache_dir of the target to another one." in cell.error.value
         assert environments(disk) == []
 
 
@@ -241,11 +263,11 @@ def test_a_python_that_is_new_enough_is_looked_for(sshd: Sshd, sandbox: Sandbox,
     )
 
 
-def small_disk(folder: Path, size: str) -> Disk:
+def small_disk(folder: Path, options: str) -> Disk:
     if os.geteuid() != 0:
         pytest.skip("optional: a disk of its own needs root: run the tests as root")
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], capture_output=True, text=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(folder)], capture_output=True, text=True)
     if done.returncode != 0:
         pytest.skip(f"optional: no disk can be mounted here: {done.stderr.strip()}")
     return Disk(folder)

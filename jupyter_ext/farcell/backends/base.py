@@ -66,7 +66,7 @@ class LaunchOptions:
     setup: tuple[str, ...] = ()  # shell commands before the host starts
     secrets: tuple[str, ...] = ()  # names of environment variables that go along
     cache_dir: str | None = None
-    environment: str = "auto"  # where its Python has no ipykernel: one that has is made ("auto", "ship") or not ("never")
+    environment: str = "auto"  # where its Python has no ipykernel: one is made from an index or "ship"ped wheels, or "never"
     system_site_packages: bool = False  # that one sees the Python's own packages
     resources: Resources = field(default_factory=Resources)  # of a scheduler
     state_dir: str | None = None  # seen by all nodes of a cluster

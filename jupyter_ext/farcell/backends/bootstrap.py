@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from farcell_host.bootstrap import faults
+from farcell_host.bootstrap import faults, sources
 
 from ..errors import TargetUnavailable
 from . import scripts
 from .base import LaunchOptions, Tell
 from .shell import Answer, Payloads, Shell, Watch, host_zipapp, new_mark
+
+_SOURCES = {"auto": sources.ANY, "ship": sources.SENT, "never": sources.NOTHING}
+"""What an environment may be made from, by a target's `environment`."""
 
 
 class NoEnvironment(TargetUnavailable):
@@ -29,7 +32,7 @@ class NoEnvironment(TargetUnavailable):
     @property
     def is_mended_by_wheels(self) -> bool:
         """What lacks there can be sent from here."""
-        return self.kind in (faults.NO_INSTALLER, faults.FAILED)
+        return self.kind in (faults.NO_INSTALLER, faults.NO_WHEELS, faults.FAILED)
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class Bootstrap:
     def make_options(self, extra: Sequence[str] = ()) -> list[str]:
         """Of `environment make`, as the target has them."""
         options = self._options
-        flags = ["--never"] if options.environment == "never" else []
+        flags = ["--from", _SOURCES[options.environment]]
         flags += ["--system-site-packages"] if options.system_site_packages else []
         return [*flags, *(word for each in extra for word in ("--with", each))]
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from ..errors import FarcellHostError
 from .faults import NobodyListens, NoEnvironment
 from .progress import Teller
+from .sources import SOURCES
 
 if TYPE_CHECKING:
     from .making import Maker
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--mark", default="", metavar="TEXT", help="what lines begin with")
     for each in (describe, make, add):
         each.add_argument("--shown", default=sys.executable, metavar="COMMAND", help="what this Python is called in messages")
-        each.add_argument("--never", action="store_true", help="make nothing")
+        each.add_argument("--from", dest="source", choices=SOURCES, default=SOURCES[0], help="what one is made from")
         each.add_argument("--system-site-packages", action="store_true", help="an environment sees this Python's packages")
         each.add_argument("--with", dest="extra", action="append", default=[], metavar="REQUIREMENT", help="one more package")
     add.add_argument("requirements", nargs="+", metavar="REQUIREMENT")
@@ -92,7 +93,7 @@ def _make(options: argparse.Namespace, teller: Teller) -> dict[str, object]:
     if lacking is None:
         return {"python": sys.executable}
     maker = _maker(options, teller)
-    return {"python": maker.ready(lacking, not options.never, options.system_site_packages, options.extra)}
+    return {"python": maker.ready(lacking, options.source, options.system_site_packages, options.extra)}
 
 
 def _receive(options: argparse.Namespace, teller: Teller) -> dict[str, object]:

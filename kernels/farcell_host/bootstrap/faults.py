@@ -9,6 +9,7 @@ from ..errors import FarcellHostError
 NEVER = "never"
 """Something is lacking, and nothing is to be made."""
 NO_INSTALLER = "no installer"
+NO_WHEELS = "no wheels"
 FAILED = "failed"
 """The installers' own words are in the text: most often there is no network."""
 NO_ROOM = "no room"

@@ -19,6 +19,7 @@ from . import faults, needs
 from .faults import NoEnvironment
 from .progress import Reading, Teller
 from .running import LIMIT_S, TooLong, lines_of
+from .sources import NOTHING, SENT
 from .store import Recipe, Store
 
 if TYPE_CHECKING:
@@ -41,18 +42,20 @@ class Maker:
         self._shown = shown
         self._listener = listener
 
-    def ready(self, lacking: str, may_make: bool, sees_system: bool, extra: Sequence[str] = ()) -> str:
+    def ready(self, lacking: str, source: str, sees_system: bool, extra: Sequence[str] = ()) -> str:
         """The Python of an environment that has what this one is `lacking`, made now where there is none. Raises NoEnvironment.
 
-        `extra` requirements go into an environment beside a kernel's own.
+        `source` is one of SOURCES. `extra` requirements go into an environment beside a kernel's own.
         """
         why = f"{self._shown} has {lacking}"
-        if not may_make:
+        if source == NOTHING:
             raise NoEnvironment(faults.NEVER, f"{why}. There: {self._shown} -m pip install --upgrade ipykernel")
         recipe = self._recipe(sees_system, extra)
         found = self._store.environment(recipe.digest)
         if found is not None:
             return found
+        if recipe.wheels is None and source == SENT:
+            raise NoEnvironment(faults.NO_WHEELS, f"{why}, and no wheels were sent to make an environment from.")
         try:
             with self._store.making(recipe.digest, self._wait, LIMIT_S):
                 return self._store.environment(recipe.digest) or self._make(recipe, why)
@@ -132,8 +135,15 @@ class Maker:
                 )
             self._install(found, str(python), recipe.requirements, (), None, log, what)
         said: deque[str] = deque(maxlen=_TAIL)
-        self._teller.doing("trying the environment")
-        code = lines_of([str(python), "-c", _TRIAL], os.environ, lambda line: said.append(line), self._listener)
+
+        def on_line(line: str) -> None:
+            if line:
+                said.append(line)
+            else:
+                self._teller.doing("trying the environment")
+
+        on_line("")
+        code = lines_of([str(python), "-c", _TRIAL], os.environ, on_line, self._listener)
         if code != 0:
             text = f"{what}: it does not work below {self._store.cache}. It said:\n{_indented(said)}"
             if "failed to map segment" in "".join(said):
