@@ -63,10 +63,10 @@ class Bootstrap:
         found, answer = await self._run(mark, script)
         return _prepared(found, answer), answer
 
-    async def prepare(self, extra: Sequence[str] = ()) -> Prepared:
-        """What a kernel host can be started with; `extra` requirements go into an environment that is made."""
+    async def prepare(self) -> Prepared:
+        """What a kernel host can be started with."""
         mark = new_mark()
-        return _prepared(*await self._run(mark, scripts.make_environment(mark, self._place, self.make_options(extra))))
+        return _prepared(*await self._run(mark, scripts.make_environment(mark, self._place, self.make_options())))
 
     async def describe(self) -> Mapping[str, Any]:
         """`farcell_host.bootstrap.description`, and what is `lacking` for a kernel (None where nothing is), an
@@ -86,12 +86,12 @@ class Bootstrap:
         mark = new_mark()
         await self._run(mark, scripts.add_packages(mark, self._place, self.make_options(), requirements))
 
-    def make_options(self, extra: Sequence[str] = ()) -> list[str]:
+    def make_options(self) -> list[str]:
         """Of `environment make`, as the target has them."""
         options = self._options
         flags = ["--from", _SOURCES[options.environment]]
         flags += ["--system-site-packages"] if options.system_site_packages else []
-        return [*flags, *(word for each in extra for word in ("--with", each))]
+        return flags
 
     async def _run(self, mark: str, script: str, payloads: Payloads | None = None) -> tuple[Mapping[str, Any], Answer]:
         """What the `environment` command found, and all that was said."""

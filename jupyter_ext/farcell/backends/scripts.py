@@ -56,7 +56,6 @@ if [ ! -f "$pyz" ]; then
   mv -f "$pyz.$$" "$pyz"
 fi
 farcell_say pyz "$pyz"
-old= none=
 """
 
 _TRY = """\
@@ -144,6 +143,7 @@ def _on(mark: str, place: Place, command: str, options: Sequence[str] = (), then
     parts += [f"export {name}={shlex.quote(value)}\n" for name, value in place.env.items()]
     if sends is not None:
         parts.append(f"farcell_say {SEND} {sends}\n")
+    parts.append("old= none=\n")
     for python in PYTHONS if place.python is None else (place.python,):
         shown = shlex.quote(python)
         named = "" if command == "receive" else f" --shown {shown}"

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from farcell_host.bootstrap.needs import REQUIREMENTS
 from farcell_host.bootstrap.progress import Reading
+from farcell_host.bootstrap.running import HEARTBEAT_S, LIMIT_S
 
 from ..errors import FarcellError, Refused
 from .base import LaunchOptions, Tell
@@ -25,6 +26,7 @@ T = TypeVar("T")
 _ROUNDS = 8
 """Each finds what the packages of the one before need; ordinary ones are complete after two."""
 _TAIL = 8
+_SILENCE = "\0"
 
 
 @dataclass(frozen=True)
@@ -83,14 +85,12 @@ async def _send(
     paths = Closure(folder, requirements, there["markers"]).wheels
     wheels = [await loop.run_in_executor(None, Wheel.at, path) for path in paths]
     sent = [wheel for wheel in wheels if there["wheels"].get(wheel.name) != wheel.size]
-    sets = [(None, wheels)]
-    if kernel:
-        own = {path.name for path in Closure(folder, kernel, there["markers"]).wheels}
-        rest = [wheel for wheel in wheels if wheel.name not in own]
-        sets = [(there["family"], [wheel for wheel in wheels if wheel.name in own]), (None, rest)]
-    for family, members in sets:
+    own = {path.name for path in Closure(folder, kernel, there["markers"]).wheels}
+    meets = {"family": there["family"], "requirements": [*kernel]} if kernel else None
+    rest = [wheel for wheel in wheels if wheel.name not in own]
+    for what, members in ((meets, [wheel for wheel in wheels if wheel.name in own]), (None, rest)):
         if members:
-            manifest = {"family": family, "wheels": [wheel.as_json(wheel in sent) for wheel in members]}
+            manifest = {"meets": what, "wheels": [wheel.as_json(wheel in sent) for wheel in members]}
             await bootstrap.receive(manifest, [wheel.path for wheel in members if wheel in sent])
     if packages:
         await bootstrap.add(packages)
@@ -127,12 +127,19 @@ async def _run(command: Sequence[str], options: LaunchOptions, python: str, tell
         start_new_session=True,
     )
     assert process.stdout is not None
-    reading = Reading(f"looking for wheels for {options.target!r}")
+    reading = Reading("looking for wheels")
     said: deque[str] = deque(maxlen=_TAIL)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + LIMIT_S
     try:
-        while line := (await process.stdout.readline()).decode(errors="replace"):
-            said.append(line.rstrip())
-            reading.see(line)
+        while line := await _line(process.stdout):
+            if loop.time() > deadline:
+                raise FarcellError(
+                    f"pip was not done with the wheels for {options.target!r} after {LIMIT_S:.0f} s. Nothing was sent."
+                )
+            if line != _SILENCE:
+                said.append(line.rstrip())
+                reading.see(line)
             tell(f"{reading.text} for {options.target!r}")
         code = await process.wait()
     finally:
@@ -145,3 +152,11 @@ async def _run(command: Sequence[str], options: LaunchOptions, python: str, tell
             f"The wheels for Python {python} on {options.target!r} could not be downloaded here (exit code {code} of pip). "
             f"Nothing was sent. It said:\n{words}"
         )
+
+
+async def _line(output: asyncio.StreamReader) -> str:
+    """The next line, nothing at the end; a large wheel takes a while without any."""
+    try:
+        return (await asyncio.wait_for(output.readline(), HEARTBEAT_S)).decode(errors="replace")
+    except asyncio.TimeoutError:
+        return _SILENCE

@@ -65,7 +65,6 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--shown", default=sys.executable, metavar="COMMAND", help="what this Python is called in messages")
         each.add_argument("--from", dest="source", choices=SOURCES, default=SOURCES[0], help="what one is made from")
         each.add_argument("--system-site-packages", action="store_true", help="an environment sees this Python's packages")
-        each.add_argument("--with", dest="extra", action="append", default=[], metavar="REQUIREMENT", help="one more package")
     add.add_argument("requirements", nargs="+", metavar="REQUIREMENT")
     make.add_argument("--then", nargs=argparse.REMAINDER, metavar="COMMAND", help="then run this with that Python")
     return parser
@@ -81,7 +80,7 @@ def _describe(options: argparse.Namespace, teller: Teller) -> dict[str, object]:
 
     maker = _maker(options, teller)
     lacking = needs.lacking()
-    found = None if lacking is None else maker.found(options.system_site_packages, options.extra)
+    found = None if lacking is None else maker.found(options.system_site_packages)
     wheels = Store(options.cache).sizes()
     return {**description.describe(), "lacking": lacking, "environment": found, "wheels": wheels}
 
@@ -93,7 +92,7 @@ def _make(options: argparse.Namespace, teller: Teller) -> dict[str, object]:
     if lacking is None:
         return {"python": sys.executable}
     maker = _maker(options, teller)
-    return {"python": maker.ready(lacking, options.source, options.system_site_packages, options.extra)}
+    return {"python": maker.ready(lacking, options.source, options.system_site_packages)}
 
 
 def _receive(options: argparse.Namespace, teller: Teller) -> dict[str, object]:

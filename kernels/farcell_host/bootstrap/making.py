@@ -42,15 +42,15 @@ class Maker:
         self._shown = shown
         self._listener = listener
 
-    def ready(self, lacking: str, source: str, sees_system: bool, extra: Sequence[str] = ()) -> str:
+    def ready(self, lacking: str, source: str, sees_system: bool) -> str:
         """The Python of an environment that has what this one is `lacking`, made now where there is none. Raises NoEnvironment.
 
-        `source` is one of SOURCES. `extra` requirements go into an environment beside a kernel's own.
+        `source` is one of SOURCES.
         """
         why = f"{self._shown} has {lacking}"
         if source == NOTHING:
             raise NoEnvironment(faults.NEVER, f"{why}. There: {self._shown} -m pip install --upgrade ipykernel")
-        recipe = self._recipe(sees_system, extra)
+        recipe = self._recipe(sees_system)
         found = self._store.environment(recipe.digest)
         if found is not None:
             return found
@@ -66,12 +66,12 @@ class Maker:
         except OSError as error:
             raise self._of(error, f"{why}, and an environment could not be made") from error
 
-    def found(self, sees_system: bool, extra: Sequence[str] = ()) -> str | None:
+    def found(self, sees_system: bool) -> str | None:
         """The Python of an environment that was made before."""
-        return self._store.environment(self._recipe(sees_system, extra).digest)
+        return self._store.environment(self._recipe(sees_system).digest)
 
-    def _recipe(self, sees_system: bool, extra: Sequence[str]) -> Recipe:
-        return Recipe.here((*needs.REQUIREMENTS, *extra), self._store.shipped(), sees_system)
+    def _recipe(self, sees_system: bool) -> Recipe:
+        return Recipe.here(needs.REQUIREMENTS, self._store.shipped(needs.REQUIREMENTS), sees_system)
 
     def add(self, python: str, requirements: Sequence[str]) -> None:
         """Installs these from the wheels that were sent, for a Python that `ready` gave. Raises NoEnvironment."""

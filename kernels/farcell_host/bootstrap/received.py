@@ -1,8 +1,8 @@
 """Wheels that come over stdin: a JSON line that says which, and then their bytes one after the other.
 
-    {"family": FAMILY or null, "wheels": [{"name", "size", "digest", "sent": bool}, ...]}
+    {"meets": null or {"family", "requirements"}, "wheels": [{"name", "size", "digest", "sent": bool}, ...]}
 
-With a family they are from then on what an environment for its Pythons is made from.
+If they meet requirements, environments for Pythons of that family are made from them from then on.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def receive(store: Store, source: BinaryIO) -> list[str]:
         for wheel in told["wheels"]:
             if wheel["sent"]:
                 _put(store.wheels / wheel["name"], source, wheel["size"], wheel["digest"])
-        if told["family"] is not None:
-            store.keep_shipped(told["family"], names)
+        if told["meets"] is not None:
+            store.keep_shipped(told["meets"]["family"], told["meets"]["requirements"], names)
     except OSError as error:
         if error.errno in faults.FULL:
             raise faults.no_room(store.cache, f"{error.strerror}") from error

@@ -108,14 +108,15 @@ class Store:
         finally:
             os.close(fd)
 
-    def shipped(self) -> list[str] | None:
-        """Names of the wheels that were sent to make an environment for this Python; None where none were, or some are gone."""
-        names = _read(self._shipped / f"{description.family()}.json").get("wheels")
+    def shipped(self, requirements: Sequence[str]) -> list[str] | None:
+        """Names of wheels that were sent to meet these requirements with this Python; None where none were, or some are gone."""
+        found = _read(self._shipped / f"{description.family()}.json")
+        names = found.get("wheels") if found.get("requirements") == sorted(requirements) else None
         return names if names and all((self.wheels / name).exists() for name in names) else None
 
-    def keep_shipped(self, family: str, names: Sequence[str]) -> None:
+    def keep_shipped(self, family: str, requirements: Sequence[str], names: Sequence[str]) -> None:
         self._shipped.mkdir(parents=True, exist_ok=True)
-        _write(self._shipped / f"{family}.json", {"wheels": [*names]})
+        _write(self._shipped / f"{family}.json", {"requirements": sorted(requirements), "wheels": [*names]})
 
     def sizes(self) -> dict[str, int]:
         """Of the wheels that are here."""

@@ -17,6 +17,8 @@ from farcell_host.errors import FarcellHostError
 
 RECIPE = Recipe.here(("ipykernel", "pip"), None, False)
 LIMIT_S = 60.0
+NEEDS = ("b>=2", "a")
+MEETS = {"family": description.family(), "requirements": ["a", "b>=2"]}
 
 
 def wait() -> None:
@@ -88,32 +90,33 @@ def wheels(folder: Path) -> list[Wheel]:
     return [Wheel.at(folder / name) for name in contents]
 
 
-def stream(found: list[Wheel], family: str | None, sent: list[bool]) -> bytes:
-    told = {"family": family, "wheels": [wheel.as_json(goes) for wheel, goes in zip(found, sent, strict=True)]}
+def stream(found: list[Wheel], meets: object, sent: list[bool]) -> bytes:
+    told = {"meets": meets, "wheels": [wheel.as_json(goes) for wheel, goes in zip(found, sent, strict=True)]}
     bodies = (wheel.path.read_bytes() for wheel, goes in zip(found, sent, strict=True) if goes)
     return b"".join([json.dumps(told).encode() + b"\n", *bodies])
 
 
-def test_wheels_are_received_byte_by_byte_and_a_set_is_known_by_its_family(tmp_path: Path) -> None:
+def test_wheels_are_received_byte_by_byte_and_known_by_what_they_meet(tmp_path: Path) -> None:
     found, store = wheels(tmp_path), Store(tmp_path / "cache")
-    assert store.shipped() is None
-    receive(store, io.BytesIO(stream(found, description.family(), [True, True, True])))
-    assert store.shipped() == [wheel.name for wheel in found]
+    assert store.shipped(NEEDS) is None
+    receive(store, io.BytesIO(stream(found, MEETS, [True, True, True])))
+    assert store.shipped(NEEDS) == [wheel.name for wheel in found]
+    assert store.shipped(("a", "b>=3")) is None  # a later farcell's
     assert all((store.wheels / wheel.name).read_bytes() == wheel.path.read_bytes() for wheel in found)
     (store.wheels / found[2].name).unlink()  # by whoever tidied the cache
-    assert store.shipped() is None
+    assert store.shipped(NEEDS) is None
     receive(store, io.BytesIO(stream(found, None, [False, False, True])))
-    assert store.shipped() is not None
+    assert store.shipped(NEEDS) is not None
 
 
 def test_what_was_cut_off_is_absent(tmp_path: Path) -> None:
     """What came whole before is there, so that sending again takes less; the set is not."""
     found, store = wheels(tmp_path), Store(tmp_path / "cache")
-    data = stream(found, description.family(), [True, True, True])
+    data = stream(found, MEETS, [True, True, True])
     with pytest.raises(FarcellHostError, match=r"c-3-py3-none-any.whl was cut off: 2 of 3 bytes did not come"):
         receive(store, io.BytesIO(data[:-2]))
     assert sorted(path.name for path in store.wheels.iterdir()) == [wheel.name for wheel in found[:2]]
-    assert store.shipped() is None
+    assert store.shipped(NEEDS) is None
 
 
 def test_other_bytes_and_other_places_are_refused(tmp_path: Path) -> None:
@@ -121,7 +124,7 @@ def test_other_bytes_and_other_places_are_refused(tmp_path: Path) -> None:
     data = stream(found, None, [True, True, True])
     with pytest.raises(FarcellHostError, match=r"c-3-py3-none-any\.whl came with other bytes"):
         receive(store, io.BytesIO(data[:-1] + b"x"))
-    manifest = {"family": None, "wheels": [{"name": "../../x.whl", "size": 0, "digest": "", "sent": True}]}
+    manifest = {"meets": None, "wheels": [{"name": "../../x.whl", "size": 0, "digest": "", "sent": True}]}
     with pytest.raises(FarcellHostError, match="no names of wheels"):
         receive(store, io.BytesIO(json.dumps(manifest).encode() + b"\n"))
     assert not (tmp_path / "x.whl").exists()

@@ -19,7 +19,6 @@ session="$state/sessions/{session}"
 mkdir -p "$session" 2>/dev/null || \\
   farcell_fail "The folder $session cannot be made: set state_dir of the target to one that all nodes see and you can write."
 farcell_say session "$session"
-farcell_say pyz "$pyz"
 """
 
 _RECEIVE = """\
