@@ -136,6 +136,7 @@ class Target(BaseModel):
     constraint: Annotated[str, AfterValidator(_word)] | None = None
     reservation: Annotated[str, AfterValidator(_word)] | None = None
     sbatch: tuple[Annotated[str, AfterValidator(_option)], ...] = ()
+    save_grace_s: float = Field(default=10, gt=0, strict=True)
     state_dir: Annotated[str, AfterValidator(_folder)] | None = None
     route: Literal["auto", "tcp", "srun"] = "auto"
     detached_reads: Literal["wait", "stale", "error"] = "wait"
@@ -162,6 +163,7 @@ class Target(BaseModel):
             environment=self.environment,
             system_site_packages=self.system_site_packages,
             resources=self.resources,
+            save_grace_s=self.save_grace_s,
             state_dir=self.state_dir,
             route=self.route,
         )
