@@ -105,19 +105,22 @@ def test_an_environment_is_made_once(
 ) -> None:
     """What is being done shows in the cell; later sessions find it. Where uv reaches no index, pip may."""
     env = with_uv if installers == ["uv"] else {**with_uv, "UV_FIND_LINKS": ""}
-    cache = far(sandbox, sshd, f"env FC_CONTAINER=x {bare}", env)  # as a container's command line: it stays around all
+    folder = str(sandbox.folder / "far" / 'Ada\'s "cache"')
+    # as a container's command line, which stays around all
+    cache = far(sandbox, sshd, f"env FC_CONTAINER=x {bare}", env, cache_dir=folder)
     running = notebook.start(
         "%%remote t\nimport os, sys, pynvml, xxhash, blake3, pip\nprefix = sys.prefix\nassert os.environ['FC_CONTAINER']"
     )
     running.until(shows(" on 't' ("), MAKING_S)
-    running.finish(MAKING_S).check()
+    notice = f"'t': env FC_CONTAINER=x {bare} has no ipykernel, so an environment was made there for farcell."
+    assert notice in running.finish(MAKING_S).check().stderr
     [made] = environments(cache)
     assert notebook.value("prefix") == str(made)
     (log,) = (cache / "environments").glob("*.log")
     commands = [line for line in log.read_text().splitlines() if line.startswith("$ ")]
     assert len(commands) == len(installers) and ("uv pip install" in commands[-1]) == (installers[-1] == "uv")
     notebook.run("%remote stop t").check()
-    notebook.run("%%remote t\nprefix = sys.prefix, 2").check()
+    assert notebook.run("%%remote t\nprefix = sys.prefix, 2").check().stderr == ""
     assert notebook.value("prefix") == (str(made), 2) and environments(cache) == [made]
 
 
@@ -151,11 +154,12 @@ def test_interrupted_half_way_leaves_nothing(
 ) -> None:
     """Nor does a maker that was killed keep the next one from doing it."""
     cache = far(sandbox, sshd, bare, index)
-    running = notebook.start("%%remote t\n1")
-    running.until(shows("collecting "), MAKING_S)
-    notebook.interrupt()
-    error = running.finish().error
-    assert error is not None and error.name == "KeyboardInterrupt"
+    for code in ("%remote env ship t", "%%remote t\n1"):
+        running = notebook.start(code)
+        running.until(shows("collecting "), MAKING_S)
+        notebook.interrupt()
+        error = running.finish().error
+        assert error is not None and error.name == "KeyboardInterrupt"
     until(lambda: not environments(cache), 30, "an empty cache")
     running = notebook.start("%%remote t\n1")
     running.until(shows("collecting "), MAKING_S)

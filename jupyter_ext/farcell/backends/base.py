@@ -83,6 +83,7 @@ class Allocation:
     pid: int | None = None
     socket: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()  # what the person is told once it is up
 
     @property
     def log(self) -> str:

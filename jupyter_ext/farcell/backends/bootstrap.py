@@ -42,6 +42,8 @@ class Prepared:
     python: str
     command: str
     pyz: str
+    notices: tuple[str, ...] = ()
+    """What the person should know of it."""
 
 
 class Bootstrap:
@@ -61,12 +63,12 @@ class Bootstrap:
         mark = new_mark()
         script = scripts.launch(mark, self._place, self.make_options(), session, flags)
         found, answer = await self._run(mark, script)
-        return _prepared(found, answer), answer
+        return self._prepared(found, answer), answer
 
     async def prepare(self) -> Prepared:
         """What a kernel host can be started with."""
         mark = new_mark()
-        return _prepared(*await self._run(mark, scripts.make_environment(mark, self._place, self.make_options())))
+        return self._prepared(*await self._run(mark, scripts.make_environment(mark, self._place, self.make_options())))
 
     async def describe(self) -> Mapping[str, Any]:
         """`farcell_host.bootstrap.description`, and what is `lacking` for a kernel (None where nothing is), an
@@ -105,6 +107,17 @@ class Bootstrap:
         if told.found is None:
             raise TargetUnavailable(self._not_run(answer))
         return told.found, answer
+
+    def _prepared(self, found: Mapping[str, Any], answer: Answer) -> Prepared:
+        python, lacks, options = answer.said[scripts.PYTHON], found.get("new_since"), self._options
+        notices = []
+        if lacks is not None:
+            sees = "It sees that Python's packages" if options.system_site_packages else "It has none of that Python's packages"
+            way = "" if options.system_site_packages else "; system_site_packages = true in targets.toml changes that"
+            notices.append(
+                f"{options.target!r}: {python} has {lacks}, so an environment was made there for farcell. {sees}{way}."
+            )
+        return Prepared(found["python"], python, answer.said[scripts.PYZ], tuple(notices))
 
     @property
     def _where(self) -> str:
@@ -161,7 +174,3 @@ def progress(text: str, done: int | None, total: int | None, unit: str = "") -> 
     shape = "{l_bar}{bar}| {n_fmt}/{total_fmt}{unit}"
     bar: str = tqdm.format_meter(done, total, 0, prefix=text, unit=unit, unit_scale=bool(unit), ncols=88, bar_format=shape)
     return bar
-
-
-def _prepared(found: Mapping[str, Any], answer: Answer) -> Prepared:
-    return Prepared(found["python"], answer.said[scripts.PYTHON], answer.said[scripts.PYZ])

@@ -1,6 +1,7 @@
 """`python host.pyz environment describe | make | receive | add`: JSON lines on stdout.
 
-Each line is `{"doing", "done", "total"}`, and the last one the result or `{"error", "kind"}`. With `--mark TEXT` each
+Each line is `{"doing", "done", "total"}`, and the last one the result (`{"python"}`, with `"new_since"`: what this Python lacks,
+where an environment was made for that just now) or `{"error", "kind"}`. With `--mark TEXT` each
 begins with TEXT and the word `environment`, which tells them from what a login shell or a container prints.
 """
 
@@ -92,7 +93,8 @@ def _make(options: argparse.Namespace, teller: Teller) -> dict[str, object]:
     if lacking is None:
         return {"python": sys.executable}
     maker = _maker(options, teller)
-    return {"python": maker.ready(lacking, options.source, options.system_site_packages)}
+    python = maker.ready(lacking, options.source, options.system_site_packages)
+    return {"python": python, "new_since": lacking if maker.has_made else None}
 
 
 def _receive(options: argparse.Namespace, teller: Teller) -> dict[str, object]:

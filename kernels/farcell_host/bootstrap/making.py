@@ -41,6 +41,8 @@ class Maker:
         self._teller = teller
         self._shown = shown
         self._listener = listener
+        self.has_made = False
+        """Whether an environment is new."""
 
     def ready(self, lacking: str, source: str, sees_system: bool) -> str:
         """The Python of an environment that has what this one is `lacking`, made now where there is none. Raises NoEnvironment.
@@ -98,6 +100,7 @@ class Maker:
             python = self._venv(folder, recipe.sees_system, why)
             self._fill(python, recipe, why)
             self._store.keep(recipe.digest, python, recipe)
+            self.has_made = True
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -47,7 +48,7 @@ def receive(store: Store, source: BinaryIO) -> list[str]:
 
 
 def _put(file: Path, source: BinaryIO, size: int, wanted: str) -> None:
-    partial = file.with_suffix(".part")
+    partial = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")  # another notebook may send it too
     found, left = digest(), size
     try:
         with open(partial, "wb") as target:

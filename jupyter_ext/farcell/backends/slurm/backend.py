@@ -54,6 +54,7 @@ class Submitted:
     session: str
     identity: bytes
     details: dict[str, Any]
+    notices: tuple[str, ...] = ()
     at: float = field(default_factory=time.time)
 
 
@@ -100,7 +101,7 @@ class SlurmBackend:
         self._by_srun = False
         identity = _keep_identity(submitted)
         details = {**submitted.details, **fields, "job": submitted.job, "session": submitted.session, "identity": identity}
-        return Allocation(options, fields["runtime"], fields["pid"], None, details)
+        return Allocation(options, fields["runtime"], fields["pid"], None, details, submitted.notices)
 
     async def _submit(self, options: LaunchOptions, shell: Shell, tell: Tell) -> Submitted:
         try:
@@ -147,7 +148,8 @@ class SlurmBackend:
                 f"{where}: sbatch refused the job, which asked for {options.resources}. Slurm said:\n"
                 + "\n".join(f"    {line}" for line in said.splitlines())
             )
-        return Submitted(options, job, answer.said["session"], identity, {"command": prepared.command, "pyz": answer.said["pyz"]})
+        details = {"command": prepared.command, "pyz": answer.said["pyz"]}
+        return Submitted(options, job, answer.said["session"], identity, details, prepared.notices)
 
     async def _wait(self, options: LaunchOptions, submitted: Submitted, tell: Tell) -> dict[str, Any]:
         """Until the host says where it is: the queue has no time-out. Raises TargetUnavailable when the job is over before."""

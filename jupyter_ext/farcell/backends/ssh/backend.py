@@ -50,7 +50,7 @@ class SshBackend:
         prepared, answer = await supplied(client, options, tell, start)
         found = parse_launch(options, "", answer.code, answer.output, answer.errors)
         details = {**found.details, "pyz": prepared.pyz, "command": prepared.command}
-        return Allocation(options, found.runtime, found.pid, found.socket, details)
+        return Allocation(options, found.runtime, found.pid, found.socket, details, prepared.notices)
 
     async def shell(self, options: LaunchOptions, ask: Ask | None = None) -> Shell:
         """A shell on the target, for what needs no session."""
