@@ -159,6 +159,8 @@ class _Told(Watch):
             self.error = fields
         else:
             self.found = fields
+            if scripts.PYTHON in fields:
+                self._tell(f"starting a kernel on {self._target!r}")
 
     def sent(self, name: str, done: int, total: int) -> None:
         if name == scripts.WHEELS:

@@ -43,7 +43,7 @@ def pip_of(python: str) -> Installer:
 
 def pip_in(wheel: str) -> Installer:
     """pip runs out of its own wheel, as ensurepip has it do, in the very Python that is installed for."""
-    return Installer(os.path.basename(wheel), (), (f"{wheel}/pip", *_PIP))
+    return Installer(f"pip {'.'.join(map(str, _version_of(wheel)))}", (), (f"{wheel}/pip", *_PIP))
 
 
 def found() -> list[Installer]:

@@ -6,6 +6,7 @@ It is made at its own place, since a venv does not work elsewhere, and is found 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import sys
@@ -81,7 +82,7 @@ class Maker:
         folder = self._store.cache
         options = [*_OFFLINE, "--find-links", str(self._store.wheels)]
         try:
-            self._install([pip], python, requirements, options, None, folder / "install.log", "They could not be installed")
+            self._install([pip], python, requirements, options, folder / "install.log", "They could not be installed")
         except OSError as error:
             raise self._of(error, "They could not be installed") from error
 
@@ -129,14 +130,14 @@ class Maker:
         log.unlink(missing_ok=True)
         if recipe.wheels is not None:
             files = [str(self._store.wheels / name) for name in recipe.wheels]
-            self._install([self._sent_pip(recipe.wheels)], str(python), files, _OFFLINE, len(files), log, what)
+            self._install([self._sent_pip(recipe.wheels)], str(python), files, _OFFLINE, log, what)
         else:
             found = installers.found()
             if not found:
                 raise NoEnvironment(
                     faults.NO_INSTALLER, f"{why}, and nothing to install it with: no uv, pip or ensurepip. {_DEBIAN}"
                 )
-            self._install(found, str(python), recipe.requirements, (), None, log, what)
+            self._install(found, str(python), recipe.requirements, (), log, what)
         said: deque[str] = deque(maxlen=_TAIL)
 
         def on_line(line: str) -> None:
@@ -168,14 +169,15 @@ class Maker:
         python: str,
         packages: Sequence[str],
         options: Sequence[str],
-        total: int | None,
         log: Path,
         what: str,
     ) -> None:
         """With the first of these installers that does it."""
+        site = Path(python).parent.parent
+        count = functools.partial(_installed, site) if self._store.environments in site.parents else None
         failed = []
         for installer in choices:
-            reading = Reading(f"installing with {installer.name}", total)
+            reading = Reading(f"installing with {installer.name}", count)
             said: deque[str] = deque(maxlen=_TAIL)
             command = installer.command(python, packages, options)
             try:
@@ -203,6 +205,11 @@ class Maker:
                     self._teller.doing(reading.text, reading.done, reading.total)
 
             return lines_of(command, _environment(), on_line, self._listener)
+
+
+def _installed(environment: Path) -> int:
+    """How many packages are whole in it; an installer writes the list of a package's files last."""
+    return sum(1 for _ in environment.glob("lib/python*/site-packages/*.dist-info/RECORD"))
 
 
 def _environment() -> dict[str, str]:

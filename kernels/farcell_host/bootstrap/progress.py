@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .faults import NobodyListens
@@ -39,30 +39,32 @@ class Teller:
 
 
 class Reading:
-    """Reads an installer's lines. `total` packages are known beforehand, or None; `text` says what goes on."""
+    """Reads an installer's lines: `text` says what goes on, `done` of `total` packages are there by now where that is known."""
 
-    def __init__(self, text: str, total: int | None = None) -> None:
+    def __init__(self, text: str, count: Callable[[], int] | None = None) -> None:
+        """`count` tells how many packages are where they are installed; pip says nothing while it puts them there."""
         self.text = text
-        self.done: int | None = 0 if total else None
-        self.total = total
-        self._count = 0
+        self.done: int | None = None
+        self.total: int | None = None
+        self._count = count
 
     def see(self, line: str) -> bool:
-        """Whether something else goes on by now."""
+        """Whether something else goes on by now; an empty line is that time has passed."""
         before = (self.text, self.done)
         self._see(line)
+        if self.total is not None and self._count is not None:
+            self.done = min(self._count(), self.total)
         return (self.text, self.done) != before
 
     def _see(self, line: str) -> None:
         if package := _PACKAGE.match(line):
-            self._count += 1
             name = _NAME.match(os.path.basename(package[1]).partition("-")[0] if "/" in package[1] else package[1])
             self.text = f"collecting {name[0] if name else package[1]}"
-            if self.total is not None:
-                self.done = min(self._count, self.total)
         elif download := _DOWNLOAD.match(line):
             self.text = f"downloading {os.path.basename(download[1])}{download[2]}"
         elif installing := _INSTALLING.match(line):
-            self.text = f"installing {len(installing[1].split(', '))} packages"
+            names = installing[1].split(", ")
+            self.text = f"installing {len(names)} packages"
+            self.total = len(names) if self._count is not None else None
         elif counted := _COUNTED.match(line):
             self.text = f"{_UV_WORDS[counted[1]]} {counted[2]} packages"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from .faults import NobodyListens
 
-HEARTBEAT_S = 5.0
+HEARTBEAT_S = 1.0
 """So often whoever waits hears that it goes on: a launch that says nothing for two minutes is given up."""
 LIMIT_S = 1800.0
 
@@ -64,7 +64,7 @@ def _lines(output: int, listener: int | None, deadline: float) -> Iterator[str]:
         if left <= 0:
             raise TooLong
         ready = dict(watch.poll(1000 * min(HEARTBEAT_S, left)))
-        if listener is not None and ready.get(listener, 0):
+        if listener is not None and ready.get(listener, 0) & (select.POLLERR | select.POLLHUP):
             raise NobodyListens
         if output not in ready:
             yield ""
