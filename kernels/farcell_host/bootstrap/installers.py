@@ -43,7 +43,7 @@ def pip_of(python: str) -> Installer:
 
 def pip_in(wheel: str) -> Installer:
     """pip runs out of its own wheel, as ensurepip has it do, in the very Python that is installed for."""
-    return Installer(f"pip {'.'.join(map(str, _version_of(wheel)))}", (), (f"{wheel}/pip", *_PIP))
+    return Installer(f"pip {'.'.join(map(str, version_of(wheel)))}", (), (f"{wheel}/pip", *_PIP))
 
 
 def found() -> list[Installer]:
@@ -80,8 +80,9 @@ def bundled_pip() -> str | None:
         return None
     folders = [os.path.join(os.path.dirname(spec.origin), "_bundled"), sysconfig.get_config_var("WHEEL_PKG_DIR")]
     wheels = [wheel for folder in folders if folder for wheel in glob.glob(os.path.join(glob.escape(folder), "pip-*.whl"))]
-    return max(wheels, key=_version_of, default=None)
+    return max(wheels, key=version_of, default=None)
 
 
-def _version_of(wheel: str) -> tuple[int, ...]:
+def version_of(wheel: str) -> tuple[int, ...]:
+    """By its name or path."""
     return tuple(int(part) for part in re.findall(r"\d+", os.path.basename(wheel).split("-")[1]))

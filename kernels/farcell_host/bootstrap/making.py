@@ -158,10 +158,10 @@ class Maker:
         """The latest of them."""
         from . import installers
 
-        pips = sorted(name for name in wheels if name.startswith("pip-"))
+        pips = [name for name in wheels if name.startswith("pip-")]
         if not pips:
             raise NoEnvironment(faults.NO_INSTALLER, f"no wheel of pip is among those that were sent to {self._store.wheels}")
-        return installers.pip_in(str(self._store.wheels / pips[-1]))
+        return installers.pip_in(str(self._store.wheels / max(pips, key=installers.version_of)))
 
     def _install(
         self,
