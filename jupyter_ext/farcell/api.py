@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from farcell_host.state.magics import Magics
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .backends.shipment import Shipment
     from .capture.reads import Reads
     from .conflicts import Conflict
     from .detached import DetachedRun
@@ -488,6 +489,22 @@ class Remote:
         say = self.session.notebook.say
         say(f"What {self.target!r} had imported before stays as it was until %remote restart {self.target}.")
         return self.session.compare_packages(names)
+
+    def env_ship(self, *packages: str, yes: bool = False) -> Shipment:
+        """Sends what a kernel needs to a target that reaches no package index, and this notebook's versions of these packages.
+
+        They are downloaded here, for the target's Python and machine, and installed there. Asks before packages are, unless
+        `yes`; raises Refused when nobody can be asked. No session is started.
+        """
+        from . import environment
+        from .shipping import ship_to
+
+        notebook = self.session.notebook
+        names = environment.installed(packages)
+        wanted = environment.installable({name: environment.requirement(name) for name in names}, self.target)
+        if wanted:
+            environment.confirm(notebook, self.target, wanted, yes, "ship")
+        return ship_to(self._target.launch_options(notebook.name), notebook, wanted)
 
     def vars(self) -> list[dict[str, Any]]:
         """What the remote kernel holds: name, type, shape, bytes, repr."""

@@ -47,9 +47,9 @@ def _for_line(magics: RemoteMagics, before: list[str]) -> list[str]:
     if not before:
         return list(SUBCOMMANDS)
     if before == ["env"]:
-        return ["diff", "sync"]
+        return ["diff", "sync", "ship"]
     if before[0] == "env":
-        return [*(_targets(magics) if len(before) == 2 else []), *(["--yes"] if before[1] == "sync" else [])]
+        return [*(_targets(magics) if len(before) == 2 else []), *(["--yes"] if before[1] != "diff" else [])]
     if before[0] in _TAKE_TARGET or before[-1] == "--target":
         return _targets(magics)
     if before[0] in ("pull", "push"):

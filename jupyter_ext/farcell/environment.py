@@ -93,20 +93,27 @@ def requirements(found: Comparison, target: str) -> list[str]:
     """What an installer is told; raises Refused when there is nowhere to install, or something that no index has."""
     if found.is_own:
         raise Refused(f"{target!r} runs in this notebook's own environment ({found.prefix}): there is nothing to bring in line.")
-    folders = [each.name for each in found.differences if each.requirement is None]
+    return installable({each.name: each.requirement for each in found.differences}, target)
+
+
+def installable(wanted: Mapping[str, str | None], target: str) -> list[str]:
+    """What an installer is told, of requirements by name; raises Refused for what no index has."""
+    folders = [name for name, requirement in wanted.items() if requirement is None]
     if folders:
         raise Refused(
             f"{', '.join(folders)}: installed here from a folder of this machine, so no installer on {target!r} finds it. "
             "Nothing was installed. Name the other packages in the command, and bring this one there by hand."
         )
-    return [each.requirement for each in found.differences if each.requirement is not None]
+    return [requirement for requirement in wanted.values() if requirement is not None]
 
 
-def confirm(notebook: Notebook, target: str, wanted: Sequence[str], yes: bool) -> None:
-    """Raises Refused unless the person agrees."""
+def confirm(notebook: Notebook, target: str, wanted: Sequence[str], yes: bool, command: str = "sync") -> None:
+    """Raises Refused unless the person agrees; `command` is that of `%remote env` which does it unasked."""
     answer = yes or notebook.confirm(f"Install {', '.join(wanted)} on {target!r}?")
     if answer is None:
-        raise Refused("Nobody can be asked whether to install. Nothing was installed. %remote env sync --yes does it unasked.")
+        raise Refused(
+            f"Nobody can be asked whether to install. Nothing was installed. %remote env {command} --yes does it unasked."
+        )
     if not answer:
         raise Refused(f"Nothing was installed on {target!r}.")
 

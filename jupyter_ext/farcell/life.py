@@ -206,7 +206,10 @@ class Life:
     async def _open(self, backend: Backend, ask: Ask | None, tell: Tell) -> None:
         for text in await earlier.settle(backend, self._options):
             self._say(text)
-        await self._connect(backend, await backend.launch(self._options, ask, tell))
+        allocation = await backend.launch(self._options, ask, tell)
+        for text in allocation.notices:
+            self._say(text)
+        await self._connect(backend, allocation)
 
     async def _connect(self, backend: Backend, allocation: Allocation, takeover: bool = False) -> None:
         self.allocation, self._is_released = allocation, False

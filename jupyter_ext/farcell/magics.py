@@ -30,6 +30,7 @@ from .tracebacks import Tracebacks
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
 
+    from .backends.shipment import Shipment
     from .environment import Comparison
     from .exchange import PlanRow
     from .refs import Ref
@@ -302,6 +303,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         resolve [RUN] --remote|--local   whose values hold, when both sides have changed the same
         env diff [TARGET]           packages whose versions on the target differ from this notebook's
         env sync [TARGET [PACKAGES]] [--yes]   installs this notebook's versions there
+        env ship [TARGET [PACKAGES]] [--yes]   sends what a kernel needs there, and packages, to a target without a network
         log [TARGET] [--lines N]    the runs so far; with --lines the kernel's and the host's log
         log RUN --replay            all outputs of a run again
         save [TARGET]               keeps what the remote kernel holds, for when it ends without a warning
@@ -445,7 +447,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
 
     def _do_env(self, words: list[str]) -> None:
         parser = _Parser(prog="%remote env", add_help=False)
-        parser.add_argument("action", choices=["diff", "sync"])
+        parser.add_argument("action", choices=["diff", "sync", "ship"])
         parser.add_argument("target", nargs="?")
         parser.add_argument("packages", nargs="*")
         parser.add_argument("--yes", action="store_true")
@@ -455,6 +457,10 @@ class RemoteMagics(Magics):  # type: ignore[misc]
             if options.packages or options.yes:
                 raise UsageError("%remote env diff takes one target.")
             found = remote.env_diff()
+        elif options.action == "ship":
+            shipped = remote.env_ship(*options.packages, yes=options.yes)
+            print(shipped_text(remote.target, shipped))
+            return
         else:
             found = remote.env_sync(*options.packages, yes=options.yes)
         self._show(packages_table(remote.target, found))
@@ -624,6 +630,15 @@ def packages_table(target: str, found: Comparison) -> Table:
     title = f"Packages on {target!r} (Python {found.python} in {found.prefix})"
     empty = "this notebook's own" if found.is_own else f"no difference in {found.compared}"
     return Table(title, ["package", "here", "there"], rows, empty)
+
+
+def shipped_text(target: str, found: Shipment) -> str:
+    sent = (
+        f"{found.sent} of {found.wheels} wheels ({_bytes(found.sent_bytes)})"
+        if found.wheels
+        else "nothing, as nothing is lacking"
+    )
+    return f"Sent to {target!r}: {sent}. Its kernels run with {found.python}."
 
 
 def plan_table(target: str, rows: Sequence[PlanRow]) -> Table:

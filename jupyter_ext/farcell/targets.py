@@ -122,6 +122,8 @@ class Target(BaseModel):
     setup: tuple[str, ...] = ()
     secrets: tuple[Annotated[str, AfterValidator(_variable)], ...] = ()
     cache_dir: Annotated[str, AfterValidator(_folder)] | None = None
+    environment: Literal["auto", "ship", "never"] = "auto"
+    system_site_packages: bool = Field(default=False, strict=True)
     gpus: int | None = Field(default=None, ge=0, strict=True)
     gpu_type: Annotated[str, AfterValidator(_word)] | None = None
     cpus: int | None = Field(default=None, gt=0, strict=True)
@@ -158,6 +160,8 @@ class Target(BaseModel):
             setup=self.setup,
             secrets=self.secrets,
             cache_dir=self.cache_dir,
+            environment=self.environment,
+            system_site_packages=self.system_site_packages,
             resources=self.resources,
             save_grace_s=self.save_grace_s,
             state_dir=self.state_dir,

@@ -1,4 +1,4 @@
-"""`python -m farcell_host launch | attach | status | stop | zipapp`: what a backend runs beside the remote kernel."""
+"""`python -m farcell_host launch | attach | status | stop | environment | zipapp`: what a backend runs on the other machine."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ def main(argv: list[str] | None = None) -> int:
         from farcell_host.attach import attach
 
         return attach(arguments[2])
+    if arguments[:1] == ["environment"]:
+        from farcell_host.bootstrap.command import run as run_environment
+
+        return run_environment(arguments[1:])
     from farcell_host.commands import run
 
     return run(arguments)

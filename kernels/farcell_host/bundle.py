@@ -8,7 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-_MAIN = b"import sys\nfrom farcell_host.__main__ import main\nsys.exit(main())\n"
+OLDEST = (3, 10)
+TOO_OLD = 83
+"""The exit code of a Python that is older than that."""
+_MAIN = f"""\
+import sys
+if sys.version_info < {OLDEST}:
+    sys.stderr.write("farcell needs Python {OLDEST[0]}.{OLDEST[1]}; this is " + sys.version.split()[0] + "\\n")
+    sys.exit({TOO_OLD})
+from farcell_host.__main__ import main
+sys.exit(main())
+""".encode()  # in the words of any Python, down to 2.7
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 

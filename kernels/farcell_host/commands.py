@@ -62,7 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     stop = commands.add_parser("stop", help="end a session: the host, its kernel, its folder")
     stop.add_argument("--runtime", required=True, type=Path)
     stop.set_defaults(command=_stop)
-    zipapp = commands.add_parser("zipapp", help="write this package as one file that any Python with ipykernel can run")
+    commands.add_parser("environment", add_help=False, help="find or make a Python that can run a kernel (bootstrap/command.py)")
+    zipapp = commands.add_parser("zipapp", help="write this package as one file that any Python can run")
     zipapp.add_argument("target", type=Path)
     zipapp.set_defaults(command=_zipapp)
     return parser

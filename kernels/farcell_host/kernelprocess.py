@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import capabilities, runtime
+from .archive import own_archive
 
 LOG_TAIL_LINES = 20
 LOG_TAIL_BYTES = 16 << 10
@@ -38,10 +39,10 @@ main()
 
 def package_location(folder: Path) -> str:
     """What to put on another Python's path to import this very farcell_host: the zipapp, or `folder`, made to link to it."""
-    package = Path(__file__).resolve().parent
-    archive = getattr(globals().get("__loader__"), "archive", None)
+    archive = own_archive()
     if archive is not None:
-        return str(Path(archive).resolve())
+        return archive
+    package = Path(__file__).resolve().parent
     folder.mkdir(exist_ok=True, mode=0o700)
     with contextlib.suppress(FileExistsError):
         os.symlink(package, folder / package.name, target_is_directory=True)

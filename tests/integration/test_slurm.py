@@ -148,7 +148,7 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "too many GPUs": ({"gpus": 5}, "Requested node configuration is not available"),
     "setup": ({"setup": ["echo fine", "false"]}, "The setup command failed: false"),
     "python": ({"python": "/no/such/python"}, "/no/such/python cannot be run there (exit code 127)"),
-    "no ipykernel": ({"python": "/usr/bin/python3 -S"}, "has no ipykernel"),
+    "no ipykernel": ({"python": "/usr/bin/python3 -S", "environment": "never"}, "has no ipykernel"),
     "state folder": ({"state_dir": "/proc/no"}, "set state_dir of the target to one that all nodes see"),
     "option": ({"sbatch": ["--no-such-option"]}, "unrecognized option '--no-such-option'"),
 }

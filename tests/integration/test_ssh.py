@@ -18,7 +18,10 @@ FAULTS: dict[str, tuple[dict[str, object], str]] = {
     "port": ({"ssh": "ssh -F {config} -p 1"}, "cannot be reached (ssh exit code 255). It said:\n    ssh: connect to host"),
     "user": ({"user": "farcell-nobody"}, "needs authentication: a cell with %%remote t asks for it"),
     "python": ({"python": "/no/such/python"}, "/no/such/python cannot be run there (exit code 127). Set python of the target"),
-    "no ipykernel": ({"python": "/usr/bin/python3 -S"}, "has no ipykernel. There: /usr/bin/python3 -S -m pip install ipykernel"),
+    "no ipykernel": (
+        {"python": "/usr/bin/python3 -S", "environment": "never"},
+        "has no ipykernel. There: /usr/bin/python3 -S -m pip install --upgrade ipykernel",
+    ),
     "cache": ({"cache_dir": "/proc/no"}, "The folder /proc/no cannot be made: set cache_dir"),
     "setup": ({"setup": ["echo fine", "false"]}, "The setup command failed: false"),
     "secret": ({"secrets": ["FC_NO_SUCH"]}, "is to be given FC_NO_SUCH, which this notebook's environment does not have"),
@@ -83,7 +86,7 @@ def test_the_login_shell_may_be_any(shell: str, openssh: None, sandbox: Sandbox,
         pytest.skip(f"optional: no {shell} on this machine; on Debian or Ubuntu: sudo apt-get install {shell}")
     with Sshd(login_shell=path) as server:
         # That account cannot read this Python; what it has can say what it lacks, which takes all that a start does.
-        keys = over_ssh(sandbox, server, host=server.other, python="/usr/bin/python3 -S")
+        keys = over_ssh(sandbox, server, host=server.other, python="/usr/bin/python3 -S", environment="never")
         del keys["cache_dir"]  # its home's
         define_target(sandbox, "t", **keys)
         cell = notebook.run("%%remote t\n1")

@@ -20,6 +20,7 @@ from ..errors import TargetUnavailable, UsageError
 from .resources import Resources
 
 if TYPE_CHECKING:
+    from .shell import Shell
     from .ssh.questions import Ask
 
 GROUP = "farcell.backends"
@@ -65,6 +66,8 @@ class LaunchOptions:
     setup: tuple[str, ...] = ()  # shell commands before the host starts
     secrets: tuple[str, ...] = ()  # names of environment variables that go along
     cache_dir: str | None = None
+    environment: str = "auto"  # where its Python has no ipykernel: one is made from an index or "ship"ped wheels, or "never"
+    system_site_packages: bool = False  # that one sees the Python's own packages
     resources: Resources = field(default_factory=Resources)  # of a scheduler
     save_grace_s: float = 10.0  # for a run to end when its session must
     state_dir: str | None = None  # seen by all nodes of a cluster
@@ -80,6 +83,7 @@ class Allocation:
     pid: int | None = None
     socket: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()  # what the person is told once it is up
 
     @property
     def log(self) -> str:
@@ -128,6 +132,14 @@ class Backend(Protocol):
 
     async def release(self, allocation: Allocation) -> None:
         """Gives everything back, also what a host that died left behind. Safe to call twice."""
+
+
+@runtime_checkable
+class ShellBackend(Protocol):
+    """A backend whose targets have a shell, so that they can be prepared without a session."""
+
+    async def shell(self, options: LaunchOptions, ask: Ask | None = None) -> Shell:
+        """On the target's own machine; raises TargetUnavailable. `ask` as in `launch`."""
 
 
 @runtime_checkable

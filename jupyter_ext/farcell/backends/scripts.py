@@ -8,12 +8,23 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from farcell_host.bundle import OLDEST, TOO_OLD
 
 SEND = "send"
 HOST = "host"
 """The name of the kernel host's bytes."""
+WHEELS = "wheels"
+"""The name of the bytes that `receive_wheels` reads."""
 ERROR = "error"
-_CHECK = "import sys, importlib.util as u; sys.exit(3 if sys.version_info < (3, 10) else 0 if u.find_spec('ipykernel') else 4)"
+PYTHON = "python"
+"""Which command line for Python was taken."""
+PYZ = "pyz"
+ENVIRONMENT = "environment"
+"""What the kernel host's own `environment` command says, as JSON."""
+PYTHONS = ("python3", "python3.13", "python3.12", "python3.11", "python3.10")
+"""Looked for in this order where the target names none: the first that is not too old is taken."""
 
 _FRAME = """\
 farcell_say() {{ printf '%s %s\\n' {mark} "$*"; }}
@@ -44,51 +55,101 @@ if [ ! -f "$pyz" ]; then
   fi
   mv -f "$pyz.$$" "$pyz"
 fi
+farcell_say pyz "$pyz"
 """
 
-_PYTHON = """\
-farcell_python() {{ {python} "$@"; }}
-farcell_python -c {check} < /dev/null; found=$?
-case $found in
-  0) ;;
-  3) farcell_fail {shown} "is older than Python 3.10. Set python of the target to a newer one." ;;
-  4) farcell_fail {shown} "has no ipykernel. There: "{shown} "-m pip install ipykernel" ;;
-  *) farcell_fail {shown} "cannot be run there (exit code $found). Set python of the target to one that can." ;;
+_TRY = """\
+farcell_say python {shown}
+{python} "$pyz" "$@"{stdin}
+code=$?
+case $code in
+  {too_old}) old="$old, "{shown} ;;
+  126|127) none="$none, "{shown} ;;
+  *) exit $code ;;
 esac
 """
 
-_LAUNCH = """\
-runtime="${{FARCELL_RUNTIME_DIR:-/tmp/farcell-$(id -u)}}/{session}"
-farcell_say pyz "$pyz"
-farcell_say launch
-farcell_python "$pyz" launch --runtime "$runtime" {options} < /dev/null
-exit $?
+_NO_PYTHON = """\
+[ -z "$old" ] || farcell_fail "${{old#, }} is older than Python {oldest}. Set python of the target to a newer one."
+farcell_fail "${{none#, }} cannot be run there (exit code $code). Set python of the target to one that can."
 """
+
+_PYTHON = """\
+farcell_said=$({python} "$pyz" environment make --cache "$cache" --shown {shown} {options} 2>&1 > /dev/null < /dev/null)
+code=$?
+case $code in
+  0) ;;
+  {too_old}) farcell_fail {shown} "is older than Python {oldest}. Set python of the target to a newer one." ;;
+  126|127) farcell_fail {shown} "cannot be run there (exit code $code). Set python of the target to one that can." ;;
+  *) farcell_fail "${{farcell_said#farcell: }}" ;;
+esac
+"""
+
+_OLDEST = ".".join(map(str, OLDEST))
+_RUNTIME = '"${{FARCELL_RUNTIME_DIR:-/tmp/farcell-$(id -u)}}/{session}"'
+
+
+@dataclass(frozen=True)
+class Place:
+    """What each script does first on a target: its folder, its kernel host (a zipapp), its set-up, its Python."""
+
+    digest: str
+    size: int
+    """Of the zipapp, which a script asks for by `send host` where it lacks."""
+    python: str | None = None
+    """A command line; None: whichever of PYTHONS will do."""
+    setup: Sequence[str] = ()
+    """Commands that run first, in the same shell."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    cache: str | None = None
 
 
 def framed(mark: str, body: str) -> str:
     return _FRAME.format(mark=mark, body=body)
 
 
-def launch(
-    mark: str,
-    session: str,
-    digest: str,
-    size: int,
-    python: str,
-    options: Sequence[str],
-    env: Mapping[str, str],
-    setup: Sequence[str] = (),
-    cache: str | None = None,
-) -> str:
-    """Puts the kernel host (a zipapp of `size` bytes, asked for by `send host` where it lacks) into the cache and starts it.
+def launch(mark: str, place: Place, environment: Sequence[str], session: str, options: Sequence[str]) -> str:
+    """Starts a kernel host in the runtime folder named `session`, with a Python that `environment make` finds or makes there.
 
-    `python` is a command line; `session` the name of the runtime folder; `setup` commands run first, in the same shell.
+    `environment` are further options of that. From its last line on, output is that of `launch`.
     """
-    parts = [folder_part(cache), ship_part(digest, size), setup_part(setup)]
-    parts += [f"export {name}={shlex.quote(value)}\n" for name, value in env.items()]
-    parts.append(python_part(python))
-    parts.append(_LAUNCH.format(session=session, options=shlex.join(options)))
+    runtime = _RUNTIME.format(session=session)
+    return _on(mark, place, "make", environment, f"--then launch --runtime {runtime} {shlex.join(options)}")
+
+
+def make_environment(mark: str, place: Place, options: Sequence[str] = ()) -> str:
+    """Ends with the Python to use, found or made."""
+    return _on(mark, place, "make", options)
+
+
+def describe(mark: str, place: Place, options: Sequence[str] = ()) -> str:
+    """Says what the target's Python and its machine are, and what `make` with these options would find."""
+    return _on(mark, place, "describe", options)
+
+
+def receive_wheels(mark: str, place: Place) -> str:
+    """Asks for them by `send wheels` (farcell_host's `received.py` says in which form)."""
+    return _on(mark, place, "receive", sends=WHEELS)
+
+
+def add_packages(mark: str, place: Place, options: Sequence[str], requirements: Sequence[str]) -> str:
+    """Installs these from the wheels that were sent."""
+    return _on(mark, place, "add", [*options, *requirements])
+
+
+def _on(mark: str, place: Place, command: str, options: Sequence[str] = (), then: str = "", sends: str | None = None) -> str:
+    """A command of `host.pyz environment`, with the place's Python; bytes that it reads are asked for as `sends`."""
+    parts = [folder_part(place.cache), ship_part(place.digest, place.size), setup_part(place.setup)]
+    parts += [f"export {name}={shlex.quote(value)}\n" for name, value in place.env.items()]
+    if sends is not None:
+        parts.append(f"farcell_say {SEND} {sends}\n")
+    parts.append("old= none=\n")
+    for python in PYTHONS if place.python is None else (place.python,):
+        shown = shlex.quote(python)
+        named = "" if command == "receive" else f" --shown {shown}"
+        parts.append(f'set -- environment {command} --cache "$cache" --mark {mark}{named} {shlex.join(options)} {then}\n')
+        parts.append(_TRY.format(python=python, shown=shown, too_old=TOO_OLD, stdin="" if sends else " < /dev/null"))
+    parts.append(_NO_PYTHON.format(oldest=_OLDEST))
     return framed(mark, "".join(parts))
 
 
@@ -111,9 +172,15 @@ def setup_part(setup: Sequence[str]) -> str:
     return "".join(parts)
 
 
-def python_part(python: str) -> str:
-    """Has `farcell_python` run it, once it is known to have what a kernel needs."""
-    return _PYTHON.format(python=python, check=shlex.quote(_CHECK), shown=shlex.quote(python))
+def python_part(python: str, options: Sequence[str]) -> str:
+    """Has an environment for it in `$cache` where one is needed (`options` of `environment make`), and says what is wrong."""
+    shown = shlex.quote(python)
+    return _PYTHON.format(python=python, shown=shown, options=shlex.join(options), too_old=TOO_OLD, oldest=_OLDEST)
+
+
+def with_python(python: str, options: Sequence[str], command: str) -> str:
+    """A command of the kernel host's in the shell's own place, run by that Python or its environment; words of the shell."""
+    return f'exec {python} "$pyz" environment make --cache "$cache" {shlex.join(options)} --then {command}\n'
 
 
 def cache_folder(cache: str | None) -> str:

@@ -10,7 +10,8 @@ import os
 import secrets
 import subprocess
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -24,9 +25,24 @@ from .base import Opened, OpenedStream
 
 SCRIPT_S = 120.0
 BRIDGE_S = 60.0
-Payloads = Mapping[str, bytes]
-"""What a script may ask for, by name."""
+Payloads = Mapping[str, "Sequence[bytes | Path]"]
+"""What a script may ask for, by name: bytes and files, sent one after the other."""
 NOTHING: Payloads = {}
+_PIECE = 1 << 20
+_LINE_BYTES = 1 << 22
+
+
+class Watch:
+    """What becomes of a script, for whoever waits; on the event loop."""
+
+    def said(self, word: str, rest: str) -> None:
+        """A marked line."""
+
+    def sent(self, name: str, done: int, total: int) -> None:
+        """So many bytes of a payload are on their way."""
+
+
+UNWATCHED = Watch()
 
 
 @dataclass(frozen=True)
@@ -42,8 +58,10 @@ class Answer:
 class Shell(Protocol):
     """Methods run on one event loop. They raise TargetUnavailable where there is no way to the shell."""
 
-    async def run(self, script: str, mark: str, payloads: Payloads = NOTHING, timeout_s: float = SCRIPT_S) -> Answer:
-        """Runs a script to its end. What it says `send NAME` for is sent."""
+    async def run(
+        self, script: str, mark: str, payloads: Payloads = NOTHING, timeout_s: float = SCRIPT_S, watch: Watch = UNWATCHED
+    ) -> Answer:
+        """Runs a script to its end. What it says `send NAME` for is sent; it may be silent for `timeout_s` while nothing is."""
 
     def bridge(self) -> subprocess.Popen[bytes]:
         """A shell whose stdin and stdout are to be a byte stream."""
@@ -57,8 +75,10 @@ class LocalShell:
     def __init__(self, target: str) -> None:
         self._target = target
 
-    async def run(self, script: str, mark: str, payloads: Payloads = NOTHING, timeout_s: float = SCRIPT_S) -> Answer:
-        answer = await converse(self._COMMAND, script, mark, payloads, timeout_s)
+    async def run(
+        self, script: str, mark: str, payloads: Payloads = NOTHING, timeout_s: float = SCRIPT_S, watch: Watch = UNWATCHED
+    ) -> Answer:
+        answer = await converse(self._COMMAND, script, mark, payloads, timeout_s, watch)
         if answer is None:
             raise TargetUnavailable(f"{self._target!r}: this machine did not answer in {timeout_s:.0f} s.")
         return answer
@@ -83,54 +103,99 @@ def host_zipapp() -> tuple[str, bytes]:
 
 
 async def converse(
-    argv: tuple[str, ...] | list[str], script: str, mark: str, payloads: Payloads, timeout_s: float
+    argv: Sequence[str], script: str, mark: str, payloads: Payloads, timeout_s: float, watch: Watch = UNWATCHED
 ) -> Answer | None:
-    """Has the shell that `argv` starts run a script; None when it takes too long."""
+    """Has the shell that `argv` starts run a script; None when nothing came from it, and nothing went to it, for too long."""
     process = await asyncio.create_subprocess_exec(
         *argv,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
+        limit=_LINE_BYTES,
     )
     try:
-        return await asyncio.wait_for(_converse(process, script.encode(), mark, payloads), timeout_s)
-    except asyncio.TimeoutError:
-        return None
+        conversation = _Conversation(process, mark, payloads, watch)
+        going = asyncio.ensure_future(conversation.run(script.encode()))
+        try:
+            while not going.done():
+                left = conversation.moved_at + timeout_s - time.monotonic()
+                if left <= 0:
+                    return None
+                await asyncio.wait({going}, timeout=left)
+            return going.result()
+        finally:
+            going.cancel()
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
 
 
-async def _converse(process: asyncio.subprocess.Process, script: bytes, mark: str, payloads: Payloads) -> Answer:
-    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-    errors = asyncio.ensure_future(process.stderr.read())
-    said: dict[str, str] = {}
-    output: list[bytes] = []
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        process.stdin.write(script)
-        await process.stdin.drain()
-        if not payloads:
-            process.stdin.close()
-    start = mark.encode() + b" "
-    while line := await process.stdout.readline():
-        if not line.startswith(start):
-            output.append(line)
+class _Conversation:
+    def __init__(self, process: asyncio.subprocess.Process, mark: str, payloads: Payloads, watch: Watch) -> None:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        self.moved_at = time.monotonic()
+        self._process = process
+        self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
+        self._start = mark.encode() + b" "
+        self._payloads = payloads
+        self._watch = watch
+
+    async def run(self, script: bytes) -> Answer:
+        errors = asyncio.ensure_future(self._stderr.read())
+        try:
+            return await self._run(script, errors)
+        finally:
+            errors.cancel()
+
+    async def _run(self, script: bytes, errors: asyncio.Future[bytes]) -> Answer:
+        said: dict[str, str] = {}
+        output: list[bytes] = []
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._stdin.write(script)
+            await self._stdin.drain()
+            if not self._payloads:
+                self._stdin.close()
+        while line := await self._stdout.readline():
+            self.moved_at = time.monotonic()
+            if not line.startswith(self._start):
+                output.append(line)
+                continue
+            output.clear()
+            word, _, rest = line[len(self._start) :].decode(errors="replace").strip().partition(" ")
+            said[word] = rest
+            self._watch.said(word, rest)
+            if word == scripts.SEND:
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    await self._send(rest)
+        self._stdin.close()
+        text = (await errors).decode(errors="replace")
+        return Answer(said, b"".join(output).decode(errors="replace"), text, await self._process.wait())
+
+    async def _send(self, name: str) -> None:
+        parts = self._payloads[name]
+        total = sum(len(part) if isinstance(part, bytes) else part.stat().st_size for part in parts)
+        done = 0
+        for piece in _pieces(parts):
+            self._stdin.write(piece)
+            await self._stdin.drain()
+            done += len(piece)
+            self.moved_at = time.monotonic()
+            self._watch.sent(name, done, total)
+
+
+def _pieces(parts: Iterable[bytes | Path]) -> Iterator[bytes]:
+    for part in parts:
+        if isinstance(part, bytes):
+            yield part
             continue
-        output.clear()
-        word, _, rest = line[len(start) :].decode(errors="replace").strip().partition(" ")
-        said[word] = rest
-        if word == scripts.SEND:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                process.stdin.write(payloads[rest])
-                await process.stdin.drain()
-    process.stdin.close()
-    text = (await errors).decode(errors="replace")
-    return Answer(said, b"".join(output).decode(errors="replace"), text, await process.wait())
+        with open(part, "rb") as file:
+            while piece := file.read(_PIECE):
+                yield piece
 
 
-def start_bridge(argv: tuple[str, ...] | list[str]) -> subprocess.Popen[bytes]:
+def start_bridge(argv: Sequence[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         argv,
         stdin=subprocess.PIPE,

@@ -16,7 +16,7 @@ import shlex
 import sys
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +24,11 @@ from farcell_host import runtime
 
 from ...errors import TargetUnavailable
 from ..base import Allocation, JobState, LaunchOptions, Opened, Tell, untold
+from ..bootstrap import Bootstrap
 from ..local import launch_flags
 from ..scripts import ERROR, HOST
 from ..shell import LocalShell, Shell, bridged, host_zipapp, new_mark
+from ..shipment import supplied
 from ..ssh.backend import secret_values
 from ..ssh.client import LoginRefused, SshClient
 from ..ssh.login import Login
@@ -52,6 +54,7 @@ class Submitted:
     session: str
     identity: bytes
     details: dict[str, Any]
+    notices: tuple[str, ...] = ()
     at: float = field(default_factory=time.time)
 
 
@@ -78,16 +81,15 @@ class SlurmBackend:
     async def withdraw(self) -> None:
         submitted = self._submitted
         if submitted is not None:
-            await self._drop(await self._shell(submitted.options), submitted.session, submitted.job)
+            await self._drop(await self.shell(submitted.options), submitted.session, submitted.job)
             self._submitted = None
 
     async def launch(self, options: LaunchOptions, ask: Ask | None = None, tell: Tell = untold) -> Allocation:
         """A job that is in the queue already, left there by an earlier call, is taken up."""
-        shell = await self._shell(options, ask)
+        shell = await self.shell(options, ask)
         submitted = self._submitted
         if submitted is None or await self._is_over(options, shell, submitted):
-            tell(f"submitting a job to {options.target!r}")
-            submitted = self._submitted = await self._submit(options, shell)
+            submitted = self._submitted = await self._submit(options, shell, tell)
         try:
             fields = await self._wait(options, submitted, tell)
         except JobFailed:
@@ -99,35 +101,41 @@ class SlurmBackend:
         self._by_srun = False
         identity = _keep_identity(submitted)
         details = {**submitted.details, **fields, "job": submitted.job, "session": submitted.session, "identity": identity}
-        return Allocation(options, fields["runtime"], fields["pid"], None, details)
+        return Allocation(options, fields["runtime"], fields["pid"], None, details, submitted.notices)
 
-    async def _submit(self, options: LaunchOptions, shell: Shell) -> Submitted:
+    async def _submit(self, options: LaunchOptions, shell: Shell, tell: Tell) -> Submitted:
         try:
             identity = new_identity()
         except ImportError:
             raise TargetUnavailable(
                 f"{options.target!r}: a Slurm target needs the package cryptography here: pip install 'farcell[slurm]'."
             ) from None
+        variables = {**options.env, **secret_values(options)}
+        if options.python is None and options.host is None:
+            options = replace(options, python=sys.executable)
+        bootstrap = Bootstrap(shell, options, tell, variables)
+        prepared = await supplied(shell, options, tell, bootstrap.prepare)  # nodes may reach no index
+        tell(f"submitting a job to {options.target!r}")
         digest, data = host_zipapp()
         sent = {
-            scripts.ENVIRONMENT: scripts.environment({**options.env, **secret_values(options)}),
+            scripts.ENVIRONMENT: scripts.environment(variables),
             scripts.IDENTITY: identity,
         }
         mark = new_mark()
-        python = options.python or ("python3" if options.host else sys.executable)
         script = scripts.submit(
             mark,
             f"s-{uuid.uuid4().hex[:8]}",
             (digest, len(data)),
             {name: len(content) for name, content in sent.items()},
-            python,
+            prepared.command,
+            bootstrap.make_options(),
             launch_flags(options),
             sbatch_options(f"farcell-{options.target}", options.resources),
             options.setup,
             options.cache_dir,
             options.state_dir,
         )
-        answer = await shell.run(script, mark, {**sent, HOST: data})
+        answer = await shell.run(script, mark, {name: [content] for name, content in {**sent, HOST: data}.items()})
         where = f"{options.target!r} ({options.host})" if options.host else f"{options.target!r}"
         if ERROR in answer.said:
             raise TargetUnavailable(f"{where}: {answer.said[ERROR]}")
@@ -140,7 +148,8 @@ class SlurmBackend:
                 f"{where}: sbatch refused the job, which asked for {options.resources}. Slurm said:\n"
                 + "\n".join(f"    {line}" for line in said.splitlines())
             )
-        return Submitted(options, job, answer.said["session"], identity, {"command": python, "pyz": answer.said["pyz"]})
+        details = {"command": prepared.command, "pyz": answer.said["pyz"]}
+        return Submitted(options, job, answer.said["session"], identity, details, prepared.notices)
 
     async def _wait(self, options: LaunchOptions, submitted: Submitted, tell: Tell) -> dict[str, Any]:
         """Until the host says where it is: the queue has no time-out. Raises TargetUnavailable when the job is over before."""
@@ -148,7 +157,7 @@ class SlurmBackend:
         tell(f"job {job} on {where!r} submitted")
         while True:
             try:
-                shell = await self._shell(options)
+                shell = await self.shell(options)
                 mark = new_mark()
                 answer = await shell.run(scripts.wait(mark, submitted.session), mark, timeout_s=6 * scripts.WAIT_S)
                 found = answer.said.get("found")
@@ -197,7 +206,7 @@ class SlurmBackend:
 
     async def open_stream(self, allocation: Allocation) -> Opened:
         options, details = allocation.options, allocation.details
-        shell = await self._shell(options)
+        shell = await self.shell(options)
         failures = []
         if options.route != "srun" and not self._by_srun:
             for address in details["addresses"]:
@@ -235,7 +244,7 @@ class SlurmBackend:
     async def poll(self, allocation: Allocation) -> JobState:
         options = allocation.options
         try:
-            look = await self._queue(options).look(await self._shell(options), WATCHED_S)
+            look = await self._queue(options).look(await self.shell(options), WATCHED_S)
         except (TargetUnavailable, OSError):
             return JobState.UNKNOWN
         job = look.jobs.get(allocation.details["job"])
@@ -247,7 +256,7 @@ class SlurmBackend:
         """As the host has left word of it, else as the queue was looked at last."""
         details = allocation.details
         with contextlib.suppress(TargetUnavailable, OSError, ValueError):
-            shell = await self._shell(allocation.options)
+            shell = await self.shell(allocation.options)
             job = (await self._queue(allocation.options).look(shell, UNWATCHED_S)).jobs.get(details["job"])
             how = job.end_text() if job is not None else "UNKNOWN"
             if job is not None and job.is_waiting:
@@ -268,7 +277,7 @@ class SlurmBackend:
         for local in forwarded.values():
             Path(local).unlink(missing_ok=True)
         with contextlib.suppress(TargetUnavailable, OSError):
-            shell = await self._shell(allocation.options)
+            shell = await self.shell(allocation.options)
             await self._drop(shell, details["session"], details["job"])
             for (_, address), local in forwarded.items():
                 assert isinstance(shell, SshClient)
@@ -278,7 +287,8 @@ class SlurmBackend:
         mark = new_mark()
         await shell.run(scripts.release(mark, session, job), mark)
 
-    async def _shell(self, options: LaunchOptions, ask: Ask | None = None) -> Shell:
+    async def shell(self, options: LaunchOptions, ask: Ask | None = None) -> Shell:
+        """On the machine where jobs are submitted."""
         return self._here(options) if options.host is None else await self._login.client(options, ask)
 
     def _here(self, options: LaunchOptions) -> LocalShell:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
-from ..scripts import folder_part, framed, python_part, setup_part, ship_part
+from ..scripts import folder_part, framed, python_part, setup_part, ship_part, with_python
 
 ENVIRONMENT = "environment"
 IDENTITY = "identity"
@@ -19,7 +19,6 @@ session="$state/sessions/{session}"
 mkdir -p "$session" 2>/dev/null || \\
   farcell_fail "The folder $session cannot be made: set state_dir of the target to one that all nodes see and you can write."
 farcell_say session "$session"
-farcell_say pyz "$pyz"
 """
 
 _RECEIVE = """\
@@ -43,10 +42,10 @@ _JOB = """\
 umask 077
 farcell_fail() {{ printf '%s\\n' "$*" > "$session/failed.new"; mv -f "$session/failed.new" "$session/failed"; exit 9; }}
 session=$1 pyz=$2
+cache=${{pyz%/*}}
 rm -f "$session/rendezvous.json" "$session/failed" "$session/ended.json"
 {setup}. "$session/environment.sh"
-{python}exec {command} "$pyz" batch --session "$session" {flags}
-"""
+{python}{batch}"""
 
 _WAIT = """\
 session={session}
@@ -86,15 +85,20 @@ def submit(
     host: tuple[str, int],
     sizes: Mapping[str, int],
     python: str,
+    environment: Sequence[str],
     flags: Sequence[str],
     options: Sequence[str],
     setup: Sequence[str] = (),
     cache: str | None = None,
     state: str | None = None,
 ) -> str:
-    """Puts the kernel host into the cache and a job into the queue. `host`: digest and size of the zipapp; `sizes`: of what goes
-    into the session's folder; `flags` of the host, `options` of sbatch. After `submit`, sbatch's own words follow."""
-    job = _JOB.format(setup=setup_part(setup), python=python_part(python), command=python, flags=shlex.join(flags))
+    """Puts the kernel host into the cache and a job into the queue. After `submit`, sbatch's own words follow.
+
+    `host`: digest and size of the zipapp; `sizes`: of what goes into the session's folder; `environment` options of the command
+    that finds a Python for the host, `flags` of the host, `options` of sbatch.
+    """
+    batch = with_python(python, environment, f'batch --session "$session" {shlex.join(flags)}')
+    job = _JOB.format(setup=setup_part(setup), python=python_part(python, environment), batch=batch)
     parts = [
         folder_part(cache),
         ship_part(*host),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import uuid
 from pathlib import Path
@@ -19,8 +20,10 @@ from farcell_host.stream import connect_unix
 from ...errors import TargetUnavailable
 from .. import scripts
 from ..base import Allocation, JobState, LaunchOptions, Opened, OpenedStream, Tell, untold
+from ..bootstrap import Bootstrap
 from ..local import launch_flags, parse_launch
-from ..shell import Answer, bridged, host_zipapp, new_mark
+from ..shell import Answer, Shell, bridged, new_mark
+from ..shipment import supplied
 from .client import SshClient
 from .login import Login
 from .questions import Ask
@@ -41,32 +44,17 @@ class SshBackend:
 
     async def launch(self, options: LaunchOptions, ask: Ask | None = None, tell: Tell = untold) -> Allocation:
         client = await self._login.client(options, ask)
-        digest, data = host_zipapp()
-        mark = new_mark()
-        python = options.python or "python3"
-        script = scripts.launch(
-            mark,
-            f"s-{uuid.uuid4().hex[:8]}",
-            digest,
-            len(data),
-            python,
-            launch_flags(options),
-            {**options.env, **secret_values(options)},
-            options.setup,
-            options.cache_dir,
-        )
-        answer = await client.run(script, mark, {scripts.HOST: data})
-        if scripts.ERROR in answer.said:
-            raise TargetUnavailable(f"{options.target!r} ({options.host}): {answer.said[scripts.ERROR]}")
-        if "launch" not in answer.said:
-            raise TargetUnavailable(
-                f"{options.target!r} ({options.host}): the login shell did not run what it was sent (exit code {answer.code}). "
-                f"It said:\n    {(answer.errors or answer.output).strip()[-1000:]}"
-            )
+        bootstrap = Bootstrap(client, options, tell, {**options.env, **secret_values(options)})
+        session = f"s-{uuid.uuid4().hex[:8]}"
+        start = functools.partial(bootstrap.launch, session, launch_flags(options))
+        prepared, answer = await supplied(client, options, tell, start)
         found = parse_launch(options, "", answer.code, answer.output, answer.errors)
-        return Allocation(
-            options, found.runtime, found.pid, found.socket, {**found.details, "pyz": answer.said["pyz"], "command": python}
-        )
+        details = {**found.details, "pyz": prepared.pyz, "command": prepared.command}
+        return Allocation(options, found.runtime, found.pid, found.socket, details, prepared.notices)
+
+    async def shell(self, options: LaunchOptions, ask: Ask | None = None) -> Shell:
+        """A shell on the target, for what needs no session."""
+        return await self._login.client(options, ask)
 
     async def open_stream(self, allocation: Allocation) -> Opened:
         client = await self._login.client(allocation.options)

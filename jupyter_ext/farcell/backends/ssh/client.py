@@ -15,7 +15,7 @@ from farcell_host import runtime
 
 from ...errors import TargetUnavailable
 from ..filelock import locked
-from ..shell import NOTHING, SCRIPT_S, Answer, Payloads, converse, start_bridge
+from ..shell import NOTHING, SCRIPT_S, UNWATCHED, Answer, Payloads, Watch, converse, start_bridge
 from .destination import CONNECT_S, Destination, control_path
 
 CONTROL_S = 10.0
@@ -81,8 +81,10 @@ class SshClient:
         if ended != 0:
             raise self._failure(ended, said)
 
-    async def run(self, script: str, mark: str, payloads: Payloads = NOTHING, timeout_s: float = SCRIPT_S) -> Answer:
-        answer = await converse(self._argv(), script, mark, payloads, timeout_s)
+    async def run(
+        self, script: str, mark: str, payloads: Payloads = NOTHING, timeout_s: float = SCRIPT_S, watch: Watch = UNWATCHED
+    ) -> Answer:
+        answer = await converse(self._argv(), script, mark, payloads, timeout_s, watch)
         if answer is None:
             raise TargetUnavailable(f"{self.target!r}: {self.destination.host} did not answer in {timeout_s:.0f} s.")
         if answer.code == _UNREACHABLE and not answer.said:

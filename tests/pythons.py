@@ -1,0 +1,62 @@
+"""Pythons as other machines have them: bare ones, without any package, of this version and of others."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def bare_python(folder: Path, real: str = sys.executable, without: tuple[str, ...] = ()) -> str:
+    """A Python with the standard library of a real one, less the packages in `without`, and no packages of its own."""
+    prefix, version = _ask(real, "import sys; print(sys.base_prefix); print('python%d.%d' % sys.version_info[:2])")
+    library = folder / "lib" / version
+    library.mkdir(parents=True)
+    (folder / "bin").mkdir()
+    shutil.copy2(Path(prefix, "bin", version), folder / "bin" / "python3")
+    for entry in Path(prefix, "lib", version).iterdir():
+        if entry.name not in ("site-packages", "dist-packages", *without):
+            (library / entry.name).symlink_to(entry)
+    (library / "site-packages").mkdir()
+    made = str(folder / "bin" / "python3")
+    if _ask(made, "import sys; print(sys.prefix)") != [str(folder)]:
+        pytest.skip("optional: a copy of this Python does not find its own library")
+    return made
+
+
+def another_minor() -> str:
+    """A Python of another minor version that farcell runs on; the test is skipped where this machine has none."""
+    for version, executable in _known():
+        if version != ".".join(map(str, sys.version_info[:2])):
+            return executable
+    pytest.skip("optional: only one Python of 3.10 to 3.13 is on this machine")
+
+
+def too_old() -> str:
+    """A Python that farcell does not run on; the test is skipped where this machine has none."""
+    named = [
+        shutil.which("python3.9"),
+        shutil.which("python3.8"),
+        *map(str, Path.home().glob(".pyenv/versions/3.[6-9].*/bin/python3")),
+    ]
+    for candidate in filter(None, named):
+        if subprocess.run([candidate, "-c", ""], capture_output=True).returncode == 0:  # a pyenv shim may lead nowhere
+            return candidate
+    pytest.skip("optional: no Python before 3.10 is on this machine")
+
+
+def _known() -> list[tuple[str, str]]:
+    said = subprocess.run(
+        [sys.executable, ROOT / "tools" / "environment.py", "--list"], capture_output=True, text=True, check=True
+    )
+    pairs = (line.split(" ", 1) for line in said.stdout.splitlines())
+    return [(version, executable) for version, executable in pairs]
+
+
+def _ask(python: str, code: str) -> list[str]:
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
