@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     launch.add_argument("--chunks-mib", type=float, default=4096.0, metavar="MIB", help="disk quota of the chunk store")
     launch.add_argument("--notebook", default=None, help="which notebook this session belongs to")
     launch.add_argument("--target", default=None, help="what that notebook calls this place")
+    launch.add_argument("--price-per-hour", type=float, default=None, metavar="P", help="of this session, for the ledger")
     launch.add_argument("--zmq", action="store_true", help="talk to the kernel over zmq only")
     launch.add_argument("--foreground", action="store_true", help="serve in this process, as a batch job wants it")
     launch.set_defaults(command=_launch)
@@ -166,6 +167,7 @@ def _host_options(options: argparse.Namespace, folder: Path) -> HostOptions:
         chunk_bytes=int(options.chunks_mib * 2**20),
         notebook=options.notebook,
         target=options.target,
+        price_per_hour=options.price_per_hour,
         zmq_only=options.zmq,
     )
 
