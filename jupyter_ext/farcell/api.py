@@ -468,6 +468,10 @@ class Remote:
         """What the remote kernel holds: name, type, shape, bytes, repr."""
         return self.session.vars()
 
+    def gpus(self) -> dict[str, Any]:
+        """What the target's GPUs do now: state, libraries, devices with their processes; bytes, per cent, watts, degrees."""
+        return self.session.gpus()
+
     def status(self) -> SessionStatus:
         return self.session.status()
 

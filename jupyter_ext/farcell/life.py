@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
 RESTART_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,16 @@ class Life:
             yield observer
         finally:
             loop_thread().submit(observer.close()).result(STOP_TIMEOUT_S)
+
+    def ask(self, op: str, **fields: Any) -> dict[str, Any]:
+        """A question to the host that takes no turn; raises TargetUnavailable when it does not answer in time."""
+        assert self.connection is not None
+        try:
+            return self.connection.request(op, **fields).result(ANSWER_TIMEOUT_S)
+        except concurrent.futures.TimeoutError:
+            raise TargetUnavailable(
+                f"The kernel host on {self.target!r} has not answered {op!r} for {ANSWER_TIMEOUT_S:g} s. The log: {self.log_path}"
+            ) from None
 
     def restart(self) -> None:
         """A new remote kernel in the same host."""

@@ -12,7 +12,7 @@ import argparse
 import ast
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 SUBCOMMANDS = (
     "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "wait", "results", "attach", "resolve",
-    "env", "log", "on", "off",
+    "env", "gpus", "log", "on", "off",
 )  # fmt: skip
 _STAYS = re.compile(r"%(?:remote|load_ext|reload_ext|unload_ext)\b")
 _REMOTE_CELL = re.compile(r"(?:\s*%%[^\n]*\n)*?\s*%%remote\b")
@@ -279,6 +279,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         resolve [RUN] --remote|--local   whose values hold, when both sides have changed the same
         env diff [TARGET]           packages whose versions on the target differ from this notebook's
         env sync [TARGET [PACKAGES]] [--yes]   installs this notebook's versions there
+        gpus [TARGET]               what its GPUs do, and whose processes are on them
         log [TARGET] [--lines N]    the runs so far; with --lines the kernel's and the host's log
         log RUN --replay            all outputs of a run again
         on TARGET, off              send all following cells there
@@ -420,6 +421,12 @@ class RemoteMagics(Magics):  # type: ignore[misc]
             found = remote.env_sync(*options.packages, yes=options.yes)
         self._show(packages_table(remote.target, found))
 
+    def _do_gpus(self, words: list[str]) -> None:
+        from .gpus import gpus_table
+
+        remote = self._one_remote("gpus", words)
+        self._show(gpus_table(remote.target, remote.gpus()))
+
     def _do_log(self, words: list[str]) -> None:
         if "--replay" in words:
             rest = [word for word in words if word != "--replay"]
@@ -431,6 +438,8 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         if options.lines is not None:
             print(self._remote(options.target).log(options.lines))
             return
+        runs = [run for run in self.workspace.runs if options.target in (None, run.summary.target)]
+        measured = any(run.summary.usage.get("gpus") for run in runs)
         rows = [
             [
                 run.cell,
@@ -441,12 +450,13 @@ class RemoteMagics(Magics):  # type: ignore[misc]
                 _bytes(run.summary.sent_bytes),
                 _bytes(run.summary.received_bytes),
                 f"{run.summary.seconds:.2f}",
+                *(_of_gpus(run.summary.usage.get("gpus") or {}) if measured else ()),
                 run.code,
             ]
-            for run in self.workspace.runs
-            if options.target in (None, run.summary.target)
+            for run in runs
         ]
-        columns = ["cell", "run", "target", "sent", "back", "bytes sent", "bytes back", "seconds", "code"]
+        gpus = ["GPU memory", "GPU use"] if measured else []
+        columns = ["cell", "run", "target", "sent", "back", "bytes sent", "bytes back", "seconds", *gpus, "code"]
         self._show(Table("Remote runs", columns, rows, "none yet"))
 
     def _do_on(self, words: list[str]) -> None:
@@ -614,6 +624,12 @@ def _bytes(size: int | None) -> str:
     from .refs import human_bytes
 
     return human_bytes(size)
+
+
+def _of_gpus(peaks: Mapping[str, Any]) -> tuple[str, str]:
+    """The most memory at one time, and the mean and the highest utilisation."""
+    mean, highest = peaks.get("utilisation_mean_percent"), peaks.get("utilisation_peak_percent")
+    return _bytes(peaks.get("memory_bytes")), "-" if mean is None else f"{mean:.0f} % (up to {highest} %)"
 
 
 def _first_line(code: str) -> str:

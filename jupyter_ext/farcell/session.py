@@ -240,6 +240,11 @@ class RemoteSession:
             self._need_started()
             return list(self._conversation.ask("farcell_vars_request", {})[0].get("vars", ()))
 
+    def gpus(self) -> dict[str, Any]:
+        """What the target's GPUs do now (`gpus/reading.py` of the host), also while a cell runs; raises TargetUnavailable."""
+        self._need_started()
+        return self._life.ask("gpus")
+
     def status(self) -> SessionStatus:
         kernel, allocation = self._life.kernel, self._life.allocation
         return SessionStatus(
@@ -403,9 +408,10 @@ class RemoteSession:
             raise KeyboardInterrupt
         if conflict is not None:
             raise ConflictError(str(conflict), conflict.run, conflict.names)
-        return self._summary(pending.id, time.monotonic() - began, prepared, returned)
+        return self._summary(pending.id, time.monotonic() - began, prepared, returned, finish)
 
-    def _summary(self, run: str, seconds: float, prepared: Prepared, returned: Returned) -> RunSummary:
+    def _summary(self, run: str, seconds: float, prepared: Prepared, returned: Returned, finish: Finish | None) -> RunSummary:
+        content = finish.reply.message.content if finish is not None and finish.reply is not None else {}
         return RunSummary(
             run,
             self.target,
@@ -415,6 +421,7 @@ class RemoteSession:
             prepared.payload.total_bytes,
             returned.nbytes,
             returned.result is not NOTHING,
+            content.get("usage") or {},
         )
 
     def _prepare(self, asked: Asked) -> Prepared:
@@ -562,7 +569,7 @@ class RemoteSession:
             conclude(run.finish, run.returned, relay, nobody, self.target, self._life.log_path, timeout_s)
         except BaseException as error:
             run.error = error
-        run.summary = self._summary(run.pending_id, run.seconds, prepared, run.returned)
+        run.summary = self._summary(run.pending_id, run.seconds, prepared, run.returned, run.finish)
         run.conclude()
 
     def _capture(self, exchange: Exchange, why: Iterable[str], also: Mapping[str, str], imports: Iterable[str]) -> Capture:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from .exchange import PlanRow
 
@@ -19,6 +21,8 @@ class RunSummary:
     sent_bytes: int
     received_bytes: int
     has_result: bool
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    """As the target measured it: seconds, and gpus where it has any (`peak_fields` of farcell_host.telemetry)."""
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hostclient import Driver, LaunchedHost, launched, wait_until
+from notebooks import Notebook
 from sandbox import Sandbox
-from services.nvml import DRIVER_NOT_LOADED, StubNvml
+from services.nvml import DRIVER_NOT_LOADED, GPU_IS_LOST, StubNvml
 
 pytestmark = pytest.mark.timeout(120)
 GIB = 1 << 30
@@ -130,3 +132,60 @@ def test_a_kernel_that_has_used_a_gpu_counts_while_it_computes(sandbox: Sandbox,
         assert wait_until(lambda: not host.runtime.exists(), 3) == (utilisation == 0)
         nvml.clear()
         assert host.wait_gone()
+
+
+@pytest.fixture
+def gpu_notebook(sandbox: Sandbox, nvml: StubNvml, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
+    """A notebook with farcell on a machine with two GPUs."""
+    for name, value in nvml.environment().items():
+        monkeypatch.setenv(name, value)
+    with Notebook(sandbox) as notebook:
+        notebook.run("%load_ext farcell").check()
+        yield notebook
+
+
+@first_namespace
+def test_the_table_of_gpus(gpu_notebook: Notebook, nvml: StubNvml) -> None:
+    """One line a device, with who is on it; a lost one says so. It starts no session."""
+    cell = gpu_notebook.run("%remote gpus")
+    assert "No session on 'local' has been started" in cell.stderr + (cell.error.value if cell.error else "")
+    gpu_notebook.run("%%remote\nimport os\nkernel = os.getpid()").check()
+    kernel = gpu_notebook.value("kernel")
+    nvml.set(0, util=97, mem_used=42 * 10**9, temp=71, power=650_500, procs=f"{kernel}:{40 * 10**9},{os.getpid()}:5")
+    nvml.set(1, error=GPU_IS_LOST)
+    assert wait_until(lambda: "97 %" in gpu_notebook.run("%remote gpus").check().displays[0]["text/plain"])
+    title, *_, first, second = gpu_notebook.run("%remote gpus").check().displays[0]["text/plain"].splitlines()
+    assert title == "GPUs of 'local' (nvidia 555.42.06)"
+    assert re.split(" {2,}", first.strip()) == [
+        "0", "NVIDIA H100 80GB HBM3", "97 %", "42.0 GB", "85.9 GB", "71 C", "650 W", "700 W", "kernel 40.0 GB", "1 yours",
+    ]  # fmt: skip
+    assert "GPU is lost" in second
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [({"count": 0}, "GPUs of 'local': none. nvidia: The driver shows no device"), ({"init_error": 9}, "Driver Not Loaded")],
+    ids=["none", "error"],
+)
+def test_the_table_tells_none_from_an_error(gpu_notebook: Notebook, nvml: StubNvml, values: dict[str, Any], said: str) -> None:
+    """None is an empty table that says why, an error is an error."""
+    nvml.set(**values)
+    gpu_notebook.run("%%remote\n1").check()
+    cell = gpu_notebook.run("%remote gpus")
+    if "count" in values:
+        assert cell.check().displays[0]["text/plain"].startswith(said)
+    else:
+        assert cell.error is not None and cell.error.name == "FarcellError"
+        assert cell.error.value == f"The GPUs of 'local' cannot be read. nvidia: {said}."
+
+
+@first_namespace
+def test_the_log_has_each_runs_peaks(gpu_notebook: Notebook, nvml: StubNvml, sandbox: Sandbox) -> None:
+    """Of runs that were looked at; without any the table has no such columns."""
+    gpu_notebook.run("%%remote\nimport os\nkernel = os.getpid()").check()
+    assert "GPU" not in gpu_notebook.run("%remote log").check().displays[0]["text/plain"]
+    nvml.set(1, util=80, procs=f"{gpu_notebook.value('kernel')}:{12 * 10**9}")
+    gpu_notebook.run("%%remote\nimport time\ntime.sleep(0.7)").check()
+    head, _, _, last = gpu_notebook.run("%remote log").check().displays[0]["text/plain"].splitlines()[1:]
+    assert re.search("GPU memory +GPU use", head)
+    assert re.search(r"12\.0 GB +80 % \(up to 80 %\)", last)
