@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from farcell_host.state.magics import Magics
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .budgets import Budgets
     from .capture.reads import Reads
     from .conflicts import Conflict
     from .detached import DetachedRun
@@ -67,6 +68,8 @@ class Workspace:
         self.detached: dict[str, DetachedRun] = {}
         """Runs that nobody waits or waited for, by the beginning of their ids."""
         self.between = BetweenCells(shell, self.settle_over)
+        self._budgets: Budgets | None = None
+        self._targets: Targets | None = None
 
     def targets(self) -> Targets:
         """As the files have them now: an edit counts from the next cell on. Every use of farcell begins here."""
@@ -76,7 +79,19 @@ class Workspace:
             raise TargetUnavailable(UNSUPPORTED)
         from . import targets
 
-        return targets.load()
+        self._targets = targets.load()
+        return self._targets
+
+    def check_budget(self, target: Target) -> None:
+        """Before a run: raises Refused when the target's budget is used up."""
+        known = self._targets or self.targets()
+        if target.budget is None and known.budget is None:
+            return
+        if self._budgets is None:
+            from .budgets import Budgets
+
+            self._budgets = Budgets()
+        self._budgets.check(target, known, self.session(target).notebook.say)
 
     @property
     def sessions(self) -> dict[str, RemoteSession]:
@@ -333,6 +348,7 @@ class Remote:
         into the target's working folder before, `out` brings these back although large, `keep` leaves these new objects on the
         target, `timeout_s` (seconds of running) interrupts it, `yes` sends large values without asking.
         """
+        self._workspace.check_budget(self._target)
         self._workspace.see_assignments(code)
         found = self._reads(code)
         others = [session for session in self._workspace.touched() if session is not self.session]
@@ -371,6 +387,7 @@ class Remote:
         Names that the code reads but its text does not tell must be given as `inputs`: they are not fetched later.
         """
         here = self._workspace
+        here.check_budget(self._target)
         here.see_assignments(code)
         found = self._reads(code)
         here.refresh((session for session in here.touched() if session is not self.session), found)
@@ -433,6 +450,8 @@ class Remote:
     def push(self, *names: str) -> list[Moved]:
         """Sends these names now."""
         self._check_defined(names)
+        if not self.session.is_started:
+            self._workspace.check_budget(self._target)
         return self.session.push(names)
 
     def pull(self, *names: str) -> list[Moved]:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 SUBCOMMANDS = (
     "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "wait", "results", "attach", "resolve",
-    "env", "gpus", "log", "on", "off",
+    "env", "gpus", "usage", "log", "on", "off",
 )  # fmt: skip
 _STAYS = re.compile(r"%(?:remote|load_ext|reload_ext|unload_ext)\b")
 _REMOTE_CELL = re.compile(r"(?:\s*%%[^\n]*\n)*?\s*%%remote\b")
@@ -280,6 +280,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         env diff [TARGET]           packages whose versions on the target differ from this notebook's
         env sync [TARGET [PACKAGES]] [--yes]   installs this notebook's versions there
         gpus [TARGET]               what its GPUs do, and whose processes are on them
+        usage [--by target|notebook|day]   seconds, GPU-seconds, bytes and cost of all that you have run
         log [TARGET] [--lines N]    the runs so far; with --lines the kernel's and the host's log
         log RUN --replay            all outputs of a run again
         on TARGET, off              send all following cells there
@@ -427,6 +428,14 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         remote = self._one_remote("gpus", words)
         self._show(gpus_table(remote.target, remote.gpus()))
 
+    def _do_usage(self, words: list[str]) -> None:
+        from .totals import usage, usage_table
+
+        parser = _Parser(prog="%remote usage", add_help=False)
+        parser.add_argument("--by", choices=["target", "notebook", "day"], default="target")
+        by = parser.parse_args(words).by
+        self._show(usage_table(by, usage(by), self.workspace.targets().currency))
+
     def _do_log(self, words: list[str]) -> None:
         if "--replay" in words:
             rest = [word for word in words if word != "--replay"]
@@ -440,6 +449,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
             return
         runs = [run for run in self.workspace.runs if options.target in (None, run.summary.target)]
         measured = any(run.summary.usage.get("gpus") for run in runs)
+        priced = any(run.summary.cost is not None for run in runs)
         rows = [
             [
                 run.cell,
@@ -451,12 +461,14 @@ class RemoteMagics(Magics):  # type: ignore[misc]
                 _bytes(run.summary.received_bytes),
                 f"{run.summary.seconds:.2f}",
                 *(_of_gpus(run.summary.usage.get("gpus") or {}) if measured else ()),
+                *(["-" if run.summary.cost is None else f"{run.summary.cost:.4f}"] if priced else ()),
                 run.code,
             ]
             for run in runs
         ]
-        gpus = ["GPU memory", "GPU use"] if measured else []
-        columns = ["cell", "run", "target", "sent", "back", "bytes sent", "bytes back", "seconds", *gpus, "code"]
+        also = ["GPU memory", "GPU use"] if measured else []
+        also += [f"cost {self.workspace.targets().currency}".rstrip()] if priced else []
+        columns = ["cell", "run", "target", "sent", "back", "bytes sent", "bytes back", "seconds", *also, "code"]
         self._show(Table("Remote runs", columns, rows, "none yet"))
 
     def _do_on(self, words: list[str]) -> None:

@@ -395,6 +395,7 @@ class RemoteSession:
         prepared = self._prepare(asked)
         relay = RunRelay(self.notebook, prepared.count)
         pending, finish, returned = self._conversation.run(relay, prepared.content, prepared.payload, timeout_s, prepared.watch)
+        self._life.run_over()
         self._tell_of_order(finish, prepared.payload)
         self._take_imported(self._conversation.exchange, returned.imported)
         conflict = self._conflict(pending.id, returned)
@@ -422,6 +423,7 @@ class RemoteSession:
             returned.nbytes,
             returned.result is not NOTHING,
             content.get("usage") or {},
+            self.options.price_per_hour,
         )
 
     def _prepare(self, asked: Asked) -> Prepared:
@@ -521,6 +523,7 @@ class RemoteSession:
             self._held_back.release(self._on_message)
             self._held_back = None
             finish = self._conversation.wait(pending)
+            self._life.run_over()
             self.start()
             if finish.reply is not None:
                 names = names_in(finish.reply.message.content.get("state") or {})
@@ -559,6 +562,7 @@ class RemoteSession:
     def _settle(
         self, run: DetachedRun, prepared: Prepared, relay: DetachedRelay, nobody: Unattended, timeout_s: float | None
     ) -> None:
+        self._life.run_over()
         prepared.watch.in_place = prepared.watch.whole = True
         try:
             if run.error is not None or run.finish is None:

@@ -33,6 +33,8 @@ FLUSH_S = 1.0
 KEPT_RUNS = 1000
 """Beyond it the oldest are let go of: nobody keeps a ledger here."""
 KEPT_FILES = 200
+UNLOCKED_S = 7 * 24 * 3600.0
+"""Where files cannot be locked, a host that has written nothing for so long is taken to be no more."""
 KEPT_S = 180 * 24 * 3600.0
 _LARGE_BYTES = 1 << 20
 _BULK = b'"farcell_bulk"'
@@ -266,8 +268,8 @@ class _File:
             log.warning("%s cannot be written (%s): a host that is killed loses what its runs have used.", self._path, error)
 
 
-def _lock(fd: int) -> bool:
-    """Whether nobody else has it. A filesystem without locks has none that others could hold."""
+def _lock(fd: int) -> bool | None:
+    """Whether nobody else has it; None on a filesystem without locks."""
     import fcntl
 
     try:
@@ -275,7 +277,7 @@ def _lock(fd: int) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        pass
+        return None
     return True
 
 
@@ -312,11 +314,12 @@ def _read_left(path: Path) -> Record | None:
     except OSError:
         return None
     try:
-        if not _lock(fd):
+        changed = os.fstat(fd).st_mtime
+        is_free = _lock(fd)
+        if is_free is False or (is_free is None and time.time() - changed < UNLOCKED_S):
             return None
         with os.fdopen(os.dup(fd), "rb") as file:
             data = file.read()
-        changed = os.fstat(fd).st_mtime
     finally:
         os.close(fd)
     session: Record = {}

@@ -63,6 +63,7 @@ class LaunchOptions:
     setup: tuple[str, ...] = ()  # shell commands before the host starts
     secrets: tuple[str, ...] = ()  # names of environment variables that go along
     cache_dir: str | None = None
+    price_per_hour: float | None = None  # of the allocation, for the ledger
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,7 @@ def launch_flags(options: LaunchOptions) -> list[str]:
         ("--keep", options.keep_s),
         ("--notebook", options.notebook),
         ("--target", options.target),
+        ("--price-per-hour", options.price_per_hour),
     ):
         if value is not None:
             flags += [flag, str(value)]

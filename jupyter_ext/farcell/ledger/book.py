@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from ..errors import UsageError
+from ..errors import LedgerError, UsageError
 from . import faults
 from .accounts import (
     Allocation,
@@ -34,7 +34,7 @@ from .accounts import (
     usage_rows,
 )
 from .budget import Budget, BudgetState, BudgetVerdict, Spent
-from .faults import Fault, LedgerError
+from .faults import Fault
 from .filesystems import MOUNTS
 from .place import ledger_path
 from .reports import Report
