@@ -12,8 +12,6 @@ import os
 import weakref
 from typing import TYPE_CHECKING
 
-from . import recorder
-
 if TYPE_CHECKING:
     from .session import RemoteSession
 
@@ -42,7 +40,9 @@ def say_goodbye() -> None:
                 session.stop()
             except Exception:  # the others are still to be ended
                 log.warning("%s could not be ended", session.target, exc_info=True)
-    recorder.finish()
+    for recorder in {session.recorder for session in list(_sessions)}:
+        if recorder is not None:
+            recorder.finish()
 
 
 def ends_for_good(session: RemoteSession) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from farcell_host.protocol.messages import Buffer, Channel, Message
 
-from . import earlier, recorder
+from . import earlier
 from .backends.base import Allocation, Backend, LaunchOptions, Tell, backend_named
 from .connection import Connection
 from .desk import Desk
@@ -29,6 +29,7 @@ from .threads import loop_thread
 
 if TYPE_CHECKING:
     from .backends.ssh.questions import Ask
+    from .recorder import Recorder
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
@@ -68,15 +69,16 @@ class Life:
         self._backend = backend
         self._notebook, self._say = notebook, notebook.say
         self._on_message, self._on_event = on_message, on_event
-        self._recorder: recorder.Recorder | None = None
+        self.recorder: Recorder | None = None
+        """Where a ledger is kept, once a host has been reached."""
         self._host_dead: str | None = None
         self._restarted_epoch = 0  # the death of this kernel and those before it is our own doing
         self._news = threading.Condition()
 
     def run_over(self) -> None:
         """The host has measured another run."""
-        if self._recorder is not None:
-            self._recorder.run_over()
+        if self.recorder is not None:
+            self.recorder.run_over()
 
     @property
     def is_started(self) -> bool:
@@ -194,21 +196,23 @@ class Life:
         connection.on_transfer = self._show_transfer
         self.connection = connection
         await connection.open()
-        self._recorder = recorder.recorder()
-        if self._recorder is not None:
-            self._recorder.follow(connection, self._options.backend)
+        from .recorder import recorder  # while the kernel starts
+
+        self.recorder = recorder()
+        if self.recorder is not None:
+            self.recorder.follow(connection, self._options.backend)
 
     async def _end(self, connection: Connection | None, allocation: Allocation | None) -> None:
         if connection is not None:
             said: dict[str, Any] = {}
             if not connection.closed:
-                records = self._recorder is not None and self._recorder.is_whole
+                records = self.recorder is not None and self.recorder.is_whole
                 with contextlib.suppress(FarcellError, TimeoutError, concurrent.futures.TimeoutError):
                     stopping = connection.request("stop", records=records)
                     said = await asyncio.wait_for(asyncio.wrap_future(stopping), STOP_TIMEOUT_S)
             await connection.close()
-            if self._recorder is not None:
-                self._recorder.leave(connection, said.get("usage"))
+            if self.recorder is not None:
+                self.recorder.leave(connection, said.get("usage"))
         if allocation is not None and self._backend is not None:
             await self._backend.release(allocation)
 

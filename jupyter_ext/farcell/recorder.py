@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 R = TypeVar("R", SessionReport, JobReport, RunReport)
 
 AFTER_RUN_S = 2.0
+START_S = 3.0
+"""After the start of a session, which importing SQLAlchemy beside it would slow down."""
 HEARTBEAT_S = 300.0
 """A session whose end nobody tells has lived until it was last heard of."""
 ANSWER_S = 2.0
@@ -92,7 +94,7 @@ class Recorder:
         """A session has begun, or was taken over."""
         with self._changed:
             self._sources.append(_Source(connection, backend))
-            self._soon(0.0)
+            self._soon(START_S)
 
     def leave(self, connection: Connection, usage: Mapping[str, Any] | None) -> None:
         """It has ended; `usage` is what its host said last."""
@@ -273,9 +275,3 @@ def recorder() -> Recorder | None:
             if ledger.path is not None and not missing_packages():
                 _recorder = Recorder(ledger)
         return _recorder
-
-
-def finish() -> None:
-    """At exit, once the sessions have ended."""
-    if _recorder is not None and _pid == os.getpid():
-        _recorder.finish()

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from farcell_host import hashing_seed
 from farcell_host.protocol.messages import Buffer, Channel, Message
@@ -54,6 +54,9 @@ from .run import PATIENCE_S, Event, Finish, HostEnded, KernelEnded
 from .summaries import Moved, RunSummary, SessionStatus
 from .turns import INTERRUPT_CHECK_S, Turns
 from .working_folder import WorkingFolder
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
 
 CONFIRM_BYTES = 8 << 30
 LIMIT_BYTES = 1 << 20
@@ -262,6 +265,11 @@ class RemoteSession:
     @property
     def is_started(self) -> bool:
         return self._life.is_started
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """Who writes down what it uses."""
+        return self._life.recorder
 
     @property
     def epoch(self) -> int:

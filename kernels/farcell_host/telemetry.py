@@ -13,9 +13,10 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .gpus import Gpus, Peak, Reading
+if TYPE_CHECKING:  # imported by the first look, not while the kernel starts
+    from .gpus import Peak, Reading
 
 FIRST_S = 0.25
 INTERVAL_S = 1.0
@@ -27,8 +28,8 @@ IDLE_S = 60.0
 class _Looker:
     """The thread; begins with the first look."""
 
-    def __init__(self, gpus: Gpus, loop: asyncio.AbstractEventLoop) -> None:
-        self._gpus, self._loop = gpus, loop
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._wanted: queue.SimpleQueue[asyncio.Future[Reading] | None] = queue.SimpleQueue()
         self._current: asyncio.Future[Reading] | None = None
         self._thread: threading.Thread | None = None
@@ -48,15 +49,18 @@ class _Looker:
         self._wanted.put(None)
 
     def _work(self) -> None:
+        from .gpus import Gpus
+
+        gpus = Gpus()
         while (wanted := self._wanted.get()) is not None:
             reading, fault = None, None
             try:
-                reading = self._gpus.read()
+                reading = gpus.read()
             except Exception as error:  # what no library's fault explains is for whoever asked
                 fault = error
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
                 self._loop.call_soon_threadsafe(_settle, wanted, reading, fault)
-        self._gpus.close()
+        gpus.close()
 
 
 def _settle(wanted: asyncio.Future[Reading], reading: Reading | None, fault: Exception | None) -> None:
@@ -76,10 +80,12 @@ class Telemetry:
     ) -> None:
         """`idle_s`: seconds between two looks while no run goes on."""
         self._loop, self._kernel_pid, self._on_use, self._idle_s = loop, kernel_pid, on_use, idle_s
-        self._looker = _Looker(Gpus(), loop)
+        self._looker = _Looker(loop)
         self._has_gpus = True  # until a look has found none
         self._used: set[tuple[str, int]] = set()
         self._latest: tuple[float, Reading] | None = None
+        self._runs = 0
+        self._is_running = False
         self._peak: Peak | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = loop.call_later(idle_s, self._look_while_idle)
@@ -91,19 +97,21 @@ class Telemetry:
 
     @property
     def peak(self) -> Peak | None:
-        """So far, of the run that goes on."""
+        """So far, of the run that goes on; None when it has not been looked at."""
         return self._peak
 
     def run_began(self) -> None:
+        self._runs += 1
+        self._is_running = True
         if self._has_gpus:
-            self._peak = Peak()
             self._timer = self._loop.call_later(FIRST_S, self._look)
 
     def run_ended(self) -> Peak | None:
-        """Of the run that began last; None when it was known that there are no GPUs."""
+        """Of the run that began last; None when it has not been looked at."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._is_running = False
         peak, self._peak = self._peak, None
         return peak
 
@@ -123,23 +131,27 @@ class Telemetry:
         self._looker.close()
 
     def _look(self) -> None:
-        peak = self._peak
-        self._looker.look().add_done_callback(lambda look: self._looked(peak, look))
+        run = self._runs
+        self._looker.look().add_done_callback(lambda look: self._looked(run, look))
 
-    def _looked(self, peak: Peak | None, look: asyncio.Future[Reading]) -> None:
+    def _looked(self, run: int, look: asyncio.Future[Reading]) -> None:
         """For the run's peak, if it still goes on; one that could not be looked at is not tried again before the next run."""
         if look.exception() is not None:
             return
         reading = look.result()
         self._saw(reading)
-        if peak is None or peak is not self._peak:
+        if not self._is_running or run != self._runs:
             return
-        peak.add(reading)
+        if self._peak is None:
+            from .gpus import Peak
+
+            self._peak = Peak()
+        self._peak.add(reading)
         self._timer = self._loop.call_later(INTERVAL_S, self._look) if reading.state == "devices" else None
 
     def _look_while_idle(self) -> None:
         self._idle_timer = self._loop.call_later(self._idle_s, self._look_while_idle)
-        if self._has_gpus and self._peak is None:
+        if self._has_gpus and not self._is_running:
             self._looker.look().add_done_callback(self._looked_while_idle)
 
     def _looked_while_idle(self, look: asyncio.Future[Reading]) -> None:
