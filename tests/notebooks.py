@@ -138,6 +138,12 @@ class Running:
         """Both streams so far, as they came."""
         return "".join(m["content"]["text"] for _, m in self.messages if m["msg_type"] == "stream")
 
+    @property
+    def lines(self) -> list[str]:
+        """What farcell said so far that it waits for."""
+        contents = [m["content"] for _, m in self.messages if m["msg_type"] in ("display_data", "update_display_data")]
+        return [content["data"]["text/plain"] for content in contents if is_line(content) and content["data"]]
+
     def models(self) -> list[str]:
         """Ids of the widgets that are shown so far."""
         return models_of(as_stored(message for _, message in self.messages))

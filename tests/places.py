@@ -57,3 +57,8 @@ def over_ssh(box: Sandbox, sshd: Sshd, **keys: object) -> dict[str, object]:
         "env": {"FARCELL_RUNTIME_DIR": str(box.folder / "far" / "r"), "TMPDIR": str(box.temporary)},
         **keys,
     }
+
+
+def over_slurm(box: Sandbox, login_node: Sshd, **keys: object) -> dict[str, object]:
+    """Jobs of a cluster, submitted through its login node; what they leave would lie in the sandbox. `keys` come last."""
+    return over_ssh(box, login_node) | {"backend": "slurm", "state_dir": str(box.folder / "far" / "state"), "cpus": 1} | keys

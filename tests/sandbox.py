@@ -62,7 +62,7 @@ class Sandbox:
     def files(self) -> list[Path]:
         """What lies in the runtime folder, and farcell's own temporary files."""
         temporary = [path for path in self.temporary.rglob("*") if "farcell" in path.name]
-        left = [path for path in self.runtime.rglob("*") if not path.is_dir() or not any(path.iterdir())]
+        left = [path for path in self.runtime.rglob("*") if not path.is_dir() or path.name.startswith("s-")]
         # A lock's file is never removed: who waits for it would hold another one.
         return sorted(path for path in left if path.suffix != ".lock") + temporary
 

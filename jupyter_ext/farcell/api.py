@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -102,10 +102,32 @@ class Workspace:
         """The session on this target, made now if there is none; a changed definition counts when the session has ended."""
         with self._lock:
             session, definition = self._sessions.get(target.name), self._definitions.get(target.name)
-            if session is None or (definition is not target and not session.is_started):
+            if session is None or (definition != target and not session.is_started):
+                if session is not None and session.is_queued:
+                    session.stop()  # what it waits for is not what is asked for now
                 session = self._sessions[target.name] = self._new_session(target)
                 self._definitions[target.name] = target
             return session
+
+    def asking(self, target: Target, wanted: Mapping[str, Any]) -> Target:
+        """The target with these resources in the place of its own; UsageError when its session has others."""
+        from .errors import UsageError
+        from .targets import WITHOUT_SCHEDULER
+
+        if target.backend in WITHOUT_SCHEDULER:
+            what = ", ".join(wanted)
+            raise UsageError(f"{target.name!r} has no scheduler that could be asked for {what}; its backend is {target.backend}.")
+        changed = target.asking(wanted)
+        session, definition = self.sessions.get(target.name), self._definitions.get(target.name)
+        if session is not None and session.is_started and definition is not None:
+            different = [key for key in wanted if getattr(changed, key) != getattr(definition, key)]
+            if different:
+                raise UsageError(
+                    f"The session on {target.name!r} has {definition.resources}; this cell asks for {changed.resources}. "
+                    f"%remote stop {target.name} ends it, and the next cell starts one as it asks."
+                )
+            return definition
+        return changed
 
     def _new_session(self, target: Target) -> RemoteSession:
         from .relay.comms import NotebookComms

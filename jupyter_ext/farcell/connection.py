@@ -46,7 +46,7 @@ from farcell_host.protocol.outbox import Outgoing
 from farcell_host.stream import Stream
 
 from . import transfers
-from .backends.base import Allocation, Backend, JobState, Opened
+from .backends.base import Allocation, Backend, JobState, Opened, Scheduled
 from .errors import Busy, TargetUnavailable
 from .threads import Alarm, loop_thread
 from .transfers import BULK_KEY, Bulk, Inbound, Upload, Way
@@ -198,7 +198,7 @@ class Connection:
 
     async def open(self) -> dict[str, Any]:
         """Connects for the first time; the welcome's fields. Raises TargetUnavailable or Busy."""
-        self._task = asyncio.ensure_future(self._keep_open())
+        self._task = asyncio.ensure_future(self._kept_open())
         waiter = asyncio.ensure_future(self._welcomed.wait())
         try:
             await asyncio.wait({self._task, waiter}, return_when=asyncio.FIRST_COMPLETED)
@@ -226,6 +226,14 @@ class Connection:
                 await self._task
         self._abandon("the connection was closed")
 
+    async def _kept_open(self) -> None:
+        """Whoever waits learns of a fault of ours or of the backend's, too."""
+        try:
+            await self._keep_open()
+        except Exception as error:
+            log.exception("The connection to %s", self._allocation.options.target)
+            self._end(f"a fault in the connection to it, {type(error).__name__}: {error}")
+
     async def _keep_open(self) -> None:
         pause, lost_at, told = FIRST_PAUSE_S, self.loop.time(), False
         while not self.closed:
@@ -238,7 +246,8 @@ class Connection:
                 return self._end(self._refused.message)
             state = await self._backend.poll(self._allocation)
             if state is JobState.GONE:
-                return self._end(f"its process has ended ({failure})" if failure else "its process has ended")
+                why = await self._backend.obituary(self._allocation) if isinstance(self._backend, Scheduled) else None
+                return self._end(why or (f"its process has ended ({failure})" if failure else "its process has ended"))
             away = self.loop.time() - lost_at
             # A host that cannot be asked may be there and run on: it waits for us as long as it was told to.
             limit = GIVE_UP_S if state is JobState.RUNNING else max(GIVE_UP_S, self._allocation.options.keep_s or 0.0)

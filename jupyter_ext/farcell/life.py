@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from farcell_host.protocol.messages import Buffer, Channel, Message
 
 from . import earlier
-from .backends.base import Allocation, Backend, LaunchOptions, Tell, backend_named
+from .backends.base import Allocation, Backend, LaunchOptions, Scheduled, Tell, backend_named
 from .connection import Connection
 from .desk import Desk
 from .errors import FarcellError, HostDied, TargetUnavailable, ending
@@ -35,6 +35,11 @@ START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
 RESTART_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 30.0
+WITHDRAW_TIMEOUT_S = 30.0
+
+
+class _LeftInQueue(Exception):
+    """The person goes, the job stays."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,11 @@ class Life:
     @property
     def is_started(self) -> bool:
         return self.connection is not None and not self.connection.closed
+
+    @property
+    def queued(self) -> str | None:
+        """What of this session waits in a scheduler's queue, in words."""
+        return self._backend.queued if isinstance(self._backend, Scheduled) else None
 
     @property
     def epoch(self) -> int:
@@ -160,6 +170,9 @@ class Life:
         connection, self.connection = self.connection, None
         allocation = self.allocation
         self.kernel = self.dead = self._host_dead = None
+        if self.queued is not None:
+            with contextlib.suppress(TargetUnavailable):  # it ends by itself: nobody comes to its host
+                loop_thread().submit(cast(Scheduled, self._backend).withdraw()).result(WITHDRAW_TIMEOUT_S)
         if connection is None and allocation is None:
             return
         loop_thread().submit(self._end(connection, allocation)).result(2 * STOP_TIMEOUT_S)
@@ -179,6 +192,10 @@ class Life:
             with Line(self._notebook, lambda seconds: f"{desk.about} ({seconds:.0f} s)"):
                 self._wait(desk, opening)
                 self._wait_for_kernel(0, time.monotonic() + START_TIMEOUT_S)
+        except _LeftInQueue as left:
+            opening.cancel()
+            self._say(str(left))
+            raise KeyboardInterrupt from None
         except BaseException:
             opening.cancel()
             self.stop()
@@ -217,10 +234,25 @@ class Life:
             await self._backend.release(allocation)
 
     def _wait(self, desk: Desk, future: concurrent.futures.Future[Any]) -> None:
-        try:
-            desk.wait(future, START_TIMEOUT_S)
-        except concurrent.futures.TimeoutError:
-            raise TargetUnavailable(f"{self.target!r} did not answer in time.") from None
+        while True:
+            try:
+                return desk.wait(future, START_TIMEOUT_S)
+            except concurrent.futures.TimeoutError:
+                raise TargetUnavailable(f"{self.target!r} did not answer in time.") from None
+            except KeyboardInterrupt:
+                queued = self.queued
+                if queued is None or not self._waits_on(queued):
+                    raise
+
+    def _waits_on(self, queued: str) -> bool:
+        """Asks after Ctrl-C, where somebody can be asked: False to withdraw the job; raises _LeftInQueue."""
+        if not self._notebook.allow_stdin:
+            return False
+        answers = "[c]ancel it, [k]eep waiting, or [l]eave it there for the next cell?"
+        said = self._notebook.ask(f"{queued} on {self.target!r} waits in the queue: {answers} ").strip().lower()
+        if said.startswith("l"):
+            raise _LeftInQueue(f"{queued} stays in the queue for the next cell on {self.target!r}; this cell was not run.")
+        return said.startswith("k")
 
     def _wait_for_kernel(self, after_epoch: int, deadline: float) -> None:
         """Until the host says that a kernel of a later epoch is up."""

@@ -39,6 +39,9 @@ SUBCOMMANDS = (
     "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "wait", "results", "attach", "resolve",
     "env", "gpus", "usage", "log", "on", "off",
 )  # fmt: skip
+RESOURCES = (
+    "gpus", "gpu_type", "cpus", "mem", "walltime", "nodes", "partition", "account", "qos", "constraint", "reservation", "sbatch",
+)  # fmt: skip
 _STAYS = re.compile(r"%(?:remote|load_ext|reload_ext|unload_ext)\b")
 _REMOTE_CELL = re.compile(r"(?:\s*%%[^\n]*\n)*?\s*%%remote\b")
 _LOCAL_CELL = re.compile(r"%%local[ \t]*\r?\n?$")
@@ -179,6 +182,18 @@ class RemoteMagics(Magics):  # type: ignore[misc]
     @argument("--files", action="append", default=[], metavar="GLOB", help="Send these files into the target's working folder.")
     @argument("--detach", action="store_true", help="Return at once; what it changed is merged when it is over.")
     @argument("--timeout", type=float, metavar="S", help="Interrupt the cell after this many seconds of running.")
+    @argument("--gpus", type=int, metavar="N", help="On a scheduler's target: GPUs on each node.")
+    @argument("--gpu-type", metavar="TYPE", help="Their type, as the cluster names it.")
+    @argument("--cpus", type=int, metavar="N", help="Processors.")
+    @argument("--mem", metavar="SIZE", help="Memory on each node: 64G.")
+    @argument("--walltime", metavar="TIME", help="How long the job may last: 2h, 90m, 1:30:00.")
+    @argument("--nodes", type=int, metavar="N", help="Nodes; the cell runs on the first.")
+    @argument("--partition", metavar="NAME", help="As sbatch has it, like the next four.")
+    @argument("--account", metavar="NAME")
+    @argument("--qos", metavar="NAME")
+    @argument("--constraint", metavar="FEATURES")
+    @argument("--reservation", metavar="NAME")
+    @argument("--sbatch", action="append", metavar="OPTION", help="A further option of sbatch: --sbatch=--exclusive.")
     @argument("--plan", action="store_true", help="Show what would be sent and why; do not run.")
     @argument("--yes", action="store_true", help="Send very large values without asking.")
     @cell_magic("remote")
@@ -192,6 +207,9 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         if options.timeout is not None and options.timeout <= 0:
             raise UsageError(f"--timeout must be a positive number of seconds, not {options.timeout:g}.")
         target = self.workspace.targets().get(options.target)
+        wanted = {key: value for key in RESOURCES if (value := getattr(options, key)) is not None}
+        if wanted:
+            target = self.workspace.asking(target, wanted)
         code = self._with_line_numbers(cell)
         self._check_syntax(code)
         self._last = (target, code, options)

@@ -240,7 +240,7 @@ def check_now(ledger: Ledger, budget: Budget, target: str | None) -> BudgetVerdi
 def reports_of(said: Mapping[str, Any], backend: str | None = None) -> list[Report]:
     """From a host's records; what is not of their form is left out: the host may be another version's, or damaged."""
     session = said.get("session")
-    found: list[Report | None] = [_report(SessionReport, session, backend=backend)]
+    found: list[Report | None] = [_report(SessionReport, session, backend=backend), _report(JobReport, said.get("job"))]
     found += [_report(RunReport, run) for run in said.get("runs") or ()]
     return [report for report in found if report is not None]
 

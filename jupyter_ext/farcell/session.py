@@ -272,6 +272,11 @@ class RemoteSession:
         return self._life.recorder
 
     @property
+    def is_queued(self) -> bool:
+        """Whether a job of it waits in a scheduler's queue, and nobody for the job."""
+        return not self.is_started and self._life.queued is not None
+
+    @property
     def epoch(self) -> int:
         """The remote kernel's number in this session; a ref is of one epoch. 0 before the first and after the last."""
         return self._life.epoch

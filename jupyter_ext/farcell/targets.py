@@ -12,7 +12,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +21,7 @@ from jupyter_core.paths import jupyter_config_dir, jupyter_config_path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
 from .backends.base import LaunchOptions, backend_names
+from .backends.resources import Resources, memory, seconds
 from .errors import UsageError
 
 if sys.version_info >= (3, 11):
@@ -32,7 +33,10 @@ FILE = Path("farcell") / "targets.toml"
 CONFIRM_BYTES = 8 << 30
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 BUILTIN = ("local", "local-attach")
+WITHOUT_SCHEDULER = ("local", "local-attach", "ssh")
 _TOP_KEYS = ("default", "currency", "budget", "targets")
+_MANY = 12
+"""A list longer than this helps nobody who has only misspelt something."""
 
 
 def _folder(path: str) -> str:
@@ -76,6 +80,23 @@ def _text(value: str) -> str:
     return value
 
 
+def _word(text: str) -> str:
+    if not text or text.startswith("-") or not text.isprintable():
+        raise ValueError("must be a word for sbatch")
+    return text
+
+
+def _option(text: str) -> str:
+    if not text.startswith("-") or not text.isprintable():
+        raise ValueError("must be an option of sbatch, such as '--exclusive'")
+    return text
+
+
+def _span(text: str) -> str:
+    seconds(text)
+    return text
+
+
 def _no_truth(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("must be a number of bytes or a text such as '2GB'")
@@ -114,6 +135,20 @@ class Target(BaseModel):
     setup: tuple[str, ...] = ()
     secrets: tuple[Annotated[str, AfterValidator(_variable)], ...] = ()
     cache_dir: Annotated[str, AfterValidator(_folder)] | None = None
+    gpus: int | None = Field(default=None, ge=0, strict=True)
+    gpu_type: Annotated[str, AfterValidator(_word)] | None = None
+    cpus: int | None = Field(default=None, gt=0, strict=True)
+    mem: Annotated[str, AfterValidator(memory)] | None = None
+    walltime: Annotated[str, AfterValidator(_span)] | None = None
+    nodes: int | None = Field(default=None, gt=0, strict=True)
+    partition: Annotated[str, AfterValidator(_word)] | None = None
+    account: Annotated[str, AfterValidator(_word)] | None = None
+    qos: Annotated[str, AfterValidator(_word)] | None = None
+    constraint: Annotated[str, AfterValidator(_word)] | None = None
+    reservation: Annotated[str, AfterValidator(_word)] | None = None
+    sbatch: tuple[Annotated[str, AfterValidator(_option)], ...] = ()
+    state_dir: Annotated[str, AfterValidator(_folder)] | None = None
+    route: Literal["auto", "tcp", "srun"] = "auto"
     detached_reads: Literal["wait", "stale", "error"] = "wait"
     confirm_bytes: Annotated[ByteSize, BeforeValidator(_no_truth)] = Field(default=ByteSize(CONFIRM_BYTES), gt=0)
     price_per_hour: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)] | None = None
@@ -138,7 +173,25 @@ class Target(BaseModel):
             secrets=self.secrets,
             cache_dir=self.cache_dir,
             price_per_hour=self.price_per_hour,
+            resources=self.resources,
+            state_dir=self.state_dir,
+            route=self.route,
         )
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(
+            walltime_s=seconds(self.walltime) if self.walltime else None,
+            **{field.name: getattr(self, field.name) for field in fields(Resources) if field.name != "walltime_s"},
+        )
+
+    def asking(self, wanted: Mapping[str, Any]) -> Target:
+        """With these keys in the place of its own; UsageError says what is wrong with them."""
+        try:
+            return Target(**{**self.model_dump(), **wanted})
+        except ValidationError as error:
+            faults = "; ".join(f"{item['loc'][0]}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors())
+            raise UsageError(f"What the cell asks for is not right: {faults}.") from None
 
     @model_validator(mode="after")
     def _reachable(self) -> Target:
@@ -333,7 +386,10 @@ def _unknown(what: str, value: str, known: Iterable[str]) -> str:
 def _choices(value: str, known: Iterable[str]) -> str:
     choices = list(known)
     close = difflib.get_close_matches(value, choices, 1)
-    return f"Known: {', '.join(choices)}." + (f" Did you mean {close[0]!r}?" if close else "")
+    meant = f"Did you mean {close[0]!r}?" if close else ""
+    if close and len(choices) > _MANY:
+        return meant
+    return f"Known: {', '.join(choices)}. {meant}".rstrip()
 
 
 _HEADER = re.compile(r"\s*\[+\s*([^\]]+?)\s*\]+")

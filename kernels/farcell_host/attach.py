@@ -15,14 +15,16 @@ ATTACH_SOCKET = "attach.socket"
 _BYTES = 256 << 10
 
 
-def attach(folder: str, reading: int = 0, writing: int = 1) -> int:
-    """Copies both ways until either side ends; the exit code."""
+def attach(folder: str, reading: int = 0, writing: int = 1, mark: str | None = None) -> int:
+    """Copies both ways until either side ends; the exit code. Says `MARK run` first, where a mark is given."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.connect(os.path.join(folder, ATTACH_SOCKET))
     except OSError as error:
         print(f"farcell: no kernel host listens in {folder}: {error.strerror}", file=sys.stderr)
         return 1
+    if mark is not None:
+        os.write(writing, f"{mark} run\n".encode())
     to_host = threading.Thread(target=_to_host, args=(reading, sock), name="to-host", daemon=True)
     to_host.start()
     buffer = memoryview(bytearray(_BYTES))

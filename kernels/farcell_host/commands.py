@@ -38,21 +38,22 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     launch = commands.add_parser("launch", help="start a kernel host and its remote kernel; prints where it listens")
     launch.add_argument("--runtime", required=True, type=Path, help="folder of this session, made with mode 0700")
-    launch.add_argument("--python", default=sys.executable, help="the remote kernel's Python (default: this one)")
-    launch.add_argument("--cwd", default=None, help="the remote kernel's working folder")
-    launch.add_argument("--idle-timeout", type=float, default=3600.0, metavar="S", help="end after S seconds without work")
-    launch.add_argument("--keep", type=float, default=600.0, metavar="S", help="wait S seconds for a lost notebook")
-    launch.add_argument("--journal-mib", type=float, default=512.0, metavar="MIB", help="disk quota for output not yet read")
-    launch.add_argument("--chunks-mib", type=float, default=4096.0, metavar="MIB", help="disk quota of the chunk store")
-    launch.add_argument("--notebook", default=None, help="which notebook this session belongs to")
-    launch.add_argument("--target", default=None, help="what that notebook calls this place")
-    launch.add_argument("--price-per-hour", type=float, default=None, metavar="P", help="of this session, for the ledger")
-    launch.add_argument("--zmq", action="store_true", help="talk to the kernel over zmq only")
+    _host_arguments(launch)
     launch.add_argument("--foreground", action="store_true", help="serve in this process, as a batch job wants it")
     launch.set_defaults(command=_launch)
     attach = commands.add_parser("attach", help="bridge stdin and stdout to a kernel host")
     attach.add_argument("--runtime", required=True, type=Path)
+    attach.add_argument("--mark", default=None, help="says `MARK run` first, once the host is there")
     attach.set_defaults(command=_attach)
+    batch = commands.add_parser("batch", help="the kernel host as a scheduler's job, which says in a shared folder where it is")
+    batch.add_argument("--session", required=True, type=Path, help="the session's folder, seen by all nodes")
+    _host_arguments(batch)
+    batch.set_defaults(command=_batch)
+    reach = commands.add_parser("reach", help="bridge stdin and stdout to the door of a kernel host in a job")
+    reach.add_argument("--identity", required=True, type=Path, help="certificate and key of the session, a PEM file")
+    reach.add_argument("--to", required=True, metavar="HOST:PORT", help="or the path of a Unix socket that leads there")
+    reach.add_argument("--mark", default="", help="says `MARK run` first, once both sides know each other")
+    reach.set_defaults(command=_reach)
     status = commands.add_parser("status", help="one JSON line for each live kernel host")
     status.add_argument("--runtime", type=Path, default=None, help="this session only")
     status.set_defaults(command=_status)
@@ -63,6 +64,19 @@ def _parser() -> argparse.ArgumentParser:
     zipapp.add_argument("target", type=Path)
     zipapp.set_defaults(command=_zipapp)
     return parser
+
+
+def _host_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--python", default=sys.executable, help="the remote kernel's Python (default: this one)")
+    parser.add_argument("--cwd", default=None, help="the remote kernel's working folder")
+    parser.add_argument("--idle-timeout", type=float, default=3600.0, metavar="S", help="end after S seconds without work")
+    parser.add_argument("--keep", type=float, default=600.0, metavar="S", help="wait S seconds for a lost notebook")
+    parser.add_argument("--journal-mib", type=float, default=512.0, metavar="MIB", help="disk quota for output not yet read")
+    parser.add_argument("--chunks-mib", type=float, default=4096.0, metavar="MIB", help="disk quota of the chunk store")
+    parser.add_argument("--notebook", default=None, help="which notebook this session belongs to")
+    parser.add_argument("--target", default=None, help="what that notebook calls this place")
+    parser.add_argument("--price-per-hour", type=float, default=None, metavar="P", help="of this session, for the ledger")
+    parser.add_argument("--zmq", action="store_true", help="talk to the kernel over zmq only")
 
 
 def _launch(options: argparse.Namespace) -> int:
@@ -136,7 +150,7 @@ def _detach(folder: Path) -> None:
     os.close(null)
 
 
-def _serve(options: argparse.Namespace, folder: Path, on_listening: Any) -> None:
+def _serve(options: argparse.Namespace, folder: Path, on_listening: Any, journal: Path | None = None) -> None:
     """The kernel starts first: the host imports while the kernel does."""
     os.umask(0o077)
     lock = runtime.HostLock(folder)
@@ -149,12 +163,12 @@ def _serve(options: argparse.Namespace, folder: Path, on_listening: Any) -> None
         from .host import serve
 
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-        serve(_host_options(options, folder), lock, process, on_listening)
+        serve(_host_options(options, folder, journal), lock, process, on_listening)
     finally:
         process.kill()
 
 
-def _host_options(options: argparse.Namespace, folder: Path) -> HostOptions:
+def _host_options(options: argparse.Namespace, folder: Path, journal: Path | None) -> HostOptions:
     from .host import HostOptions
 
     return HostOptions(
@@ -169,13 +183,30 @@ def _host_options(options: argparse.Namespace, folder: Path) -> HostOptions:
         target=options.target,
         price_per_hour=options.price_per_hour,
         zmq_only=options.zmq,
+        journal=journal,
+        is_job=journal is not None,
     )
 
 
 def _attach(options: argparse.Namespace) -> int:
     from .attach import attach
 
-    return attach(str(options.runtime))
+    return attach(str(options.runtime), mark=options.mark)
+
+
+def _batch(options: argparse.Namespace) -> int:
+    from .batch import serve_batch
+
+    def serve(folder: Path, journal: Path, on_listening: Any) -> None:
+        _serve(options, folder, on_listening, journal)
+
+    return serve_batch(options.session, serve)
+
+
+def _reach(options: argparse.Namespace) -> int:
+    from .door import reach
+
+    return reach(options.identity, options.to, mark=options.mark)
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -62,6 +62,8 @@ class HostOptions:
     target: str | None = None
     price_per_hour: float | None = None
     zmq_only: bool = False
+    journal: Path | None = None  # its folder, where it is not to lie in the runtime folder
+    is_job: bool = False  # the batch step of a scheduler's job, which ends with it
 
     def start_kernel(self) -> KernelProcess:
         return KernelProcess(self.runtime, self.python, self.cwd, direct=not self.zmq_only)
@@ -73,7 +75,7 @@ class Host:
         self.options = options
         self.started = time.time()
         self._lock = lock
-        self._journal = Journal(options.runtime / "journal", options.journal_bytes)
+        self._journal = Journal(options.journal or options.runtime / "journal", options.journal_bytes)
         self._held = HeldBulk()
         self._store = chunkstore.ChunkStore(chunkstore.cache_folder() / "chunks", options.chunk_bytes)
         self._delivery = Delivery(self._store, self._publish)
@@ -95,6 +97,8 @@ class Host:
             chunkstore.cache_folder() / usage.FOLDER,
             loop,
             lambda: self._telemetry.gpus_used,
+            job=usage.job_of(os.environ),
+            owns_job=options.is_job,
             target=options.target,
             notebook=options.notebook,
             price_per_hour=options.price_per_hour,

@@ -5,7 +5,7 @@ them, and writes them to a file in the cache folder, which outlives the host too
 gets the records that a dead host or a dead notebook left (`left`). A record may so be told more than once, always under the
 same id.
 
-    <cache>/usage/<session>.jsonl    one JSON object a line, {"session": {...}} or {"run": {...}}; of one id the last holds
+    <cache>/usage/<session>.jsonl    a JSON object a line, {"session": {}}, {"job": {}} or {"run": {}}; of one id the last holds
 
 A living host has its file locked. Nothing here is done while a cell waits: lines are written FLUSH_S later.
 """
@@ -20,7 +20,7 @@ import os
 import platform
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,15 @@ class Accounts:
         folder: Path,
         loop: asyncio.AbstractEventLoop | None = None,
         gpus_used: Callable[[], int] = lambda: 0,
+        job: Record | None = None,
+        owns_job: bool = False,
         **session: Any,
     ) -> None:
-        """`session` has what is known of it from the start: target, notebook, price_per_hour."""
+        """`session` has what is known of it from the start: target, notebook, price_per_hour; `job` is the scheduler's that it is
+        in, which ends with it when it `owns_job`."""
         self.session = uuid.uuid4().hex
-        self._fields = {"host": platform.node(), "started": time.time(), "job_id": job_of(os.environ), **session}
+        self._fields = {"host": platform.node(), "started": time.time(), "job_id": job["id"] if job else None, **session}
+        self._job, self._owns_job = job, owns_job
         self._gpus_used, self._loop = gpus_used, loop
         self._file = _File(folder / f"{self.session}.jsonl")
         self._folder = folder
@@ -137,7 +141,7 @@ class Accounts:
             going = self._record(self._going, state="running", **_of_gpus(peak))
             del going["ended"]
             runs.append(going)
-        return {"session": self._session(ended), "runs": [{**run, "as_of": now} for run in runs]}
+        return {**self._allocation(ended), "runs": [{**run, "as_of": now} for run in runs]}
 
     def taken(self, runs: list[str]) -> None:
         """A ledger has these. Writes the file."""
@@ -155,9 +159,18 @@ class Accounts:
             if path.stem in sessions and _read_left(path) is not None:
                 path.unlink(missing_ok=True)
 
-    def _session(self, ended: float | None = None) -> Record:
-        fields = {"id": self.session, "as_of": time.time(), **self._fields, "gpus": self._gpus_used() or None, "ended": ended}
-        return {name: value for name, value in fields.items() if value is not None}
+    def _allocation(self, ended: float | None = None) -> dict[str, Record]:
+        """The session, and the job that it is in."""
+        now = time.time()
+        session = {"id": self.session, "as_of": now, **self._fields, "gpus": self._gpus_used() or None, "ended": ended}
+        found = {"session": session}
+        if self._job is not None:
+            own = {"started": self._fields["started"], "ended": ended} if self._owns_job else {}
+            found["job"] = {"as_of": now, "target": self._fields.get("target"), **own, **self._job}
+        return {name: {key: value for key, value in each.items() if value is not None} for name, each in found.items()}
+
+    def _lines(self, ended: float | None = None) -> list[Record]:
+        return [{name: record} for name, record in self._allocation(ended).items()]
 
     def _read_states(self) -> None:
         for run, content in self._unread.items():
@@ -170,7 +183,7 @@ class Accounts:
     def begin(self) -> None:
         """Puts the session on record, and clears away what nobody has come for in half a year."""
         clear(self._folder)
-        self._file.append([{"session": self._session()}])
+        self._file.append(self._lines())
 
     def flush(self, anew: bool = False) -> None:
         """Writes what is new, or all that is left of it."""
@@ -184,9 +197,9 @@ class Accounts:
         new = [{"run": self._runs[run]} for run in self._unwritten if run in self._runs]
         self._unwritten.clear()
         if anew or too_many:
-            self._file.replace([{"session": self._session()}, *({"run": run} for run in self._runs.values())])
+            self._file.replace([*self._lines(), *({"run": run} for run in self._runs.values())])
         else:
-            self._file.append([{"session": self._session()}, *new])
+            self._file.append([*self._lines(), *new])
 
     def close(self, is_recorded: bool = False) -> None:
         """The session has ended; `is_recorded`: a ledger has it all, and nothing is left here."""
@@ -195,14 +208,31 @@ class Accounts:
             self._file.remove()
         else:
             self.flush()
-            self._file.append([{"session": self._session(ended=time.time())}])
+            self._file.append(self._lines(ended=time.time()))
         self._file.close()
 
 
-def job_of(environment: Any) -> str | None:
-    """The scheduler's job that this process is in; requeued it is another allocation (sbatch(1), SLURM_RESTART_COUNT)."""
-    job = environment.get("SLURM_JOB_ID")
-    return f"{job}.{environment.get('SLURM_RESTART_COUNT', '0')}" if job else None
+def job_of(environment: Mapping[str, str]) -> Record | None:
+    """The scheduler's job that this process is in, with the GPUs that it holds; sbatch(1), OUTPUT ENVIRONMENT VARIABLES.
+
+    A job that was requeued is another allocation, and clusters count alike: the id has both.
+    """
+    job, cluster = environment.get("SLURM_JOB_ID"), environment.get("SLURM_CLUSTER_NAME")
+    if not job:
+        return None
+    found: Record = {
+        "id": f"{cluster}:{job}" if cluster else job,
+        "scheduler_id": job,
+        "started": _number(environment.get("SLURM_JOB_START_TIME")),
+    }
+    found["id"] += f".{environment.get('SLURM_RESTART_COUNT') or 0}"
+    gpus, nodes = _number(environment.get("SLURM_GPUS_ON_NODE")), _number(environment.get("SLURM_JOB_NUM_NODES"))
+    found["gpus"] = None if gpus is None else int(gpus * (nodes or 1))
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text and text.isdigit() else None
 
 
 def _size(message: Message) -> int:
@@ -322,16 +352,15 @@ def _read_left(path: Path) -> Record | None:
             data = file.read()
     finally:
         os.close(fd)
-    session: Record = {}
+    found: dict[str, Record] = {"session": {"id": path.stem, "as_of": changed}}
     runs: dict[str, Record] = {}
     for line in _lines(data):
-        if isinstance(line.get("session"), dict):
-            session = line["session"]
-        elif isinstance(line.get("run"), dict) and "id" in line["run"]:
+        for name in ("session", "job"):
+            if isinstance(line.get(name), dict):
+                found[name] = line[name]
+        if isinstance(line.get("run"), dict) and "id" in line["run"]:
             runs[str(line["run"]["id"])] = {"as_of": changed, **line["run"]}
-    if not session:
-        return {"session": {"id": path.stem, "as_of": changed}, "runs": list(runs.values())}
-    return {"session": session, "runs": list(runs.values())}
+    return {**found, "runs": list(runs.values())}
 
 
 def _lines(data: bytes) -> Iterator[Record]:

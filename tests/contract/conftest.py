@@ -15,11 +15,11 @@ import numpy
 import pytest
 from commands import call
 from notebooks import Notebook
-from places import Place, define_target, over_ssh
+from places import Place, define_target, over_slurm, over_ssh
 from sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
-WAYS = ("local", "local-attach", "local-zmq", "local-attach-zmq", "local-other", "local-attach-other", "ssh")
+WAYS = ("local", "local-attach", "local-zmq", "local-attach-zmq", "local-other", "local-attach-other", "ssh", "slurm")
 OTHER_MAJOR, OTHER_IPYKERNEL = (6, "ipykernel==6.29.*") if ipykernel.version_info[0] >= 7 else (7, "ipykernel>=7")
 
 
@@ -28,7 +28,8 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """One notebook a module and way: starts cost seconds, and the cells do not disturb each other."""
     backend = "local-attach" if request.param.startswith("local-attach") else "local"
     how = request.param.removeprefix(backend).removeprefix("-")
-    sshd = request.getfixturevalue("sshd") if request.param == "ssh" else None
+    far = {"ssh": "sshd", "slurm": "login_node"}.get(request.param)
+    sshd = request.getfixturevalue(far) if far is not None else None
     box = Sandbox()
     target = backend
     if how == "other":
@@ -36,7 +37,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
         define_target(box, target, backend=backend, python=str(request.getfixturevalue("other_python")))
     elif sshd is not None:
         target = "gpu-a"
-        define_target(box, target, **over_ssh(box, sshd))
+        define_target(box, target, **(over_ssh if request.param == "ssh" else over_slurm)(box, sshd))
     before = os.environ.get("FARCELL_DIRECT")
     os.environ["FARCELL_DIRECT"] = "0" if how == "zmq" else "1"
     try:

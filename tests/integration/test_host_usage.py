@@ -105,6 +105,25 @@ def test_what_a_host_has_left_comes_by_the_next(sandbox: Sandbox, how: str) -> N
         assert driver.ask("usage", left=True).fields["left"] == []
 
 
+def test_a_session_in_a_job_says_so(sandbox: Sandbox) -> None:
+    """One in an allocation that somebody else holds: its end is not the session's."""
+    job = {
+        "SLURM_JOB_ID": "12",
+        "SLURM_CLUSTER_NAME": "c1",
+        "SLURM_RESTART_COUNT": "1",
+        "SLURM_JOB_START_TIME": "1800000000",
+        "SLURM_GPUS_ON_NODE": "2",
+        "SLURM_JOB_NUM_NODES": "2",
+    }
+    with launched(sandbox.runtime, "--target", "a100", env={**os.environ, **job}) as host, host.driver() as driver:
+        said = driver.ask("usage").fields
+        as_of = said["job"].pop("as_of")
+        expected = {"id": "c1:12.1", "scheduler_id": "12", "target": "a100", "started": 1_800_000_000, "gpus": 4}
+        assert (said["job"], said["session"]["job_id"]) == (expected, "c1:12.1")
+        assert "ended" not in driver.ask("stop", records=True).fields["usage"]["job"]
+        assert as_of > 0
+
+
 def test_a_living_hosts_records_are_its_own(sandbox: Sandbox) -> None:
     """Another session's host does not tell them, and does not remove them."""
     with launched(sandbox.runtime) as one, one.driver() as driver, launched(sandbox.runtime) as other, other.driver() as beside:

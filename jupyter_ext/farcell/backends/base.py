@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from farcell_host.stream import Endpoint
 
 from ..errors import TargetUnavailable, UsageError
+from .resources import Resources
 
 if TYPE_CHECKING:
     from .ssh.questions import Ask
@@ -25,6 +26,7 @@ GROUP = "farcell.backends"
 _BUILTIN = {
     "local": "farcell.backends.local:LocalBackend",
     "local-attach": "farcell.backends.local_attach:LocalAttachBackend",
+    "slurm": "farcell.backends.slurm.backend:SlurmBackend",
     "ssh": "farcell.backends.ssh.backend:SshBackend",
 }
 
@@ -64,6 +66,9 @@ class LaunchOptions:
     secrets: tuple[str, ...] = ()  # names of environment variables that go along
     cache_dir: str | None = None
     price_per_hour: float | None = None  # of the allocation, for the ledger
+    resources: Resources = field(default_factory=Resources)  # of a scheduler
+    state_dir: str | None = None  # seen by all nodes of a cluster
+    route: str = "auto"  # to a cluster's nodes: tcp, srun
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,22 @@ class Backend(Protocol):
 
     async def release(self, allocation: Allocation) -> None:
         """Gives everything back, also what a host that died left behind. Safe to call twice."""
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """What a backend has beside, whose launch may wait in a scheduler's queue. A launch that is cancelled leaves its job there,
+    and the next one takes it up, unless it is withdrawn."""
+
+    @property
+    def queued(self) -> str | None:
+        """What waits there, in words: `Job 12`."""
+
+    async def withdraw(self) -> None:
+        """Takes it out of the queue; raises TargetUnavailable when the scheduler cannot be told."""
+
+    async def obituary(self, allocation: Allocation) -> str | None:
+        """What became of an allocation that is gone, as far as the scheduler says; raises nothing."""
 
 
 def backend_names() -> list[str]:

@@ -85,14 +85,35 @@ def launch(
 
     `python` is a command line; `session` the name of the runtime folder; `setup` commands run first, in the same shell.
     """
-    parts = [_FOLDER.format(cache=cache_folder(cache)), _SHIP.format(digest=digest, size=size)]
-    if setup:  # `module` and the like are functions that a login shell has
-        parts.append("[ ! -r /etc/profile ] || . /etc/profile > /dev/null 2>&1\n")
-        parts += [f"{{ {each}\n}} 1>&2 || farcell_fail {shlex.quote(f'The setup command failed: {each}')}\n" for each in setup]
+    parts = [folder_part(cache), ship_part(digest, size), setup_part(setup)]
     parts += [f"export {name}={shlex.quote(value)}\n" for name, value in env.items()]
-    parts.append(_PYTHON.format(python=python, check=shlex.quote(_CHECK), shown=shlex.quote(python)))
+    parts.append(python_part(python))
     parts.append(_LAUNCH.format(session=session, options=shlex.join(options)))
     return framed(mark, "".join(parts))
+
+
+def folder_part(cache: str | None) -> str:
+    """Has the cache's folder in `$cache`."""
+    return _FOLDER.format(cache=cache_folder(cache))
+
+
+def ship_part(digest: str, size: int) -> str:
+    """Has the kernel host in `$pyz`."""
+    return _SHIP.format(digest=digest, size=size)
+
+
+def setup_part(setup: Sequence[str]) -> str:
+    if not setup:
+        return ""
+    # `module` and the like are functions that a login shell has
+    parts = ["[ ! -r /etc/profile ] || . /etc/profile > /dev/null 2>&1\n"]
+    parts += [f"{{ {each}\n}} 1>&2 || farcell_fail {shlex.quote(f'The setup command failed: {each}')}\n" for each in setup]
+    return "".join(parts)
+
+
+def python_part(python: str) -> str:
+    """Has `farcell_python` run it, once it is known to have what a kernel needs."""
+    return _PYTHON.format(python=python, check=shlex.quote(_CHECK), shown=shlex.quote(python))
 
 
 def cache_folder(cache: str | None) -> str:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import secrets
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from farcell_host import runtime
 
 from ...errors import TargetUnavailable
+from ..filelock import locked
 from ..shell import NOTHING, SCRIPT_S, Answer, Payloads, converse, start_bridge
 from .destination import CONNECT_S, Destination, control_path
 
 CONTROL_S = 10.0
-LOCK_PAUSE_S = 0.05
 LOGIN_S = 120.0
 """With a person typing."""
 _UNREACHABLE = 255  # ssh's own exit code
@@ -56,7 +55,7 @@ class SshClient:
             found = control_path(out)
             self._path = found or str(self._folder / self.destination.key)
         try:
-            async with _locked(
+            async with locked(
                 self._folder / f"{self.destination.key}.lock"
             ):  # two kernels that start together make one connection
                 await self._share(self._path, environment)
@@ -175,19 +174,3 @@ async def _code_of(argv: list[str], timeout_s: float, errors: int, environment: 
         process.kill()
         await process.wait()
         return None
-
-
-@contextlib.asynccontextmanager
-async def _locked(file: Path) -> AsyncIterator[None]:
-    """Across processes. The file stays: who waits for it would hold another one."""
-    fd = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                await asyncio.sleep(LOCK_PAUSE_S)
-        yield
-    finally:
-        os.close(fd)

@@ -1,0 +1,1 @@
+"""Slurm clusters: jobs whose batch step is the kernel host."""

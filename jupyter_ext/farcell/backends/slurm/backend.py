@@ -1,0 +1,301 @@
+"""The slurm backend: the kernel host is the batch step of a job, submitted here or on a login node that ssh reaches.
+
+Its stream is TCP with TLS from the login node to the job's node, which ssh forwards as it forwards sockets, so that nothing of
+ours runs on the login node. Where nodes cannot be reached so, the stream is a second step's (srun --overlap). What becomes of
+a job is what squeue says of it, never an exit code of srun, which may be 0 when the node is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import shlex
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from farcell_host import runtime
+
+from ...errors import TargetUnavailable
+from ..base import Allocation, JobState, LaunchOptions, Opened, Tell, untold
+from ..local import launch_flags
+from ..scripts import ERROR, HOST
+from ..shell import LocalShell, Shell, bridged, host_zipapp, new_mark
+from ..ssh.backend import secret_values
+from ..ssh.client import LoginRefused, SshClient
+from ..ssh.login import Login
+from . import scripts
+from .identity import new_identity
+from .jobs import parse_sbatch, sbatch_options, step_command
+from .queue import UNWATCHED_S, WATCHED_S, Look, Queue
+
+if TYPE_CHECKING:
+    from ..ssh.questions import Ask
+
+AWAY_S = 5.0
+FORGOTTEN_S = 60.0
+"""A job that squeue does not list so long after it was submitted is none any more."""
+SAVE_S = 120
+
+
+@dataclass
+class Submitted:
+    """A job in the queue, or running, whose host nobody is connected to yet."""
+
+    options: LaunchOptions
+    job: str
+    session: str
+    identity: bytes
+    details: dict[str, Any]
+    at: float = field(default_factory=time.time)
+
+
+class SlurmBackend:
+    """One session's."""
+
+    name = "slurm"
+
+    def __init__(self) -> None:
+        self._login = Login()
+        self._local: LocalShell | None = None
+        self._submitted: Submitted | None = None
+        self._by_srun = False
+        """The node could not be reached otherwise."""
+        self._forwarded: dict[tuple[str, str], str] = {}
+        """By session and address: the socket here that ssh leads there."""
+
+    # -- launch
+
+    @property
+    def queued(self) -> str | None:
+        return f"Job {self._submitted.job}" if self._submitted is not None else None
+
+    async def withdraw(self) -> None:
+        submitted = self._submitted
+        if submitted is not None:
+            await self._drop(await self._shell(submitted.options), submitted.session, submitted.job)
+            self._submitted = None
+
+    async def launch(self, options: LaunchOptions, ask: Ask | None = None, tell: Tell = untold) -> Allocation:
+        """A job that is in the queue already, left there by an earlier call, is taken up."""
+        shell = await self._shell(options, ask)
+        submitted = self._submitted
+        if submitted is None or await self._is_over(options, shell, submitted):
+            tell(f"submitting a job to {options.target!r}")
+            submitted = self._submitted = await self._submit(options, shell)
+        try:
+            fields = await self._wait(options, submitted, tell)
+        except JobFailed:
+            with contextlib.suppress(TargetUnavailable, OSError):
+                await self.withdraw()
+            self._submitted = None
+            raise
+        self._submitted = None
+        self._by_srun = False
+        identity = _keep_identity(submitted)
+        details = {**submitted.details, **fields, "job": submitted.job, "session": submitted.session, "identity": identity}
+        return Allocation(options, fields["runtime"], fields["pid"], None, details)
+
+    async def _submit(self, options: LaunchOptions, shell: Shell) -> Submitted:
+        try:
+            identity = new_identity()
+        except ImportError:
+            raise TargetUnavailable(
+                f"{options.target!r}: a Slurm target needs the package cryptography here: pip install 'farcell[slurm]'."
+            ) from None
+        digest, data = host_zipapp()
+        sent = {
+            scripts.ENVIRONMENT: scripts.environment({**options.env, **secret_values(options)}),
+            scripts.IDENTITY: identity,
+        }
+        mark = new_mark()
+        python = options.python or ("python3" if options.host else sys.executable)
+        script = scripts.submit(
+            mark,
+            f"s-{uuid.uuid4().hex[:8]}",
+            (digest, len(data)),
+            {name: len(content) for name, content in sent.items()},
+            python,
+            launch_flags(options),
+            sbatch_options(f"farcell-{options.target}", options.resources, SAVE_S),
+            options.setup,
+            options.cache_dir,
+            options.state_dir,
+        )
+        answer = await shell.run(script, mark, {**sent, HOST: data})
+        where = f"{options.target!r} ({options.host})" if options.host else f"{options.target!r}"
+        if ERROR in answer.said:
+            raise TargetUnavailable(f"{where}: {answer.said[ERROR]}")
+        job = parse_sbatch(answer.output) if "submit" in answer.said and answer.code == 0 else None
+        if job is None:
+            said = (answer.errors or answer.output).strip()[-1000:] or "(nothing)"
+            if answer.code == 127:
+                said += "\nIs Slurm there? Set host of the target to a login node of the cluster."
+            raise TargetUnavailable(
+                f"{where}: sbatch refused the job, which asked for {options.resources}. Slurm said:\n"
+                + "\n".join(f"    {line}" for line in said.splitlines())
+            )
+        return Submitted(options, job, answer.said["session"], identity, {"command": python, "pyz": answer.said["pyz"]})
+
+    async def _wait(self, options: LaunchOptions, submitted: Submitted, tell: Tell) -> dict[str, Any]:
+        """Until the host says where it is: the queue has no time-out. Raises TargetUnavailable when the job is over before."""
+        where, job = options.target, submitted.job
+        tell(f"job {job} on {where!r} submitted")
+        while True:
+            try:
+                shell = await self._shell(options)
+                mark = new_mark()
+                answer = await shell.run(scripts.wait(mark, submitted.session), mark, timeout_s=6 * scripts.WAIT_S)
+                found = answer.said.get("found")
+                if found == "rendezvous.json":
+                    return dict(json.loads(answer.output))
+                if found is not None:
+                    raise JobFailed(f"{where!r}, job {job}: {answer.output.strip()}")
+                look = await self._queue(options).look(shell, WATCHED_S)
+            except (JobFailed, LoginRefused):
+                raise
+            except (TargetUnavailable, OSError, ValueError) as error:
+                tell(f"job {job} on {where!r}: the cluster does not answer ({_first_line(error)}); it is asked again")
+                await asyncio.sleep(AWAY_S)
+                continue
+            if self._told(options, submitted, look, tell):
+                raise JobFailed(await self._obituary(options, shell, submitted, look))
+
+    def _told(self, options: LaunchOptions, submitted: Submitted, look: Look, tell: Tell) -> bool:
+        """Says what the job waits for; whether it is over."""
+        job, where = look.jobs.get(submitted.job), options.target
+        stale = f"; as of {look.age_s:.0f} s ago, since {look.fault}" if look.fault and look.at else ""
+        if job is None:
+            tell(f"job {submitted.job} on {where!r} submitted{stale}")
+            return look.fault is None and time.time() - submitted.at > FORGOTTEN_S
+        if job.is_over:
+            return True
+        if job.is_waiting:
+            tell(f"job {job.id} on {where!r} is {job.waiting_text()}{stale}")
+        else:
+            tell(f"job {job.id} on {where!r} runs on {job.nodes or 'a node'} ({job.state.lower()}); its kernel starts{stale}")
+        return False
+
+    async def _obituary(self, options: LaunchOptions, shell: Shell, submitted: Submitted, look: Look) -> str:
+        job = look.jobs.get(submitted.job)
+        how = f"ended, {job.end_text()}," if job else "is gone"
+        mark = new_mark()
+        answer = await shell.run(scripts.tail(mark, submitted.session), mark)
+        log = "\n".join(f"    {line}" for line in answer.output.strip().splitlines()[-10:]) or "    (nothing)"
+        return f"{options.target!r}: job {submitted.job} {how} before its kernel could be reached. It printed:\n{log}"
+
+    async def _is_over(self, options: LaunchOptions, shell: Shell, submitted: Submitted) -> bool:
+        job = (await self._queue(options).look(shell, WATCHED_S)).jobs.get(submitted.job)
+        return job is not None and job.is_over
+
+    # -- streams
+
+    async def open_stream(self, allocation: Allocation) -> Opened:
+        options, details = allocation.options, allocation.details
+        shell = await self._shell(options)
+        failures = []
+        if options.route != "srun" and not self._by_srun:
+            for address in details["addresses"]:
+                try:
+                    return await self._reach(shell, allocation, address)
+                except (TargetUnavailable, OSError, asyncio.TimeoutError) as error:
+                    failures.append(_first_line(error))
+            if options.route == "tcp":
+                raise TargetUnavailable(f"The node of job {details['job']} cannot be reached: {'; '.join(failures)}")
+        opened = await self._step(shell, allocation)
+        self._by_srun = True
+        return opened
+
+    async def _reach(self, shell: Shell, allocation: Allocation, address: str) -> Opened:
+        """By TCP, which ends here or, with ssh, on the login node."""
+        to = address
+        if isinstance(shell, SshClient):
+            key = (allocation.runtime, address)
+            to = self._forwarded.get(key) or shell.new_socket()
+            await shell.forward(to, address)
+            self._forwarded[key] = to
+        mark = new_mark()
+        words = [sys.executable, "-m", "farcell_host", "reach", "--identity", allocation.details["identity"]]
+        words += ["--to", to, "--mark", mark]
+        return await bridged(self._here(allocation.options), f"exec {shlex.join(words)}\n", mark)
+
+    async def _step(self, shell: Shell, allocation: Allocation) -> Opened:
+        details = allocation.details
+        mark = new_mark()
+        srun = step_command(details["job"], details["node"])
+        return await bridged(shell, scripts.step(mark, srun, details["command"], details["pyz"], allocation.runtime), mark)
+
+    # -- afterwards
+
+    async def poll(self, allocation: Allocation) -> JobState:
+        options = allocation.options
+        try:
+            look = await self._queue(options).look(await self._shell(options), WATCHED_S)
+        except (TargetUnavailable, OSError):
+            return JobState.UNKNOWN
+        job = look.jobs.get(allocation.details["job"])
+        if job is None or not job.is_known:
+            return JobState.UNKNOWN
+        return JobState.GONE if job.is_over or job.is_waiting else JobState.RUNNING
+
+    async def obituary(self, allocation: Allocation) -> str | None:
+        """As the queue was looked at last."""
+        with contextlib.suppress(TargetUnavailable, OSError):
+            shell = await self._shell(allocation.options)
+            job = (await self._queue(allocation.options).look(shell, UNWATCHED_S)).jobs.get(allocation.details["job"])
+            if job is not None and job.is_waiting:
+                return f"its job {job.id} was put back into the queue"
+            if job is not None and job.is_over:
+                return f"its job {job.id} has ended: {job.end_text()}"
+        return None
+
+    async def release(self, allocation: Allocation) -> None:
+        """A job that cannot be cancelled now ends by itself: its host after the target's keep_s, Slurm at the wall time."""
+        details = allocation.details
+        with contextlib.suppress(TargetUnavailable, OSError):
+            shell = await self._shell(allocation.options)
+            await self._drop(shell, details["session"], details["job"])
+            for key in [key for key in self._forwarded if key[0] == allocation.runtime]:
+                assert isinstance(shell, SshClient)
+                await shell.unforward(self._forwarded.pop(key), key[1])
+        Path(details["identity"]).unlink(missing_ok=True)
+
+    async def _drop(self, shell: Shell, session: str, job: str) -> None:
+        mark = new_mark()
+        await shell.run(scripts.release(mark, session, job), mark)
+
+    async def _shell(self, options: LaunchOptions, ask: Ask | None = None) -> Shell:
+        return self._here(options) if options.host is None else await self._login.client(options, ask)
+
+    def _here(self, options: LaunchOptions) -> LocalShell:
+        if self._local is None:
+            self._local = LocalShell(options.target)
+        return self._local
+
+    def _queue(self, options: LaunchOptions) -> Queue:
+        here = os.environ.get("SLURM_CONF", "") if options.host is None else ""
+        where = "\0".join((options.ssh, options.user or "", options.host or "", here))
+        return Queue(hashlib.blake2b(where.encode(), digest_size=6).hexdigest())
+
+
+class JobFailed(TargetUnavailable):
+    """The job is over, or its script gave up, before there was a kernel."""
+
+
+def _keep_identity(submitted: Submitted) -> str:
+    """In a 0600 file of this machine, for bridges to read."""
+    folder = runtime.secure(runtime.secure(runtime.root()) / "slurm")
+    file = folder / f"{uuid.uuid4().hex[:12]}.pem"
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        stream.write(submitted.identity)
+    return str(file)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

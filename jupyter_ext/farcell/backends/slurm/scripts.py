@@ -1,0 +1,137 @@
+"""What is run on a cluster's login node, and the script of a job. Everything secret goes by stdin into 0600 files."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from ..scripts import folder_part, framed, python_part, setup_part, ship_part
+
+ENVIRONMENT = "environment"
+IDENTITY = "identity"
+"""Names of what a submission asks for."""
+WAIT_S = 10
+_FILES = {ENVIRONMENT: "environment.sh", IDENTITY: "identity.pem"}
+
+_STATE = """\
+state={state}
+session="$state/sessions/{session}"
+mkdir -p "$session" 2>/dev/null || \\
+  farcell_fail "The folder $session cannot be made: set state_dir of the target to one that all nodes see and you can write."
+farcell_say session "$session"
+farcell_say pyz "$pyz"
+"""
+
+_RECEIVE = """\
+farcell_say send {name}
+head -c {size} > "$session/{file}" 2>/dev/null
+[ "$(wc -c < "$session/{file}" | tr -d ' ')" = {size} ] || \\
+  farcell_fail "$session could not be written: is the disk or the quota full? Set state_dir of the target to another folder."
+"""
+
+_SUBMIT = """\
+cat > "$session/job.sh" <<'FARCELL_JOB_ENDS'
+{job}
+FARCELL_JOB_ENDS
+farcell_say submit
+sbatch --output="$session/job.log" {options} "$session/job.sh" "$session" "$pyz"
+exit $?
+"""
+
+_JOB = """\
+#!/bin/sh
+umask 077
+farcell_fail() {{ printf '%s\\n' "$*" > "$session/failed.new"; mv -f "$session/failed.new" "$session/failed"; exit 9; }}
+session=$1 pyz=$2
+rm -f "$session/rendezvous.json" "$session/failed"
+{setup}. "$session/environment.sh"
+{python}exec {command} "$pyz" batch --session "$session" {flags}
+"""
+
+_WAIT = """\
+session={session}
+left={ticks}
+while [ $left -gt 0 ]; do
+  ls "$session" > /dev/null 2>&1
+  for file in rendezvous.json failed; do
+    if [ -s "$session/$file" ]; then
+      farcell_say found "$file"
+      cat "$session/$file"
+      exit 0
+    fi
+  done
+  left=$((left - 1))
+  sleep 0.2 2>/dev/null || {{ sleep 1; left=$((left - 4)); }}
+done
+farcell_say nothing
+"""
+
+_RELEASE = """\
+session={session}
+: > "$session/released"
+scancel {job} 2>/dev/null
+left=50
+while [ $left -gt 0 ] && [ -n "$(squeue --noheader --jobs={job} 2>/dev/null)" ]; do
+  left=$((left - 1))
+  sleep 0.2 2>/dev/null || {{ sleep 1; left=$((left - 4)); }}
+done
+rm -rf "$session"
+farcell_say released
+"""
+
+
+def submit(
+    mark: str,
+    session: str,
+    host: tuple[str, int],
+    sizes: Mapping[str, int],
+    python: str,
+    flags: Sequence[str],
+    options: Sequence[str],
+    setup: Sequence[str] = (),
+    cache: str | None = None,
+    state: str | None = None,
+) -> str:
+    """Puts the kernel host into the cache and a job into the queue. `host`: digest and size of the zipapp; `sizes`: of what goes
+    into the session's folder; `flags` of the host, `options` of sbatch. After `submit`, sbatch's own words follow."""
+    job = _JOB.format(setup=setup_part(setup), python=python_part(python), command=python, flags=shlex.join(flags))
+    parts = [
+        folder_part(cache),
+        ship_part(*host),
+        _STATE.format(state=state_folder(state), session=session),
+        *(_RECEIVE.format(name=name, size=size, file=_FILES[name]) for name, size in sizes.items()),
+        _SUBMIT.format(job=job, options=shlex.join(options)),
+    ]
+    return framed(mark, "".join(parts))
+
+
+def environment(variables: Mapping[str, str]) -> bytes:
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()).encode() or b"#\n"
+
+
+def state_folder(state: str | None) -> str:
+    """As a word of the shell: seen by all nodes."""
+    return shlex.quote(state) if state else '"${XDG_STATE_HOME:-$HOME/.local/state}/farcell"'
+
+
+def wait(mark: str, session: str) -> str:
+    """Until the host has said where it is, or the job why not: `found FILE` and its content; `nothing` after ten seconds."""
+    return framed(mark, _WAIT.format(session=shlex.quote(session), ticks=5 * WAIT_S))
+
+
+def release(mark: str, session: str, job: str) -> str:
+    """Ends the job, and removes what is left of the session."""
+    return framed(mark, _RELEASE.format(session=shlex.quote(session), job=shlex.quote(job)))
+
+
+def tail(mark: str, session: str) -> str:
+    """The end of what the job has printed."""
+    return framed(mark, f"farcell_say log\ntail -n 20 {shlex.quote(session + '/job.log')} 2>/dev/null\n")
+
+
+def step(mark: str, srun: Sequence[str], python: str, pyz: str, runtime: str) -> str:
+    """Ends in the bridge of a second step on the job's node, which says `run` by itself."""
+    return framed(
+        mark,
+        f"exec {shlex.join(srun)} {python} {shlex.quote(pyz)} attach --runtime {shlex.quote(runtime)} --mark {mark}\n",
+    )
