@@ -161,7 +161,7 @@ class Target(BaseModel):
             backend=self.backend,
             python=self.python,
             cwd=self.cwd,
-            env=dict(self.env),
+            env={**({"FARCELL_CACHE_DIR": self.cache_dir} if self.cache_dir else {}), **self.env},
             idle_timeout_s=self.idle_timeout_s,
             keep_s=self.keep_s,
             notebook=notebook,

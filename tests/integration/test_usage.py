@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from farcell.ledger import Ledger, SessionReport
 from hostclient import wait_until
 from ledgers import at_revision, sql
 from notebooks import Notebook
+from places import define_target, over_slurm
 from sandbox import Sandbox
 from services.nvml import StubNvml
+from services.service import until
+from services.slurm import Slurm
+from services.sshd import Sshd
 
 pytestmark = pytest.mark.timeout(150)
 GIB = 1 << 30
@@ -64,8 +69,6 @@ def targets(sandbox: Sandbox, text: str) -> None:
 
 def spend(ledger: Path, target: str, hours: float, price: float = 10.0) -> None:
     """A session that somebody has had there until now."""
-    from farcell.ledger import Ledger, SessionReport
-
     now = time.time()
     report = SessionReport(
         id=f"spent-{target}", as_of=now, target=target, started=now - hours * 3600, ended=now, price_per_hour=price
@@ -216,6 +219,27 @@ def test_gpus_are_counted(
     assert head[6:] == ["GPU time", "GPU memory", "GPU use"]
     assert row[7:] == ["12.0 GB", "75 %"] and row[6] == row[1]
     assert [run["peak_gpu_bytes"] for run in rows(ledger, "runs")] == [None, 12 * 10**9]
+
+
+def test_a_job_is_paid_from_its_start_to_its_end(
+    slurm: Slurm, login_node: Sshd, sandbox: Sandbox, ledger: Path, start: Callable[[], Notebook]
+) -> None:
+    """With all GPUs that it holds, whether they are used or not."""
+    define_target(sandbox, "a100", **over_slurm(sandbox, login_node, gpus=2, price_per_hour=36))
+    notebook = start()
+    number = notebook.run("%%remote a100\nimport os\nos.environ['SLURM_JOB_ID']", timeout=120).check().result
+    recorded(notebook)
+    (job,) = rows(ledger, "jobs")
+    assert (job["scheduler_id"], job["gpus"], job["target"], job["ended"]) == (str(number).strip("'"), 2, "a100", None)
+    head, row = shown(notebook, "%remote usage")
+    assert (row[0], head[6], head[-1]) == ("a100 (1 open)", "GPU time", "cost")
+    notebook.run("%remote stop a100").check()
+    recorded(notebook)
+    (job,) = rows(ledger, "jobs")
+    seconds = job["ended"] - job["started"]
+    (total,) = Ledger(ledger).usage()
+    assert (total.seconds, total.gpu_seconds, total.cost) == pytest.approx((seconds, 2 * seconds, seconds / 100))
+    until(lambda: not slurm.run("squeue", "--noheader").stdout, 60, "an empty queue")
 
 
 # -- faults

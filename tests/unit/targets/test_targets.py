@@ -255,6 +255,12 @@ def test_paths_with_spaces_and_quotes(tmp_path: Path) -> None:
     assert fault.startswith(f"{folder / 'farcell' / 'targets.toml'}, line 2, targets.a.x: ")
 
 
+def test_all_that_is_cached_is_in_the_targets_folder(tmp_path: Path) -> None:
+    """The host's own caches too: a home may be full."""
+    folder = written(tmp_path, '[targets.a]\ncache_dir = "/scratch/me"\nenv = { A = "1" }\n')
+    assert targets.load([folder]).get("a").launch_options().env == {"FARCELL_CACHE_DIR": "/scratch/me", "A": "1"}
+
+
 def test_what_a_target_costs(tmp_path: Path) -> None:
     """The price goes to the host, for the allocation and not for each GPU; budgets are a target's, or a person's over all."""
     folder = written(
