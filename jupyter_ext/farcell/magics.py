@@ -447,12 +447,13 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         self._show(gpus_table(remote.target, remote.gpus()))
 
     def _do_usage(self, words: list[str]) -> None:
-        from .totals import usage, usage_table
-
         parser = _Parser(prog="%remote usage", add_help=False)
         parser.add_argument("--by", choices=["target", "notebook", "day"], default="target")
         by = parser.parse_args(words).by
-        self._show(usage_table(by, usage(by), self.workspace.targets().currency))
+        currency = self.workspace.targets().currency
+        from .totals import usage, usage_table
+
+        self._show(usage_table(by, usage(by), currency))
 
     def _do_log(self, words: list[str]) -> None:
         if "--replay" in words:

@@ -72,8 +72,9 @@ class _Check:
 class Recorder:
     """All methods but those that say so return at once. From any thread."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, answer_s: float = ANSWER_S) -> None:
         self.ledger = ledger
+        self._answer_s = answer_s
         self._sources: list[_Source] = []
         self._told: deque[Report] = deque(maxlen=TOLD)
         self._checks: dict[tuple[str | None, Budget], _Check] = {}
@@ -194,7 +195,7 @@ class Recorder:
         for source in sources:
             if source.answer is None and not source.connection.closed:
                 source.answer = source.connection.request("usage", left=source.asks_for_left)
-        deadline = time.monotonic() + ANSWER_S
+        deadline = time.monotonic() + self._answer_s
         for source in sources:
             if source.answer is None:
                 continue
