@@ -35,7 +35,7 @@ def say_goodbye() -> None:
     if os.getpid() != _registered_pid:
         return
     for session in list(_sessions):
-        if (session.is_queued or (session.is_started and not session.is_running)) and ends_for_good(session):
+        if session.has_something and not session.is_running and ends_for_good(session):
             try:
                 session.stop()
             except Exception:  # the others are still to be ended

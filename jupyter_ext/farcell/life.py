@@ -44,9 +44,11 @@ class _LeftInQueue(Exception):
 
 @dataclass(frozen=True)
 class RemoteKernel:
-    """`epoch` counts the kernels of one host; `direct`: it is served over its own socket, not over zmq."""
+    """`epoch` counts the kernels of one host, `number` all those of a session, whose hosts may end too; `direct`: it is served
+    over its own socket, not over zmq."""
 
     epoch: int
+    number: int
     pid: int | None
     direct: bool
 
@@ -70,6 +72,10 @@ class Life:
         self.started_in: str | None = None
         """The notebook's working folder when the host was launched."""
         self.launches = 0
+        self.saved: frozenset[str] = frozenset()
+        """Names that the session has saved as it ended."""
+        self.session_before: str | None = None
+        """The runtime folder's name of the session before this one."""
         self._options = options
         self._backend = backend
         self._notebook, self._say = notebook, notebook.say
@@ -77,8 +83,10 @@ class Life:
         self.recorder: Recorder | None = None
         """Where a ledger is kept, once a host has been reached."""
         self._host_dead: str | None = None
+        self._kernels = 0
+        self._is_released = False
         self._restarted_epoch = 0  # the death of this kernel and those before it is our own doing
-        self._news = threading.Condition()
+        self._news = threading.Condition(threading.RLock())
 
     def run_over(self) -> None:
         """The host has measured another run."""
@@ -87,7 +95,12 @@ class Life:
 
     @property
     def is_started(self) -> bool:
-        return self.connection is not None and not self.connection.closed
+        return self.connection is not None and not self.connection.closed and self._host_dead is None
+
+    @property
+    def has_something(self) -> bool:
+        """Whether there is anything to end."""
+        return self.queued is not None or (self.allocation is not None and not self._is_released)
 
     @property
     def queued(self) -> str | None:
@@ -96,8 +109,8 @@ class Life:
 
     @property
     def epoch(self) -> int:
-        """The living kernel's number; 0 before the first and after the last."""
-        return self.kernel.epoch if self.kernel is not None and self.dead is None and self.is_started else 0
+        """The living kernel's number, which no other of this session ever has; 0 before the first and after the last."""
+        return self.kernel.number if self.kernel is not None and self.dead is None and self.is_started else 0
 
     @property
     def log_path(self) -> str:
@@ -168,14 +181,14 @@ class Life:
     def stop(self) -> None:
         """Ends host, kernel and connection, and clears what a host that died left behind."""
         connection, self.connection = self.connection, None
-        allocation = self.allocation
+        allocation, is_dead = self.allocation, self._host_dead is not None
         self.kernel = self.dead = self._host_dead = None
         if self.queued is not None:
             with contextlib.suppress(TargetUnavailable):  # it ends by itself: nobody comes to its host
                 loop_thread().submit(cast(Scheduled, self._backend).withdraw()).result(WITHDRAW_TIMEOUT_S)
         if connection is None and allocation is None:
             return
-        loop_thread().submit(self._end(connection, allocation)).result(2 * STOP_TIMEOUT_S)
+        loop_thread().submit(self._end(connection, allocation, is_dead)).result(2 * STOP_TIMEOUT_S)
 
     def _launch(self) -> None:
         if self._backend is None:
@@ -183,6 +196,8 @@ class Life:
         self.kernel = self.dead = None
         self._restarted_epoch = 0
         self.launches += 1
+        if self.allocation is not None:
+            self.session_before = os.path.basename(self.allocation.runtime)
         with contextlib.suppress(FileNotFoundError):  # deleted under our feet
             self.started_in = os.getcwd()
         desk = Desk(self._notebook, f"starting a kernel on {self.target!r}")
@@ -207,9 +222,16 @@ class Life:
         await self._connect(backend, await backend.launch(self._options, ask, tell))
 
     async def _connect(self, backend: Backend, allocation: Allocation, takeover: bool = False) -> None:
-        self.allocation = allocation
+        self.allocation, self._is_released = allocation, False
         earlier.own(allocation.runtime)
-        connection = Connection(backend, allocation, self._receive, self._on_notice, self._on_ended, takeover=takeover)
+        connection = Connection(
+            backend,
+            allocation,
+            self._receive,
+            self._on_notice,
+            lambda reason: self._on_ended(reason) if self.connection is connection else None,
+            takeover=takeover,
+        )
         connection.on_transfer = self._show_transfer
         self.connection = connection
         await connection.open()
@@ -219,10 +241,10 @@ class Life:
         if self.recorder is not None:
             self.recorder.follow(connection, self._options.backend)
 
-    async def _end(self, connection: Connection | None, allocation: Allocation | None) -> None:
+    async def _end(self, connection: Connection | None, allocation: Allocation | None, is_dead: bool) -> None:
         if connection is not None:
             said: dict[str, Any] = {}
-            if not connection.closed:
+            if not connection.closed and not is_dead:
                 records = self.recorder is not None and self.recorder.is_whole
                 with contextlib.suppress(FarcellError, TimeoutError, concurrent.futures.TimeoutError):
                     stopping = connection.request("stop", records=records)
@@ -232,6 +254,7 @@ class Life:
                 self.recorder.leave(connection, said.get("usage"))
         if allocation is not None and self._backend is not None:
             await self._backend.release(allocation)
+            self._is_released = True
 
     def _wait(self, desk: Desk, future: concurrent.futures.Future[Any]) -> None:
         while True:
@@ -282,11 +305,17 @@ class Life:
         content = message.content
         with self._news:
             if message.msg_type == "farcell_kernel_started":
-                self.kernel = RemoteKernel(content["epoch"], content.get("pid"), bool(content.get("direct")))
+                self._kernels += 1
+                self.kernel = RemoteKernel(content["epoch"], self._kernels, content.get("pid"), bool(content.get("direct")))
                 self.dead = None
             elif message.msg_type == "farcell_kernel_died" and content["epoch"] > self._restarted_epoch:
                 self.dead = KernelEnded(content.get("exit_code"), content.get("signal"), tuple(content.get("log_tail") or ()))
                 self._on_event(self.dead)
+            elif message.msg_type == "farcell_notice":
+                self.saved = frozenset(content.get("saved") or ())
+                self._on_event(Noticed(content["text"], of_host=True))
+                if content.get("ends"):
+                    self._on_ended(content["ends"])
             self._news.notify_all()
 
     def _show_transfer(self, is_upload: bool) -> None:
@@ -301,6 +330,8 @@ class Life:
 
     def _on_ended(self, reason: str) -> None:
         with self._news:
+            if self._host_dead is not None:  # it has said so itself
+                return
             self._host_dead = reason
             self._on_event(HostEnded(reason))
             self._news.notify_all()

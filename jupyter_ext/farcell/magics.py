@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 SUBCOMMANDS = (
     "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "wait", "results", "attach", "resolve",
-    "env", "gpus", "usage", "log", "on", "off",
+    "env", "gpus", "usage", "log", "save", "restore", "forget", "on", "off",
 )  # fmt: skip
 RESOURCES = (
     "gpus", "gpu_type", "cpus", "mem", "walltime", "nodes", "partition", "account", "qos", "constraint", "reservation", "sbatch",
@@ -301,6 +301,9 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         usage [--by target|notebook|day]   seconds, GPU-seconds, bytes and cost of all that you have run
         log [TARGET] [--lines N]    the runs so far; with --lines the kernel's and the host's log
         log RUN --replay            all outputs of a run again
+        save [TARGET]               keeps what the remote kernel holds, for when it ends without a warning
+        restore [TARGET] [NAMES]    brings that back
+        forget [TARGET]             removes it
         on TARGET, off              send all following cells there
         """
         words = line.split()
@@ -368,6 +371,19 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         if fetch:
             _fetch(list(refs.values()), remote.session.notebook)
         return remote
+
+    def _do_save(self, words: list[str]) -> None:
+        self._one_remote("save", words).session.save()
+
+    def _do_restore(self, words: list[str]) -> None:
+        targets = self.workspace.targets()
+        is_named = bool(words) and words[0] in targets.known
+        remote = Remote(self.workspace, targets.get(words[0] if is_named else None))
+        remote.session.restore(split_names(words[1:] if is_named else words))
+
+    def _do_forget(self, words: list[str]) -> None:
+        remote = self._one_remote("forget", words)
+        print(f"Removed {remote.session.forget_snapshots()} snapshots of this notebook on {remote.target!r}.")
 
     def _do_vars(self, words: list[str]) -> None:
         remote = self._one_remote("vars", words)

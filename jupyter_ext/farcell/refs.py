@@ -59,12 +59,21 @@ class Ref(RefBase):
 
     def _alive(self) -> RemoteSession:
         session: RemoteSession | None = self._session()
+        if session is not None and self._is_lost and self._name in session.saved:
+            raise LostValue(
+                f"{self._name} ({self._facts()}), made at {self._made}, was on {self._target!r} only, and its session has ended. "
+                f"It was saved then: the next %%remote cell on {self._target!r} brings it back there."
+            )
         if session is None or self._is_lost:
             raise LostValue(
                 f"{self._name} ({self._facts()}), made at {self._made}, was on {self._target!r} only, and the remote kernel "
                 "that held it has ended. Run the cell that made it again."
             )
         return session
+
+    def _was_of(self, session: RemoteSession) -> bool:
+        """Whether an earlier kernel of that session held it, and no kernel does now."""
+        return self._session() is session and session.epoch != self._epoch
 
     def _is_of(self, session: RemoteSession) -> bool:
         """Whether that session's present kernel holds the value."""

@@ -101,9 +101,10 @@ class HostEnded:
 
 @dataclass(frozen=True)
 class Noticed:
-    """Something the person should know why the wait goes on."""
+    """Something the person should know why the wait goes on; `of_host`: also when nobody waits."""
 
     text: str
+    of_host: bool = False
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,7 @@ class Run:
                 return self._press(before, now)
             case KillAnswered(kill, now):
                 return self._kill_answered(kill, now)
-            case Noticed(text):
+            case Noticed(text, _):
                 return [Say(text)]
             case Ticked(now):
                 return self._tick(now)

@@ -7,6 +7,7 @@ while a run is waited for, and only on the main thread.
 
 from __future__ import annotations
 
+import concurrent.futures
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -50,7 +51,8 @@ from .relay.comms import Comms, NotebookComms
 from .relay.line import Line, waiting
 from .relay.notebook import Notebook
 from .relay.run_relay import ReplayRelay, RunRelay
-from .run import PATIENCE_S, Event, Finish, HostEnded, KernelEnded
+from .restoring import Restoring
+from .run import PATIENCE_S, Event, Finish, HostEnded, KernelEnded, Noticed
 from .summaries import Moved, RunSummary, SessionStatus
 from .turns import INTERRUPT_CHECK_S, Turns
 from .working_folder import WorkingFolder
@@ -89,6 +91,7 @@ class RemoteSession:
         self.detached: DetachedRun | None = None
         """The run that has the turn although nobody waits for it."""
         self._conversation = Conversation(self._life, self._turns, self.notebook, self._of_notebook)
+        self._restoring = Restoring(self._life, self._conversation, self.notebook)
         self._packages = Packages(options, self.notebook, self._conversation)
         self._folder = WorkingFolder(options, self.notebook, self._conversation, self._confirm_size)
         self.conflicts: dict[str, Conflict] = {}
@@ -272,6 +275,11 @@ class RemoteSession:
         return self._life.recorder
 
     @property
+    def has_something(self) -> bool:
+        """Whether there is anything to end: a host, what one that has died left behind, a job in a queue."""
+        return self._life.has_something
+
+    @property
     def is_queued(self) -> bool:
         """Whether a job of it waits in a scheduler's queue, and nobody for the job."""
         return not self.is_started and self._life.queued is not None
@@ -302,10 +310,46 @@ class RemoteSession:
             self._conversation.known = None
         kernel, connection = self._life.kernel, self._life.connection
         known = self._conversation.known
-        if kernel is not None and (known is None or known.epoch != kernel.epoch):
+        if kernel is not None and (known is None or known.epoch != kernel.number):
             assert connection is not None
-            self._conversation.known = self._new_exchange(kernel.epoch, connection.welcome.get("hashes", ()))
+            self._conversation.known = self._new_exchange(kernel.number, connection.welcome.get("hashes", ()))
             self._conversation.is_touched = False
+            if self._life.launches > launches:
+                self._bring_back()
+
+    def _bring_back(self) -> None:
+        """What only the session before had, and saved as it ended. A fault of that is said and ends nothing."""
+        namespace = self.notebook.namespace
+        lost = {name: value for name, value in namespace.items() if type(value) is Ref and value._was_of(self)}
+        if not lost:
+            return
+        try:
+            self._restoring.bring_back(lost, self._limit_bytes)
+        except (FarcellError, TimeoutError, concurrent.futures.TimeoutError) as error:
+            self.notebook.say(f"What was saved of the session before cannot be brought back: {error}")
+
+    def save(self) -> None:
+        """Saves the remote namespace, for a session that ends without a warning."""
+        with self._turns.take():
+            self._need_started()
+            self._restoring.save()
+
+    def restore(self, names: Iterable[str]) -> list[str]:
+        """Brings names back from the latest snapshot of this notebook on the target, all without any; which."""
+        with self._turns.take():
+            self.start()
+            return self._restoring.restore(names, self._limit_bytes)
+
+    def forget_snapshots(self) -> int:
+        """How many there were."""
+        with self._turns.take():
+            self.start()
+            return self._restoring.forget()
+
+    @property
+    def saved(self) -> frozenset[str]:
+        """Names that the session has saved as it ended."""
+        return self._life.saved
 
     def _new_exchange(self, epoch: int, hashes: Sequence[str]) -> Exchange:
         BOOK.cells = self.notebook.cells
@@ -400,6 +444,8 @@ class RemoteSession:
         pending = self._conversation.pending
         if pending is not None:
             pending.tell(event)
+        elif isinstance(event, Noticed) and event.of_host:
+            self.notebook.say(event.text)
 
     # -- one run
 

@@ -147,6 +147,7 @@ class Target(BaseModel):
     constraint: Annotated[str, AfterValidator(_word)] | None = None
     reservation: Annotated[str, AfterValidator(_word)] | None = None
     sbatch: tuple[Annotated[str, AfterValidator(_option)], ...] = ()
+    save_grace_s: float = Field(default=10, gt=0, strict=True)
     state_dir: Annotated[str, AfterValidator(_folder)] | None = None
     route: Literal["auto", "tcp", "srun"] = "auto"
     detached_reads: Literal["wait", "stale", "error"] = "wait"
@@ -174,6 +175,7 @@ class Target(BaseModel):
             cache_dir=self.cache_dir,
             price_per_hour=self.price_per_hour,
             resources=self.resources,
+            save_grace_s=self.save_grace_s,
             state_dir=self.state_dir,
             route=self.route,
         )

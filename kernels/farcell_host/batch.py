@@ -6,38 +6,51 @@ the host is to be found (`rendezvous.json`, complete or absent). The notebook be
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import json
 import os
 import shutil
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import runtime
+from . import runtime, walltime
 from .door import Door
+from .retirement import write_whole
+
+if TYPE_CHECKING:
+    from .host import Host
 
 RENDEZVOUS = "rendezvous.json"
 IDENTITY = "identity.pem"
 JOURNAL = "journal"
+RELEASED = "released"
+SNAPSHOTS = "snapshots"
+ENDED = "ended.json"
+WALL_TIME = "its wall time is over"
 
 
-def serve_batch(session: Path, serve: Callable[[Path, Path, Callable[[dict[str, Any]], None]], None]) -> int:
-    """Until the host ends. `serve` gets the runtime folder, the journal's folder and what to call when the host listens."""
+def serve_batch(session: Path, serve: Callable[[Path, Mapping[str, Path], Callable[[Host], None]], None]) -> int:
+    """Until the host ends. `serve` gets the runtime folder, paths among the host's options, and what to call when it listens."""
     folder = runtime.root() / session.name
     runtime.check_length(folder)
     runtime.secure(folder)
     shutil.rmtree(session / JOURNAL, ignore_errors=True)  # of this job before it was requeued: another host's
+    os.environ[runtime.IN_A_JOB] = "1"
     doors: list[Door] = []
 
-    def on_listening(info: dict[str, Any]) -> None:
+    def on_listening(host: Host) -> None:
         door = Door(session / IDENTITY, folder / "attach.socket")
         doors.append(door)
-        _write(session / RENDEZVOUS, {**info, **place(), "addresses": [f"{each}:{door.port}" for each in addresses()]})
+        fields = {**host.info(), **place(), "addresses": [f"{each}:{door.port}" for each in addresses()]}
+        write_whole(session / RENDEZVOUS, fields)
+        _watch_over(host, session)
 
     try:
-        serve(folder, session / JOURNAL, on_listening)
+        places = {"journal": session / JOURNAL, "snapshots": session.parent.parent / SNAPSHOTS, "report": session / ENDED}
+        serve(folder, places, on_listening)
     finally:
         for door in doors:
             door.close()
@@ -45,6 +58,34 @@ def serve_batch(session: Path, serve: Callable[[Path, Path, Callable[[dict[str, 
             (session / RENDEZVOUS).unlink()
         shutil.rmtree(session / JOURNAL, ignore_errors=True)
     return 0
+
+
+def _watch_over(host: Host, session: Path) -> None:
+    """The scheduler's signals, and its clock. What ends us without a word in the session's folder is not the notebook's doing."""
+    loop = asyncio.get_running_loop()
+    retirement = host.retirement
+
+    def terminated() -> None:
+        if (session / RELEASED).exists():
+            host.stop("its notebook has released it")
+        else:
+            retirement.begin("the scheduler ends its job")
+
+    def warn(seconds: float) -> None:
+        minutes = max(1, round(seconds / 60))
+        what = "a run that goes on is interrupted then, and what only the job has is saved"
+        host.notify(f"The job's wall time ends in {minutes} min: {what}.")
+
+    loop.add_signal_handler(signal.SIGTERM, terminated)
+
+    async def warned() -> None:
+        """By Slurm, which may be a minute early: our own clock knows better, where there is one."""
+        left = await walltime.time_left()
+        if left is None or left <= host.save_lead_s():
+            retirement.begin(WALL_TIME)
+
+    loop.add_signal_handler(signal.SIGUSR1, lambda: host.beside(warned()))
+    host.beside(walltime.watch(walltime.time_left, host.save_lead_s, warn, lambda: retirement.begin(WALL_TIME)))
 
 
 def place() -> dict[str, Any]:
@@ -60,12 +101,3 @@ def addresses() -> list[str]:
     with contextlib.suppress(OSError):
         found += [str(info[4][0]) for info in socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)]
     return [each for each in dict.fromkeys(found) if each]
-
-
-def _write(file: Path, fields: dict[str, Any]) -> None:
-    fresh = file.with_suffix(".new")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-        json.dump(fields, stream)
-        stream.flush()
-        os.fsync(stream.fileno())  # over a shared file system the name may otherwise come before the content
-    os.replace(fresh, file)

@@ -155,11 +155,16 @@ def is_running(pid: int) -> bool:
     return True
 
 
-def resident_bytes() -> int | None:
-    """This process's memory now; without /proc its peak; None where neither is known."""
+def resident_bytes(pid: int | None = None) -> int | None:
+    """A process's memory now, this one's by default; without /proc its own peak; None where it is not known."""
     if has_proc():
-        with open("/proc/self/statm", "rb") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+        try:
+            with open(f"/proc/{pid or 'self'}/statm", "rb") as statm:
+                return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+        except OSError:  # it has ended
+            return None
+    if pid is not None:
+        return None
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -10,7 +10,9 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from . import runtime
@@ -76,6 +78,7 @@ def _host_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--notebook", default=None, help="which notebook this session belongs to")
     parser.add_argument("--target", default=None, help="what that notebook calls this place")
     parser.add_argument("--price-per-hour", type=float, default=None, metavar="P", help="of this session, for the ledger")
+    parser.add_argument("--save-grace", type=float, default=10.0, metavar="S", help="how long an interrupted run may take to end")
     parser.add_argument("--zmq", action="store_true", help="talk to the kernel over zmq only")
 
 
@@ -90,7 +93,7 @@ def _launch(options: argparse.Namespace) -> int:
         print(json.dumps({**living.fields, "already": True}), flush=True)
         return 0
     if options.foreground:
-        _serve(options, folder, lambda info: print(json.dumps(info), flush=True))
+        _serve(options, folder, lambda host: print(json.dumps(host.info()), flush=True))
         return 0
     return _fork(options, folder)
 
@@ -106,7 +109,7 @@ def _fork(options: argparse.Namespace, folder: Path) -> int:
             os.setsid()
             if os.fork() == 0:  # never a session leader that could get a terminal; and nobody's zombie
                 _detach(folder)
-                _serve(options, folder, lambda info: _tell(writing, info))
+                _serve(options, folder, lambda host: _tell(writing, host.info()))
             code = 0
         except BaseException as error:
             _report(writing, error)
@@ -150,8 +153,10 @@ def _detach(folder: Path) -> None:
     os.close(null)
 
 
-def _serve(options: argparse.Namespace, folder: Path, on_listening: Any, journal: Path | None = None) -> None:
-    """The kernel starts first: the host imports while the kernel does."""
+def _serve(
+    options: argparse.Namespace, folder: Path, on_listening: Any, places: Mapping[str, Path] = MappingProxyType({})
+) -> None:
+    """The kernel starts first: the host imports while the kernel does. `places`: paths among the host's options."""
     os.umask(0o077)
     lock = runtime.HostLock(folder)
     from .kernelprocess import KernelProcess
@@ -163,12 +168,12 @@ def _serve(options: argparse.Namespace, folder: Path, on_listening: Any, journal
         from .host import serve
 
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-        serve(_host_options(options, folder, journal), lock, process, on_listening)
+        serve(_host_options(options, folder, places), lock, process, on_listening)
     finally:
         process.kill()
 
 
-def _host_options(options: argparse.Namespace, folder: Path, journal: Path | None) -> HostOptions:
+def _host_options(options: argparse.Namespace, folder: Path, places: Mapping[str, Path]) -> HostOptions:
     from .host import HostOptions
 
     return HostOptions(
@@ -183,8 +188,9 @@ def _host_options(options: argparse.Namespace, folder: Path, journal: Path | Non
         target=options.target,
         price_per_hour=options.price_per_hour,
         zmq_only=options.zmq,
-        journal=journal,
-        is_job=journal is not None,
+        is_job="journal" in places,
+        save_grace_s=options.save_grace,
+        **places,
     )
 
 
@@ -197,10 +203,7 @@ def _attach(options: argparse.Namespace) -> int:
 def _batch(options: argparse.Namespace) -> int:
     from .batch import serve_batch
 
-    def serve(folder: Path, journal: Path, on_listening: Any) -> None:
-        _serve(options, folder, on_listening, journal)
-
-    return serve_batch(options.session, serve)
+    return serve_batch(options.session, lambda folder, places, on_listening: _serve(options, folder, on_listening, places))
 
 
 def _reach(options: argparse.Namespace) -> int:

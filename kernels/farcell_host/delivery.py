@@ -39,6 +39,7 @@ class Delivery:
         self._publish = publish
         self._queues: dict[Channel, deque[Waiting]] = {channel: deque() for channel in Channel}
         self._failures: dict[str, str] = {}
+        self._closed: str | None = None
         self.detached: set[str] = set()
         """Runs that nobody waits for: what they bring back may be merged long after it came."""
 
@@ -54,6 +55,9 @@ class Delivery:
         """Queues a client's message; gives the descriptors that were taken over."""
         item: Waiting = message
         taken: set[int] = set()
+        if self._closed is not None and run_of(message) is not None:
+            self._refuse(message, self._closed)
+            return taken
         if _DETACHED in message.parts[0]:
             self.detached.add(str(message.header.get("farcell_run")))
         if _BULK in message.parts[2]:
@@ -85,16 +89,22 @@ class Delivery:
                 item.arrived(address, data)
         self.advance()
 
-    def cancel(self, run: str) -> bool:
+    def cancel(self, run: str, why: str = "The run was cancelled before it began") -> bool:
         """Takes back a run that has not begun."""
         for item in self._queues[Channel.SHELL]:
             message = _message(item)
             if run_of(message) == run:
                 self._queues[Channel.SHELL].remove(item)
                 _discard(item)
-                self._answer(message, "aborted", "The run was cancelled before it began")
+                self._answer(message, "aborted", why)
                 return True
         return False
+
+    def close(self, reason: str) -> None:
+        """No run begins any more; the one that goes on has its way."""
+        self._closed = reason
+        for run in self.waiting_runs:
+            self.cancel(run, reason)
 
     def abort(self, reason: str) -> None:
         """Answers everything that waits: there is no kernel to take it any more."""

@@ -20,15 +20,15 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import __version__, bulk, capabilities, chunkstore, journal, runtime, telemetry, usage
 from .attach import ATTACH_SOCKET
 from .delivery import Delivery
-from .errors import ProtocolError
+from .errors import FarcellHostError, ProtocolError
 from .held import HeldBulk
 from .journal import Entry, Journal, entry_of
 from .kernel import Kernel
@@ -38,6 +38,7 @@ from .peerlink import PeerLink
 from .protocol import events
 from .protocol.messages import Channel, Message, encode_json
 from .protocol.roles import OBSERVER_REQUESTS, ONCE_REQUESTS, Answers, Inbox, Roles
+from .retirement import Retirement
 from .stream import from_socket
 from .telemetry import Telemetry
 from .usage import Accounts
@@ -45,6 +46,9 @@ from .usage import Accounts
 _BACKLOG = 64
 _LONGEST_TICK_S = 5.0
 _GOODBYE_S = 2.0
+_INTERRUPT_AGAIN_S = 1.0
+_LEAD_S = 20.0
+_SAVED_BYTES_PER_S = 50e6  # a slow shared file system
 
 log = logging.getLogger("farcell.host")
 
@@ -64,6 +68,9 @@ class HostOptions:
     zmq_only: bool = False
     journal: Path | None = None  # its folder, where it is not to lie in the runtime folder
     is_job: bool = False  # the batch step of a scheduler's job, which ends with it
+    snapshots: Path = field(default_factory=lambda: chunkstore.cache_folder() / "snapshots")
+    report: Path | None = None  # a file that says why the host has ended
+    save_grace_s: float = 10.0
 
     def start_kernel(self) -> KernelProcess:
         return KernelProcess(self.runtime, self.python, self.cwd, direct=not self.zmq_only)
@@ -88,7 +95,6 @@ class Host:
         self._links: set[PeerLink] = set()
         self._listeners: list[socket.socket] = []
         self._stopped = asyncio.Event()
-        self._answering: set[asyncio.Task[None]] = set()
         self._active_at = self._driverless_at = time.monotonic()
         loop = asyncio.get_running_loop()
         idle_s = max(0.1, min(telemetry.IDLE_S, options.idle_timeout_s / 4, options.keep_s / 4))
@@ -105,11 +111,15 @@ class Host:
         )
         self._is_recorded = False
         self._kernel = self._adopt(process, 1)
+        self._own_requests: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._answered = asyncio.Event()
+        self._beside: set[asyncio.Task[None]] = set()
+        self.retirement = Retirement(self, options.snapshots, options.report, options.save_grace_s)
 
     # -- life
 
-    async def serve(self, on_listening: Callable[[dict[str, Any]], None]) -> None:
-        """Until it is stopped. `on_listening` gets what `launch` prints."""
+    async def serve(self, on_listening: Callable[[Host], None]) -> None:
+        """Until it is stopped."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop, signal.Signals(number).name)
@@ -117,7 +127,7 @@ class Host:
             for name in (runtime.SOCKET, ATTACH_SOCKET):
                 self._listen(name)
             self._write_info()
-            on_listening(self.info())
+            on_listening(self)
             self._tick()
             loop.call_later(usage.FLUSH_S, self._accounts.begin)
             await self._stopped.wait()
@@ -128,6 +138,16 @@ class Host:
     def stop(self, reason: str) -> None:
         log.info("Ending: %s", reason)
         self._stopped.set()
+
+    def beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Goes on beside the host, and ends with it."""
+        task = asyncio.ensure_future(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+    def notify(self, text: str, **more: Any) -> None:
+        """Shown in the notebook, beside the output of the cell that runs."""
+        self._publish(Message.build(Channel.CONTROL, "farcell_notice", {"text": text, **more}))
 
     def info(self) -> dict[str, Any]:
         folder = self.options.runtime
@@ -199,6 +219,8 @@ class Host:
 
     def _close(self) -> None:
         loop = asyncio.get_running_loop()
+        for task in list(self._beside):
+            task.cancel()
         for sock in self._listeners:
             loop.remove_reader(sock)
             sock.close()
@@ -236,6 +258,10 @@ class Host:
         self._run_broken("died")
         kernel.asked.clear()
         self._delivery.abort(self._delivery.why_dead)
+        for asked in self._own_requests.values():
+            if not asked.done():
+                asked.set_exception(FarcellHostError("the remote kernel has ended"))
+        self._answered.set()
 
     def _tell_death(self, exit_code: int | None, died_of: str | None) -> None:
         kernel = self._kernel
@@ -259,6 +285,47 @@ class Host:
         self._kernel = self._adopt(self.options.start_kernel(), before.epoch + 1)
         self._write_info()
 
+    @property
+    def run(self) -> str | None:
+        """The run in progress."""
+        return self._kernel.run
+
+    def close_to_runs(self, reason: str) -> None:
+        """What has not begun is refused from now on."""
+        self._delivery.close(reason)
+
+    async def interrupted(self, timeout_s: float) -> bool:
+        """Interrupts the run in progress, again and again; whether it is over in time."""
+        deadline = time.monotonic() + timeout_s
+        while self._kernel.is_alive and self._kernel.run is not None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self._kernel.interrupt()
+            self._answered.clear()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._answered.wait(), min(left, _INTERRUPT_AGAIN_S))
+        return self._kernel.is_alive
+
+    async def ask_kernel(self, msg_type: str, content: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        """A request of the host's own; the reply's content. Raises FarcellHostError when the kernel is gone, and TimeoutError."""
+        if not self._kernel.is_alive or not self._kernel.is_ready:
+            raise FarcellHostError("the remote kernel is not running")
+        message = Message.build(Channel.SHELL, msg_type, content)
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        id = str(message.header["msg_id"])
+        self._own_requests[id] = answer
+        try:
+            self._kernel.send(message, [])
+            return await asyncio.wait_for(answer, timeout_s)
+        finally:
+            del self._own_requests[id]
+
+    def save_lead_s(self) -> float:
+        """How long before the end a save should begin, by the memory that there is to save and to wait for a run."""
+        memory = capabilities.resident_bytes(self._kernel.process.pid) if self._kernel.is_alive else None
+        return _LEAD_S + self.options.save_grace_s + (memory or 0) / _SAVED_BYTES_PER_S
+
     def _from_kernel(self, messages: list[FromKernel]) -> None:
         """Journalled as they came, in one write; only replies are looked at."""
         answered = False
@@ -267,11 +334,14 @@ class Host:
         for number, item in enumerate(messages):
             entry = Entry(item.channel, item.bodies, bool(item.descriptors))
             if item.channel == Channel.SHELL:
-                message = item.message()
-                run = self._kernel.answered(message)
+                reply = item.message()
+                asked = self._own_requests.get(str(reply.parent_header.get("msg_id")))
+                if asked is not None and not asked.done():
+                    asked.set_result(reply.content)
+                run = self._kernel.answered(reply)
                 if run is not None:
                     self._untaken[run] = first + number
-                    entry = self._run_ended(run, message, entry)
+                    entry = self._run_ended(run, reply, entry)
                 answered = True
             if item.descriptors:
                 self._held.hold(first + number, item.descriptors)
@@ -280,6 +350,7 @@ class Host:
         self._active_at = time.monotonic()
         self._wake_all()
         if answered:
+            self._answered.set()
             self._delivery.advance()
 
     def _to_kernel(self, run: str | None, message: Message) -> None:
@@ -456,9 +527,7 @@ class Host:
                 link.peer.respond(event.id, ok, **fields)
                 link.wake()
 
-        task = asyncio.ensure_future(answer())
-        self._answering.add(task)
-        task.add_done_callback(self._answering.discard)
+        self.beside(answer())
 
     def _op_interrupt(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         run = fields.get("run")
@@ -521,6 +590,12 @@ class Host:
         self._accounts.drop_left([str(session) for session in fields.get("left", ())])
         return {}
 
+    def _op_snapshots(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        return self.retirement.offer()
+
+    def _op_forget_snapshots(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        return {"removed": self.retirement.forget()}
+
     def _op_status(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         kernel = self._kernel
         state = "dead" if not kernel.is_alive else "starting" if not kernel.is_ready else "busy" if kernel.asked else "idle"
@@ -543,9 +618,7 @@ class Host:
         }
 
 
-def serve(
-    options: HostOptions, lock: runtime.HostLock, process: KernelProcess, on_listening: Callable[[dict[str, Any]], None]
-) -> None:
+def serve(options: HostOptions, lock: runtime.HostLock, process: KernelProcess, on_listening: Callable[[Host], None]) -> None:
     """Runs a host in this process until it is stopped; never leaves the kernel behind."""
 
     async def main() -> None:

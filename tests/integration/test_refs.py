@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 from notebooks import Notebook
 
 MAKE = "%%remote --keep big,pair\nbig = list(range(1000))\npair = [big]"
@@ -102,6 +105,18 @@ def test_a_local_cell_has_what_it_reads_fetched_however_it_reads_it(notebook: No
     notebook.run("%%remote --keep c\nc = [3]").check()
     notebook.run("class Box:\n    def get(self): return inner()\ndef inner(): return (lambda: c)()\nbox = Box()").check()
     assert notebook.run("box.get()").check().result == "[3]"
+
+
+def test_a_ref_of_a_host_that_has_ended_is_lost_when_there_is_a_new_one(notebook: Notebook) -> None:
+    """Its number may mean something else there."""
+    pid = notebook.run("%%remote --keep a\na = [1]; import os; os.getppid()").check().result
+    os.kill(int(pid or 0), signal.SIGKILL)
+    notebook.run("%%remote\n1", timeout=60)  # which may be the first to learn of it
+    assert notebook.run("%%remote --keep b\nb = [2]", timeout=60).check().error is None
+    for code in ("a.fetch()", "%%remote\na"):
+        error = notebook.run(code).error
+        assert error is not None and error.name == "LostValue"
+    assert notebook.run("%%remote\nb").check().result == "[2]"
 
 
 def test_a_lost_ref_says_so_however_it_is_used(notebook: Notebook) -> None:

@@ -194,8 +194,9 @@ def test_a_cancelled_job_is_told_in_the_cell(cluster: Slurm, login_node: Sshd, s
     running.until("begun")
     cluster.run("scancel", *jobs(cluster))
     cell = running.finish(90)
-    assert cell.error is not None and "CANCELLED" in cell.error.value
-    assert notebook.run(f"%%remote t\n{ASKED}").check().result != first
+    assert cell.error is not None and "The run is interrupted: the scheduler ends its job." in cell.stderr
+    cell = notebook.run(f"%%remote t\n{ASKED}").check()
+    assert "is gone (the scheduler ends its job); a new one starts" in cell.stderr and cell.result != first
 
 
 def test_the_controller_may_be_away_while_a_cell_runs(
@@ -210,3 +211,78 @@ def test_the_controller_may_be_away_while_a_cell_runs(
     finally:
         cluster.restart()
     assert notebook.run("%%remote t\nx + 2").check().result == "3"
+
+
+MODEL = "import numpy\nmodel = numpy.arange(1_000_000)\nlines = ['a', model]\nlock = __import__('threading').Lock()"
+
+
+def test_what_only_the_job_has_is_saved_at_its_wall_time_and_comes_back(
+    cluster: Slurm, login_node: Sshd, sandbox: Sandbox, notebook: Notebook
+) -> None:
+    """A warning before; nothing is run again; the next cell has the values in a new job, and shares what it shared."""
+    define_target(sandbox, "a100", **over_slurm(sandbox, login_node, walltime="1m"))
+    notebook.run("small = {'n': 1}").check()
+    first = notebook.run(f"%%remote a100 --keep lines\n{MODEL}\nsmall['n'] += 1\n{ASKED}").check()
+    running = notebook.start("%%remote a100\nsmall['n'] += 1\nprint('begun', flush=True)\nimport time; time.sleep(600)")
+    running.until("The run is interrupted: its wall time is over.", 120)
+    cell = running.finish(60)
+    assert cell.error is not None and cell.error.name == "KeyboardInterrupt"
+    assert notebook.run("small").check().result == "{'n': 3}"
+    until(lambda: not jobs(cluster), 60, "the job's end")
+    lost = notebook.run("model.sum()")
+    assert lost.error is not None and "the next %%remote cell on 'a100' brings it back there" in lost.error.value
+    cell = notebook.run(f"%%remote a100\nprint(lines[1] is model, int(model.sum()), small)\n{ASKED}").check()
+    assert f"True {sum(range(1_000_000))} {{'n': 3}}" in cell.stdout
+    assert "Back on 'a100' from the snapshot of" in cell.stderr and "Not in it: lock (" in cell.stderr
+    assert eval(cell.result or "")[0] != eval(first.result or "")[0]
+
+
+def test_a_run_that_does_not_stop_is_not_saved_half(
+    cluster: Slurm, login_node: Sshd, sandbox: Sandbox, notebook: Notebook
+) -> None:
+    """A busy call of C's hears no interrupt: the job ends without a snapshot, and says so."""
+    define_target(sandbox, "t", **over_slurm(sandbox, login_node, save_grace_s=1.0))
+    busy = "print('begun', flush=True); sum(range(10**11))"
+    running = notebook.start(f"%%remote t\n{busy}")
+    running.until("begun")
+    cluster.run("scancel", "--batch", "--signal=TERM", *jobs(cluster))
+    cell = running.finish(60)
+    assert cell.error is not None and "the scheduler ends its job" in cell.error.value
+    assert "Its variables could not be saved: the run did not stop within 1 s." in cell.stderr
+    snapshots = sandbox.folder / "far" / "state" / "snapshots"
+    assert not list(snapshots.glob("*"))
+
+
+def test_a_warning_of_slurm_that_comes_early_ends_nothing(
+    cluster: Slurm, login_node: Sshd, sandbox: Sandbox, notebook: Notebook
+) -> None:
+    """It may be a minute early; the job's own clock counts."""
+    define_target(sandbox, "t", **over_slurm(sandbox, login_node, walltime="30m"))
+    notebook.run("%%remote t\nx = 1").check()
+    cluster.run("scancel", "--batch", "--signal=USR1", *jobs(cluster))
+    assert notebook.run("%%remote t\nx + 1").check().result == "2"
+    assert len(jobs(cluster)) == 1
+
+
+def test_a_snapshot_is_made_by_hand_and_brought_back_on_another_node(
+    cluster: Slurm, login_node: Sshd, sandbox: Sandbox, notebook: Notebook
+) -> None:
+    """After a node has crashed: it is offered with its age, since it may not be the latest state."""
+    define_target(sandbox, "t", **over_slurm(sandbox, login_node))
+    first = notebook.run(f"%%remote t --keep model\n{MODEL}\n{ASKED}").check()
+    assert "Saved: lines, model" in notebook.run("%remote save t").check().stderr
+    node = eval(first.result or "")[2]
+    running = notebook.start("%%remote t\nprint('begun', flush=True)\nimport time; time.sleep(600)")
+    running.until("begun")
+    cluster.crash_node(node)
+    try:
+        cell = running.finish(120)
+        assert cell.error is not None and "NODE_FAIL" in cell.error.value
+        cell = notebook.run(f"%%remote t\n{ASKED}", timeout=120).check()
+        assert eval(cell.result or "")[2] != node
+        assert "A snapshot of " in cell.stderr and "has lines, model, perhaps not as of late: %remote restore t" in cell.stderr
+        assert "Back on 't'" in notebook.run("%remote restore t").check().stderr
+        assert notebook.run("%%remote t\nint(model[-1]), lines[1] is model").check().result == "(999999, True)"
+        assert "Removed 1 snapshots" in notebook.run("%remote forget t").check().stdout
+    finally:
+        cluster.start_node(node)

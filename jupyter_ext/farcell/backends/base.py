@@ -67,6 +67,7 @@ class LaunchOptions:
     cache_dir: str | None = None
     price_per_hour: float | None = None  # of the allocation, for the ledger
     resources: Resources = field(default_factory=Resources)  # of a scheduler
+    save_grace_s: float = 10.0  # for a run to end when its session must
     state_dir: str | None = None  # seen by all nodes of a cluster
     route: str = "auto"  # to a cluster's nodes: tcp, srun
 

@@ -91,6 +91,7 @@ def launch_flags(options: LaunchOptions) -> list[str]:
         ("--cwd", options.cwd),
         ("--idle-timeout", options.idle_timeout_s),
         ("--keep", options.keep_s),
+        ("--save-grace", options.save_grace_s),
         ("--notebook", options.notebook),
         ("--target", options.target),
         ("--price-per-hour", options.price_per_hour),

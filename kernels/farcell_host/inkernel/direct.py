@@ -143,6 +143,10 @@ class DirectServer:
         elif msg_type == "farcell_environment_request":
             async with self._kernel.cell_lock:
                 self._send_reply(link, self._runner.describe_environment(link.request_of(message)), message)
+        elif msg_type in ("farcell_save_request", "farcell_restore_request"):
+            answer = self._runner.save if msg_type == "farcell_save_request" else self._runner.restore
+            async with self._kernel.cell_lock:
+                self._send_reply(link, answer(link.request_of(message)), message)
         elif msg_type == "farcell_vars_request":
             async with self._kernel.cell_lock:
                 self._send_reply(link, self._runner.describe_names(), message)

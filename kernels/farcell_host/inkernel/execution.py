@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ipykernel.jsonutil import json_clean
@@ -28,9 +29,9 @@ from ..peermemory import Unreadable
 from ..state import Payload
 from ..state.modules import MODULES, Source
 from ..state.patches import PATCHES
-from . import environment, files
+from . import environment, files, saving
 from .background import Background
-from .exchange import Channel, Exchange, Refused, Reply, Request
+from .exchange import Channel, Exchange, Refused, Reply, Request, explain_failure
 from .interrupts import InterruptGuard
 from .namespace import Namespace
 from .preview import describe
@@ -392,6 +393,33 @@ class Runner:
         with self.guard.serving():
             found = environment.describe(request.content.get("distributions") or ())
         return Reply("farcell_environment_reply", {"status": "ok", **found})
+
+    def save(self, request: Request) -> Reply:
+        """farcell_save_request -> farcell_save_reply: the namespace into a folder."""
+        content = request.content
+        with self.guard.serving():
+            try:
+                hashes = self.exchange.replica.hashes
+                manifest = saving.save(self.namespace, hashes, Path(content["folder"]), content.get("about") or {})
+            except Exception as error:
+                return Reply("farcell_save_reply", {"status": "error", "message": f"{type(error).__name__}: {error}"})
+        return Reply("farcell_save_reply", {"status": "ok", "message": "", "manifest": manifest})
+
+    def restore(self, request: Request) -> Reply:
+        """farcell_restore_request -> farcell_restore_reply: names out of such a folder, told as if a run had bound them."""
+        content = request.content
+        answer: dict[str, Any] = {"status": "ok", "message": "", "restored": [], "state": None}
+        with self.guard.serving():
+            try:
+                wanted = content.get("names") or []
+                restored = saving.restore(self.namespace, self.exchange.replica.hashes, Path(content["folder"]), wanted)
+                payload = self.exchange.collect(restored, content, bound=restored)
+            except Exception as error:
+                return Reply("farcell_restore_reply", {**answer, "status": "error", "message": explain_failure(error)})
+        answer["restored"] = restored
+        if payload.is_empty:
+            return Reply("farcell_restore_reply", answer)
+        return Reply("farcell_restore_reply", {**answer, "state": payload.header}, payload.buffers, payload.bulk)
 
     def describe_names(self) -> Reply:
         """farcell_vars_request -> farcell_vars_reply."""

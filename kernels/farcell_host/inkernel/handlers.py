@@ -85,6 +85,14 @@ def register(kernel: RemoteKernel, runner: Runner) -> None:
     async def take_files(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
         send(stream, ident, parent, runner.take_files(request_of(parent)))
 
+    async def save(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        send(stream, ident, parent, runner.save(request_of(parent)))
+
+    async def restore(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        send(stream, ident, parent, runner.restore(request_of(parent)))
+
+    kernel.shell_handlers["farcell_save_request"] = save
+    kernel.shell_handlers["farcell_restore_request"] = restore
     kernel.shell_handlers["farcell_run_request"] = run
     kernel.shell_handlers["farcell_files_request"] = take_files
     kernel.shell_handlers["farcell_environment_request"] = describe_environment

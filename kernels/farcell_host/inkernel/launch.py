@@ -120,6 +120,9 @@ def main(argv: list[str] | None = None) -> None:
     kernel: RemoteKernel = app.kernel
     guard = InterruptGuard(CELL_CODE, partial(_interrupted_run, Path(app.abs_connection_file).parent))
     guard.listen()
+    if os.environ.pop(runtime.IN_A_JOB, None):
+        # Schedulers send it to all processes of a job; the host decides what comes then. A handler, since children inherit none.
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
     namespace = kernel.shell.user_ns
     ambient, magics = Ambient(is_notebook=False), Magics()
     replica = Replica(namespace, side="remote", hashes=list(bulk.available_hashes()), ambient=ambient, magics=magics)

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 AWAY_S = 5.0
 FORGOTTEN_S = 60.0
 """A job that squeue does not list so long after it was submitted is none any more."""
-SAVE_S = 120
 
 
 @dataclass
@@ -123,7 +122,7 @@ class SlurmBackend:
             {name: len(content) for name, content in sent.items()},
             python,
             launch_flags(options),
-            sbatch_options(f"farcell-{options.target}", options.resources, SAVE_S),
+            sbatch_options(f"farcell-{options.target}", options.resources),
             options.setup,
             options.cache_dir,
             options.state_dir,
@@ -245,26 +244,35 @@ class SlurmBackend:
         return JobState.GONE if job.is_over or job.is_waiting else JobState.RUNNING
 
     async def obituary(self, allocation: Allocation) -> str | None:
-        """As the queue was looked at last."""
-        with contextlib.suppress(TargetUnavailable, OSError):
+        """As the host has left word of it, else as the queue was looked at last."""
+        details = allocation.details
+        with contextlib.suppress(TargetUnavailable, OSError, ValueError):
             shell = await self._shell(allocation.options)
-            job = (await self._queue(allocation.options).look(shell, UNWATCHED_S)).jobs.get(allocation.details["job"])
+            job = (await self._queue(allocation.options).look(shell, UNWATCHED_S)).jobs.get(details["job"])
+            how = job.end_text() if job is not None else "UNKNOWN"
             if job is not None and job.is_waiting:
                 return f"its job {job.id} was put back into the queue"
+            mark = new_mark()
+            answer = await shell.run(scripts.last_words(mark, details["session"]), mark)
+            if answer.output.strip():
+                return f"{json.loads(answer.output)['reason']} (job {details['job']}, {how})"
             if job is not None and job.is_over:
-                return f"its job {job.id} has ended: {job.end_text()}"
+                return f"its job {job.id} has ended: {how}"
         return None
 
     async def release(self, allocation: Allocation) -> None:
         """A job that cannot be cancelled now ends by itself: its host after the target's keep_s, Slurm at the wall time."""
         details = allocation.details
+        Path(details["identity"]).unlink(missing_ok=True)
+        forwarded = {key: self._forwarded.pop(key) for key in list(self._forwarded) if key[0] == allocation.runtime}
+        for local in forwarded.values():
+            Path(local).unlink(missing_ok=True)
         with contextlib.suppress(TargetUnavailable, OSError):
             shell = await self._shell(allocation.options)
             await self._drop(shell, details["session"], details["job"])
-            for key in [key for key in self._forwarded if key[0] == allocation.runtime]:
+            for (_, address), local in forwarded.items():
                 assert isinstance(shell, SshClient)
-                await shell.unforward(self._forwarded.pop(key), key[1])
-        Path(details["identity"]).unlink(missing_ok=True)
+                await shell.unforward(local, address)
 
     async def _drop(self, shell: Shell, session: str, job: str) -> None:
         mark = new_mark()

@@ -37,6 +37,7 @@ _MEANS = {
     "JobHeldAdmin": "until an administrator releases it",
     "launch failed requeued held": "until it is released: its launch failed",
 }
+_SIGNAL_S = 120
 _JOB_ID = re.compile(r"(\d+)(?:;\S+)?")
 
 
@@ -98,9 +99,9 @@ def jobs_of(fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Job]:
     return {id: Job(**each) for id, each in fields.items()}
 
 
-def sbatch_options(name: str, resources: Resources, save_s: int) -> list[str]:
-    """Words for sbatch. `save_s` seconds before its wall time the host is warned, by SIGUSR1 to the batch step alone; Slurm may
-    do so up to a minute early (sbatch(1), --signal)."""
+def sbatch_options(name: str, resources: Resources) -> list[str]:
+    """Words for sbatch. The host's own clock tells it when to save; where squeue does not work on nodes, SIGUSR1 to the batch
+    step does, which Slurm may send up to a minute early (sbatch(1), --signal)."""
     r = resources
     gpu = f"gpu:{r.gpu_type}" if r.gpu_type else "gpu"
     pairs = (
@@ -115,7 +116,7 @@ def sbatch_options(name: str, resources: Resources, save_s: int) -> list[str]:
         ("qos", r.qos),
         ("constraint", r.constraint),
         ("reservation", r.reservation),
-        ("signal", f"B:USR1@{save_s}"),
+        ("signal", f"B:USR1@{_SIGNAL_S}"),
     )
     return ["--parsable", "--no-requeue", *(f"--{key}={value}" for key, value in pairs if value is not None), *r.sbatch]
 

@@ -43,7 +43,7 @@ _JOB = """\
 umask 077
 farcell_fail() {{ printf '%s\\n' "$*" > "$session/failed.new"; mv -f "$session/failed.new" "$session/failed"; exit 9; }}
 session=$1 pyz=$2
-rm -f "$session/rendezvous.json" "$session/failed"
+rm -f "$session/rendezvous.json" "$session/failed" "$session/ended.json"
 {setup}. "$session/environment.sh"
 {python}exec {command} "$pyz" batch --session "$session" {flags}
 """
@@ -127,6 +127,11 @@ def release(mark: str, session: str, job: str) -> str:
 def tail(mark: str, session: str) -> str:
     """The end of what the job has printed."""
     return framed(mark, f"farcell_say log\ntail -n 20 {shlex.quote(session + '/job.log')} 2>/dev/null\n")
+
+
+def last_words(mark: str, session: str) -> str:
+    """What the host has said why it ends, if it has."""
+    return framed(mark, f"farcell_say ended\ncat {shlex.quote(session + '/ended.json')} 2>/dev/null\n")
 
 
 def step(mark: str, srun: Sequence[str], python: str, pyz: str, runtime: str) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import uuid
+from pathlib import Path
 
 from farcell_host.commands import ask_status
 from farcell_host.runtime import HostInfo
@@ -91,10 +92,12 @@ class SshBackend:
 
     async def release(self, allocation: Allocation) -> None:
         """A host that cannot be told ends by itself, after the target's keep_s."""
+        local = self._sockets.pop(allocation.runtime, None)
+        if local is not None:
+            Path(local).unlink(missing_ok=True)
         with contextlib.suppress(TargetUnavailable, OSError):
             client = await self._login.client(allocation.options)
             await self._host(client, allocation, "stop", "--runtime", allocation.runtime)
-            local = self._sockets.pop(allocation.runtime, None)
             if local is not None:
                 await client.unforward(local, _remote_socket(allocation))
 
