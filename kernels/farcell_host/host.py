@@ -43,6 +43,7 @@ from .stream import from_socket
 from .telemetry import Telemetry
 from .usage import Accounts
 
+WANTED = "a notebook asked for it"
 _BACKLOG = 64
 _LONGEST_TICK_S = 5.0
 _GOODBYE_S = 2.0
@@ -110,6 +111,7 @@ class Host:
             price_per_hour=options.price_per_hour,
         )
         self._is_recorded = False
+        self._why: str | None = None
         self._kernel = self._adopt(process, 1)
         self._own_requests: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._answered = asyncio.Event()
@@ -137,6 +139,7 @@ class Host:
 
     def stop(self, reason: str) -> None:
         log.info("Ending: %s", reason)
+        self._why = self._why or reason
         self._stopped.set()
 
     def beside(self, work: Coroutine[Any, Any, None]) -> None:
@@ -228,7 +231,7 @@ class Host:
             link.close()
         self._kernel.close()
         self._telemetry.close()
-        self._accounts.close(self._is_recorded)
+        self._accounts.close(self._is_recorded, self._why)
         self._held.close()
         self._journal.close()
         shutil.rmtree(self.options.runtime, ignore_errors=True)
@@ -551,12 +554,12 @@ class Host:
     def _op_stop(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         if fields.get("unless_running") and (self._kernel.run is not None or self._delivery.waiting_runs):
             return {"ok": False, "message": "A run is unfinished; the session goes on"}
-        asyncio.get_running_loop().call_soon(self.stop, "a notebook asked for it")
+        asyncio.get_running_loop().call_soon(self.stop, WANTED)
         if not fields.get("records"):
             return {}
         self._is_recorded = True
         self._run_broken("ended")
-        return {"usage": self._accounts.records(ended=time.time())}
+        return {"usage": self._accounts.records(ended=time.time(), reason=WANTED)}
 
     def _op_missing(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         return {"missing": self._store.missing(fields["addresses"])}

@@ -132,7 +132,7 @@ class Accounts:
 
     # -- for the notebook
 
-    def records(self, peak: Record | None = None, ended: float | None = None) -> Record:
+    def records(self, peak: Record | None = None, ended: float | None = None, reason: str | None = None) -> Record:
         """The session as of now, and its runs that no ledger is known to have; the one that goes on has its `peak` so far."""
         self._read_states()
         now = time.time()
@@ -141,7 +141,7 @@ class Accounts:
             going = self._record(self._going, state="running", **_of_gpus(peak))
             del going["ended"]
             runs.append(going)
-        return {**self._allocation(ended), "runs": [{**run, "as_of": now} for run in runs]}
+        return {**self._allocation(ended, reason), "runs": [{**run, "as_of": now} for run in runs]}
 
     def taken(self, runs: list[str]) -> None:
         """A ledger has these. Writes the file."""
@@ -159,18 +159,21 @@ class Accounts:
             if path.stem in sessions and _read_left(path) is not None:
                 path.unlink(missing_ok=True)
 
-    def _allocation(self, ended: float | None = None) -> dict[str, Record]:
+    def _allocation(self, ended: float | None = None, reason: str | None = None) -> dict[str, Record]:
         """The session, and the job that it is in."""
         now = time.time()
         session = {"id": self.session, "as_of": now, **self._fields, "gpus": self._gpus_used() or None, "ended": ended}
         found = {"session": session}
         if self._job is not None:
-            own = {"started": self._fields["started"], "ended": ended} if self._owns_job else {}
+            own: Record = {}
+            if self._owns_job:
+                state = "running" if ended is None else "ended"
+                own = {"started": self._fields["started"], "ended": ended, "state": state, "reason": reason}
             found["job"] = {"as_of": now, "target": self._fields.get("target"), **own, **self._job}
         return {name: {key: value for key, value in each.items() if value is not None} for name, each in found.items()}
 
-    def _lines(self, ended: float | None = None) -> list[Record]:
-        return [{name: record} for name, record in self._allocation(ended).items()]
+    def _lines(self, ended: float | None = None, reason: str | None = None) -> list[Record]:
+        return [{name: record} for name, record in self._allocation(ended, reason).items()]
 
     def _read_states(self) -> None:
         for run, content in self._unread.items():
@@ -201,14 +204,14 @@ class Accounts:
         else:
             self._file.append([*self._lines(), *new])
 
-    def close(self, is_recorded: bool = False) -> None:
-        """The session has ended; `is_recorded`: a ledger has it all, and nothing is left here."""
+    def close(self, is_recorded: bool = False, reason: str | None = None) -> None:
+        """The session has ended, `reason` says why; `is_recorded`: a ledger has it all, and nothing is left here."""
         self.broken("ended")
         if is_recorded:
             self._file.remove()
         else:
             self.flush()
-            self._file.append(self._lines(ended=time.time()))
+            self._file.append(self._lines(time.time(), reason))
         self._file.close()
 
 

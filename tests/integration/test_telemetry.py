@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -108,15 +107,13 @@ def test_a_short_run_is_not_looked_at(host: LaunchedHost) -> None:
 @first_namespace
 def test_a_program_left_on_a_gpu_keeps_the_session(sandbox: Sandbox, nvml: StubNvml) -> None:
     """For as long as it is there, although no cell runs and no notebook is there; then the session ends as it was told."""
-    with launched(sandbox.runtime, "--keep", "1", env={**os.environ, **nvml.environment()}) as host:
+    with launched(sandbox.runtime, "--keep", "2", env={**os.environ, **nvml.environment()}) as host:
         with host.driver() as driver:
             driver.run(A_PROGRAM).check()
             nvml.set(1, procs=f"{begun(driver)}:{GIB}")
             # Seen once, it will be seen again, four times in a second.
             assert wait_until(lambda: driver.ask("gpus").fields["own_memory_bytes"] == GIB)
-            started = time.monotonic()
-        assert not wait_until(lambda: not host.runtime.exists(), 3)
-        assert time.monotonic() - started > 3
+        assert not wait_until(lambda: not host.runtime.exists(), 5)
         nvml.clear()
         assert host.wait_gone()
 
@@ -125,11 +122,11 @@ def test_a_program_left_on_a_gpu_keeps_the_session(sandbox: Sandbox, nvml: StubN
 @pytest.mark.parametrize("utilisation", [0, 50])
 def test_a_kernel_that_has_used_a_gpu_counts_while_it_computes(sandbox: Sandbox, nvml: StubNvml, utilisation: int) -> None:
     """It stays on the GPU until it ends, so that alone says nothing."""
-    with launched(sandbox.runtime, "--keep", "1", env={**os.environ, **nvml.environment()}) as host:
+    with launched(sandbox.runtime, "--keep", "2", env={**os.environ, **nvml.environment()}) as host:
         nvml.set(0, util=utilisation, procs=f"{host.info['kernel_pid']}:{GIB}")
         with host.driver() as driver:
             assert wait_until(lambda: driver.ask("gpus").fields["own_memory_bytes"] == GIB)
-        assert wait_until(lambda: not host.runtime.exists(), 3) == (utilisation == 0)
+        assert wait_until(lambda: not host.runtime.exists(), 5 if utilisation else 20) == (utilisation == 0)
         nvml.clear()
         assert host.wait_gone()
 

@@ -236,6 +236,7 @@ def test_a_job_is_paid_from_its_start_to_its_end(
     notebook.run("%remote stop a100").check()
     recorded(notebook)
     (job,) = rows(ledger, "jobs")
+    assert (job["state"], job["reason"]) == ("ended", "a notebook asked for it")
     seconds = job["ended"] - job["started"]
     (total,) = Ledger(ledger).usage()
     assert (total.seconds, total.gpu_seconds, total.cost) == pytest.approx((seconds, 2 * seconds, seconds / 100))
