@@ -35,6 +35,8 @@ HEARTBEAT_S = 300.0
 """A session whose end nobody tells has lived until it was last heard of."""
 ANSWER_S = 2.0
 """How long all hosts together are waited for in a turn; an answer that comes later is taken in the next."""
+LAST_ANSWER_S = 1.0
+"""The same when the process ends: what hosts keep is not lost."""
 COLLECT_S = 10.0
 FRESH_S = 30.0
 CHECK_S = 5.0
@@ -195,7 +197,7 @@ class Recorder:
         for source in sources:
             if source.answer is None and not source.connection.closed:
                 source.answer = source.connection.request("usage", left=source.asks_for_left)
-        deadline = time.monotonic() + self._answer_s
+        deadline = time.monotonic() + (min(self._answer_s, LAST_ANSWER_S) if self._is_finishing else self._answer_s)
         for source in sources:
             if source.answer is None:
                 continue
