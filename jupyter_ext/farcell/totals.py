@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .errors import UsageError
+from .errors import LedgerError, UsageError
 from .ledger import UsageRow, faults, open_ledger
 from .ledger.accounts import By
 from .recorder import missing_packages, recorder
@@ -28,6 +28,8 @@ def usage(by: By = "target", since: float | None = None, until: float | None = N
     keeper = recorder()
     if keeper is not None:
         keeper.collect()
+    if ledger.fault is not None and not ledger.path.exists():  # else what is there is told
+        raise LedgerError(ledger.fault.fault, str(ledger.fault))
     return ledger.usage(since, until, by)
 
 

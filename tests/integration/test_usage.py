@@ -276,6 +276,18 @@ def test_a_ledger_that_cannot_be_written_is_said_once(ledger: Path, start: Calla
     assert shown(notebook, "%remote usage")[1][3] == "4"
 
 
+def test_a_place_that_takes_no_ledger_fails_no_cell(sandbox: Sandbox, start: Callable[[], Notebook]) -> None:
+    """Not even root writes there: said once, also after the session has ended; who asks for usage gets the same words."""
+    sandbox.ledger = Path("/proc/farcell/ledger.sqlite")
+    notebook = start()
+    said = [notebook.run("%%remote\n6 * 7").check().stderr + recorded(notebook) for _ in range(2)]
+    said.append(notebook.run("%remote stop").check().stderr + recorded(notebook))
+    assert "".join(said).count("/proc/farcell/ledger.sqlite cannot be opened") == 1
+    error = notebook.run("%remote usage").error
+    assert error is not None and error.name == "LedgerError" and "cannot be opened" in error.value
+    assert list((sandbox.cache / "usage").glob("*.jsonl"))  # kept for a ledger that can be written
+
+
 def test_a_newer_farcells_ledger_is_read_only(ledger: Path, start: Callable[[], Notebook]) -> None:
     """It is said once; what was used stays with the host for the farcell that can write it."""
     at_revision(ledger, "head")
