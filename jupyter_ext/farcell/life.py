@@ -245,9 +245,10 @@ class Life:
         if connection is not None:
             said: dict[str, Any] = {}
             if not connection.closed and not is_dead:
-                records = self.recorder is not None and self.recorder.is_whole
+                keeper = self.recorder
                 with contextlib.suppress(FarcellError, TimeoutError, concurrent.futures.TimeoutError):
-                    stopping = connection.request("stop", records=records)
+                    records, recorded = keeper is not None, keeper is not None and keeper.is_whole
+                    stopping = connection.request("stop", records=records, recorded=recorded)
                     said = await asyncio.wait_for(asyncio.wrap_future(stopping), STOP_TIMEOUT_S)
             await connection.close()
             if self.recorder is not None:

@@ -84,13 +84,13 @@ class Recorder:
         self._due: float | None = None
         self._round = self._rounds_done = 0
         self._is_finishing = False
-        self._is_whole = True
+        self._is_whole = False
         self._thread = threading.Thread(target=self._work, name="farcell-ledger", daemon=True)
         self._thread.start()
 
     @property
     def is_whole(self) -> bool:
-        """Whether all that was told so far is in the ledger: then hosts need not keep it."""
+        """Whether all that was told so far is in the ledger, and something was: then hosts need not keep the rest."""
         return self._is_whole
 
     def follow(self, connection: Connection, backend: str) -> None:

@@ -557,7 +557,7 @@ class Host:
         asyncio.get_running_loop().call_soon(self.stop, WANTED)
         if not fields.get("records"):
             return {}
-        self._is_recorded = True
+        self._is_recorded = bool(fields.get("recorded"))
         self._run_broken("ended")
         return {"usage": self._accounts.records(ended=time.time(), reason=WANTED)}
 
