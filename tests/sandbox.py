@@ -29,6 +29,8 @@ class Sandbox:
         self.jupyter_config = self.folder / "config"
         """Where a test may write its targets.toml."""
         self.temporary = self.folder / "tmp"
+        self.ledger = Path(os.devnull)
+        """FARCELL_LEDGER: none, unless a test says where, since its packages take half a second of each notebook's first cell."""
         for folder in (self.runtime, self.cache, self.jupyter_config, self.temporary):
             folder.mkdir(mode=0o700)
 
@@ -36,6 +38,7 @@ class Sandbox:
         return {
             "FARCELL_RUNTIME_DIR": str(self.runtime),
             "FARCELL_CACHE_DIR": str(self.cache),
+            "FARCELL_LEDGER": str(self.ledger),
             "JUPYTER_CONFIG_DIR": str(self.jupyter_config),
             "JUPYTER_CONFIG_PATH": "",
             "JUPYTER_DATA_DIR": str(self.folder / "data"),

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
     from .api import Remote, connect
     from .refs import Ref
+    from .totals import usage
 
-__all__ = ["Ref", "Remote", "__version__", "connect", "errors", "load_ipython_extension", "unload_ipython_extension"]
+__all__ = ["Ref", "Remote", "__version__", "connect", "errors", "load_ipython_extension", "unload_ipython_extension", "usage"]
 
-_HOME = {"connect": "api", "Remote": "api", "Ref": "refs"}
+_HOME = {"connect": "api", "Remote": "api", "Ref": "refs", "usage": "totals"}
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from .backends.shipment import Shipment
+    from .budgets import Budgets
     from .capture.reads import Reads
     from .conflicts import Conflict
     from .detached import DetachedRun
@@ -68,6 +69,8 @@ class Workspace:
         self.detached: dict[str, DetachedRun] = {}
         """Runs that nobody waits or waited for, by the beginning of their ids."""
         self.between = BetweenCells(shell, self.settle_over)
+        self._budgets: Budgets | None = None
+        self._targets: Targets | None = None
 
     def targets(self) -> Targets:
         """As the files have them now: an edit counts from the next cell on. Every use of farcell begins here."""
@@ -77,7 +80,19 @@ class Workspace:
             raise TargetUnavailable(UNSUPPORTED)
         from . import targets
 
-        return targets.load()
+        self._targets = targets.load()
+        return self._targets
+
+    def check_budget(self, target: Target) -> None:
+        """Before a run: raises Refused when the target's budget is used up."""
+        known = self._targets or self.targets()
+        if target.budget is None and known.budget is None:
+            return
+        if self._budgets is None:
+            from .budgets import Budgets
+
+            self._budgets = Budgets()
+        self._budgets.check(target, known, self.session(target).notebook.say)
 
     @property
     def sessions(self) -> dict[str, RemoteSession]:
@@ -358,6 +373,7 @@ class Remote:
         target, `timeout_s` (seconds of running) interrupts it, `yes` sends large values without asking,
         `restartable` code runs again by itself in a new job when a scheduler has ended its own.
         """
+        self._workspace.check_budget(self._target)
         self._workspace.see_assignments(code)
         found = self._reads(code)
         others = [session for session in self._workspace.touched() if session is not self.session]
@@ -397,6 +413,7 @@ class Remote:
         Names that the code reads but its text does not tell must be given as `inputs`: they are not fetched later.
         """
         here = self._workspace
+        here.check_budget(self._target)
         here.see_assignments(code)
         found = self._reads(code)
         here.refresh((session for session in here.touched() if session is not self.session), found)
@@ -459,6 +476,8 @@ class Remote:
     def push(self, *names: str) -> list[Moved]:
         """Sends these names now."""
         self._check_defined(names)
+        if not self.session.is_started:
+            self._workspace.check_budget(self._target)
         return self.session.push(names)
 
     def pull(self, *names: str) -> list[Moved]:
@@ -509,6 +528,10 @@ class Remote:
     def vars(self) -> list[dict[str, Any]]:
         """What the remote kernel holds: name, type, shape, bytes, repr."""
         return self.session.vars()
+
+    def gpus(self) -> dict[str, Any]:
+        """What the target's GPUs do now: state, libraries, devices with their processes; bytes, per cent, watts, degrees."""
+        return self.session.gpus()
 
     def status(self) -> SessionStatus:
         return self.session.status()

@@ -12,6 +12,7 @@
     |-- TargetUnavailable     the place: the kernel host could not be started or reached
     |-- KernelDied            the place: the remote kernel ended while something waited for it
     |-- HostDied              the place: the kernel host itself is gone
+    |-- LedgerError           the record of what was used cannot be read: its file, or packages that are missing
     `-- RemoteError           the user's cell: an exception that could not travel; `ename`, `evalue`, `traceback` unchanged
     ProtocolError             us or the peer; farcell_host's, raised here as it is
 
@@ -21,10 +22,13 @@ A message says what happened, where, and what to do next.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from farcell_host.errors import ProtocolError
 from IPython.core.error import UsageError as IPythonUsageError
+
+if TYPE_CHECKING:
+    from .ledger.faults import Fault
 
 __all__ = [
     "Busy",
@@ -33,6 +37,7 @@ __all__ = [
     "FarcellError",
     "HostDied",
     "KernelDied",
+    "LedgerError",
     "LostValue",
     "NotHere",
     "ProtocolError",
@@ -131,6 +136,17 @@ class HostDied(FarcellError):
         if log:
             lines.append(f"Its log: {log}")
         super().__init__("\n".join(lines))
+
+
+class LedgerError(FarcellError):
+    """The ledger cannot be read; while it is written, the same is a warning and nothing is raised.
+
+    `fault` is a kind of `farcell.ledger.faults`.
+    """
+
+    def __init__(self, fault: Fault, text: str) -> None:
+        self.fault = fault
+        super().__init__(text)
 
 
 class RemoteError(FarcellError):

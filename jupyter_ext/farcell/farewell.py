@@ -31,7 +31,7 @@ def remember(session: RemoteSession) -> None:
 
 
 def say_goodbye() -> None:
-    """At exit, on the main thread: a session with an unfinished run is left alone."""
+    """At exit, on the main thread: a session with an unfinished run is left alone. Last, what was used is written down."""
     if os.getpid() != _registered_pid:
         return
     for session in list(_sessions):
@@ -40,6 +40,9 @@ def say_goodbye() -> None:
                 session.stop()
             except Exception:  # the others are still to be ended
                 log.warning("%s could not be ended", session.target, exc_info=True)
+    for recorder in {session.recorder for session in list(_sessions)}:
+        if recorder is not None:
+            recorder.finish()
 
 
 def ends_for_good(session: RemoteSession) -> bool:

@@ -29,10 +29,12 @@ from .threads import loop_thread
 
 if TYPE_CHECKING:
     from .backends.ssh.questions import Ask
+    from .recorder import Recorder
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
 RESTART_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 30.0
 WITHDRAW_TIMEOUT_S = 30.0
 SAVE_TIMEOUT_S = 600.0
 
@@ -81,11 +83,18 @@ class Life:
         self._backend = backend
         self._notebook, self._say = notebook, notebook.say
         self._on_message, self._on_event = on_message, on_event
+        self.recorder: Recorder | None = None
+        """Where a ledger is kept, once a host has been reached."""
         self._host_dead: str | None = None
         self._kernels = 0
         self._is_released = False
         self._restarted_epoch = 0  # the death of this kernel and those before it is our own doing
         self._news = threading.Condition(threading.RLock())
+
+    def run_over(self) -> None:
+        """The host has measured another run."""
+        if self.recorder is not None:
+            self.recorder.run_over()
 
     @property
     def is_started(self) -> bool:
@@ -156,6 +165,16 @@ class Life:
         finally:
             loop_thread().submit(observer.close()).result(STOP_TIMEOUT_S)
 
+    def ask(self, op: str, **fields: Any) -> dict[str, Any]:
+        """A question to the host that takes no turn; raises TargetUnavailable when it does not answer in time."""
+        assert self.connection is not None
+        try:
+            return self.connection.request(op, **fields).result(ANSWER_TIMEOUT_S)
+        except concurrent.futures.TimeoutError:
+            raise TargetUnavailable(
+                f"The kernel host on {self.target!r} has not answered {op!r} for {ANSWER_TIMEOUT_S:g} s. The log: {self.log_path}"
+            ) from None
+
     def restart(self) -> None:
         """A new remote kernel in the same host."""
         assert self.connection is not None
@@ -225,13 +244,24 @@ class Life:
         connection.on_transfer = self._show_transfer
         self.connection = connection
         await connection.open()
+        from .recorder import recorder  # while the kernel starts
+
+        self.recorder = recorder()
+        if self.recorder is not None:
+            self.recorder.follow(connection, self._options.backend)
 
     async def _end(self, connection: Connection | None, allocation: Allocation | None, is_dead: bool) -> None:
         if connection is not None:
+            said: dict[str, Any] = {}
             if not connection.closed and not is_dead:
+                keeper = self.recorder
                 with contextlib.suppress(FarcellError, TimeoutError, concurrent.futures.TimeoutError):
-                    await asyncio.wait_for(asyncio.wrap_future(connection.request("stop")), STOP_TIMEOUT_S)
+                    records, recorded = keeper is not None, keeper is not None and keeper.is_whole
+                    stopping = connection.request("stop", records=records, recorded=recorded)
+                    said = await asyncio.wait_for(asyncio.wrap_future(stopping), STOP_TIMEOUT_S)
             await connection.close()
+            if self.recorder is not None:
+                self.recorder.leave(connection, said.get("usage"))
         if allocation is not None and self._backend is not None:
             await self._backend.release(allocation)
             self._is_released = True

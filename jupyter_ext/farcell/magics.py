@@ -12,7 +12,7 @@ import argparse
 import ast
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 SUBCOMMANDS = (
     "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "wait", "results", "attach", "resolve",
-    "env", "log", "save", "restore", "forget", "on", "off",
+    "env", "gpus", "usage", "log", "save", "restore", "forget", "on", "off",
 )  # fmt: skip
 RESOURCES = (
     "gpus", "gpu_type", "cpus", "mem", "walltime", "nodes", "partition", "account", "qos", "constraint", "reservation", "sbatch",
@@ -304,6 +304,8 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         env diff [TARGET]           packages whose versions on the target differ from this notebook's
         env sync [TARGET [PACKAGES]] [--yes]   installs this notebook's versions there
         env ship [TARGET [PACKAGES]] [--yes]   sends what a kernel needs there, and packages, to a target without a network
+        gpus [TARGET]               what its GPUs do, and whose processes are on them
+        usage [--by target|notebook|day]   seconds, GPU-seconds, bytes and cost of all that you have run
         log [TARGET] [--lines N]    the runs so far; with --lines the kernel's and the host's log
         log RUN --replay            all outputs of a run again
         save [TARGET]               keeps what the remote kernel holds, for when it ends without a warning
@@ -465,6 +467,21 @@ class RemoteMagics(Magics):  # type: ignore[misc]
             found = remote.env_sync(*options.packages, yes=options.yes)
         self._show(packages_table(remote.target, found))
 
+    def _do_gpus(self, words: list[str]) -> None:
+        from .gpus import gpus_table
+
+        remote = self._one_remote("gpus", words)
+        self._show(gpus_table(remote.target, remote.gpus()))
+
+    def _do_usage(self, words: list[str]) -> None:
+        parser = _Parser(prog="%remote usage", add_help=False)
+        parser.add_argument("--by", choices=["target", "notebook", "day"], default="target")
+        by = parser.parse_args(words).by
+        currency = self.workspace.targets().currency
+        from .totals import usage, usage_table
+
+        self._show(usage_table(by, usage(by), currency))
+
     def _do_log(self, words: list[str]) -> None:
         if "--replay" in words:
             rest = [word for word in words if word != "--replay"]
@@ -476,6 +493,9 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         if options.lines is not None:
             print(self._remote(options.target).log(options.lines))
             return
+        runs = [run for run in self.workspace.runs if options.target in (None, run.summary.target)]
+        measured = any(run.summary.usage.get("gpus") for run in runs)
+        priced = any(run.summary.cost is not None for run in runs)
         rows = [
             [
                 run.cell,
@@ -486,12 +506,15 @@ class RemoteMagics(Magics):  # type: ignore[misc]
                 _bytes(run.summary.sent_bytes),
                 _bytes(run.summary.received_bytes),
                 f"{run.summary.seconds:.2f}",
+                *(_of_gpus(run.summary.usage.get("gpus") or {}) if measured else ()),
+                *(["-" if run.summary.cost is None else f"{run.summary.cost:.4f}"] if priced else ()),
                 run.code,
             ]
-            for run in self.workspace.runs
-            if options.target in (None, run.summary.target)
+            for run in runs
         ]
-        columns = ["cell", "run", "target", "sent", "back", "bytes sent", "bytes back", "seconds", "code"]
+        also = ["GPU memory", "GPU use"] if measured else []
+        also += [f"cost {self.workspace.targets().currency}".rstrip()] if priced else []
+        columns = ["cell", "run", "target", "sent", "back", "bytes sent", "bytes back", "seconds", *also, "code"]
         self._show(Table("Remote runs", columns, rows, "none yet"))
 
     def _do_on(self, words: list[str]) -> None:
@@ -668,6 +691,12 @@ def _bytes(size: int | None) -> str:
     from .refs import human_bytes
 
     return human_bytes(size)
+
+
+def _of_gpus(peaks: Mapping[str, Any]) -> tuple[str, str]:
+    """The most memory at one time, and the mean and the highest utilisation."""
+    mean, highest = peaks.get("utilisation_mean_percent"), peaks.get("utilisation_peak_percent")
+    return _bytes(peaks.get("memory_bytes")), "-" if mean is None else f"{mean:.0f} % (up to {highest} %)"
 
 
 def _first_line(code: str) -> str:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from farcell_host import hashing_seed
 from farcell_host.protocol.messages import Buffer, Channel, Message
@@ -56,6 +56,9 @@ from .run import PATIENCE_S, Event, Finish, HostEnded, KernelEnded, Noticed
 from .summaries import Moved, RunSummary, SessionStatus
 from .turns import INTERRUPT_CHECK_S, Turns
 from .working_folder import WorkingFolder
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
 
 CONFIRM_BYTES = 8 << 30
 LIMIT_BYTES = 1 << 20
@@ -257,6 +260,11 @@ class RemoteSession:
             self._need_started()
             return list(self._conversation.ask("farcell_vars_request", {})[0].get("vars", ()))
 
+    def gpus(self) -> dict[str, Any]:
+        """What the target's GPUs do now (`gpus/reading.py` of the host), also while a cell runs; raises TargetUnavailable."""
+        self._need_started()
+        return self._life.ask("gpus")
+
     def status(self) -> SessionStatus:
         kernel, allocation = self._life.kernel, self._life.allocation
         return SessionStatus(
@@ -274,6 +282,11 @@ class RemoteSession:
     @property
     def is_started(self) -> bool:
         return self._life.is_started
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """Who writes down what it uses."""
+        return self._life.recorder
 
     @property
     def has_something(self) -> bool:
@@ -456,6 +469,7 @@ class RemoteSession:
         relay = RunRelay(self.notebook, prepared.count)
         pending, finish, returned = self._conversation.run(relay, prepared.content, prepared.payload, timeout_s, prepared.watch)
         self._was_pressed = finish.interrupted
+        self._life.run_over()
         self._tell_of_order(finish, prepared.payload)
         self._take_imported(self._conversation.exchange, returned.imported)
         conflict = self._conflict(pending.id, returned)
@@ -469,9 +483,10 @@ class RemoteSession:
             raise KeyboardInterrupt
         if conflict is not None:
             raise ConflictError(str(conflict), conflict.run, conflict.names)
-        return self._summary(pending.id, time.monotonic() - began, prepared, returned)
+        return self._summary(pending.id, time.monotonic() - began, prepared, returned, finish)
 
-    def _summary(self, run: str, seconds: float, prepared: Prepared, returned: Returned) -> RunSummary:
+    def _summary(self, run: str, seconds: float, prepared: Prepared, returned: Returned, finish: Finish | None) -> RunSummary:
+        content = finish.reply.message.content if finish is not None and finish.reply is not None else {}
         return RunSummary(
             run,
             self.target,
@@ -481,6 +496,8 @@ class RemoteSession:
             prepared.payload.total_bytes,
             returned.nbytes,
             returned.result is not NOTHING,
+            content.get("usage") or {},
+            self.options.price_per_hour,
         )
 
     def _prepare(self, asked: Asked) -> Prepared:
@@ -580,6 +597,7 @@ class RemoteSession:
             self._held_back.release(self._on_message)
             self._held_back = None
             finish = self._conversation.wait(pending)
+            self._life.run_over()
             self.start()
             if finish.reply is not None:
                 names = names_in(finish.reply.message.content.get("state") or {})
@@ -618,6 +636,7 @@ class RemoteSession:
     def _settle(
         self, run: DetachedRun, prepared: Prepared, relay: DetachedRelay, nobody: Unattended, timeout_s: float | None
     ) -> None:
+        self._life.run_over()
         prepared.watch.in_place = prepared.watch.whole = True
         try:
             if run.error is not None or run.finish is None:
@@ -628,7 +647,7 @@ class RemoteSession:
             conclude(run.finish, run.returned, relay, nobody, self.target, self._life.log_path, timeout_s)
         except BaseException as error:
             run.error = error
-        run.summary = self._summary(run.pending_id, run.seconds, prepared, run.returned)
+        run.summary = self._summary(run.pending_id, run.seconds, prepared, run.returned, run.finish)
         run.conclude()
 
     def _capture(self, exchange: Exchange, why: Iterable[str], also: Mapping[str, str], imports: Iterable[str]) -> Capture:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from .exchange import PlanRow
 
@@ -19,6 +21,14 @@ class RunSummary:
     sent_bytes: int
     received_bytes: int
     has_result: bool
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    """As the target measured it: seconds, and gpus where it has any (`peak_fields` of farcell_host.telemetry)."""
+    price_per_hour: float | None = None
+
+    @property
+    def cost(self) -> float | None:
+        """Its share of what the session costs; None where no price is known."""
+        return None if self.price_per_hour is None else self.price_per_hour * float(self.usage.get("seconds", 0.0)) / 3600
 
 
 @dataclass(frozen=True)

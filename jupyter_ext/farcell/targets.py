@@ -34,7 +34,7 @@ CONFIRM_BYTES = 8 << 30
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 BUILTIN = ("local", "local-attach")
 WITHOUT_SCHEDULER = ("local", "local-attach", "ssh")
-_TOP_KEYS = ("default", "targets")
+_TOP_KEYS = ("default", "currency", "budget", "targets")
 _MANY = 12
 """A list longer than this helps nobody who has only misspelt something."""
 
@@ -103,6 +103,19 @@ def _no_truth(value: Any) -> Any:
     return value
 
 
+_CURRENCY = re.compile(r"\S{1,8}")
+Amount = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
+
+
+class Limits(BaseModel):
+    """What a target, or all of them, may cost; None is no limit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    day: Amount | None = None
+    month: Amount | None = None
+
+
 class Target(BaseModel):
     """One target; `name` is its key in the file."""
 
@@ -141,6 +154,8 @@ class Target(BaseModel):
     route: Literal["auto", "tcp", "srun"] = "auto"
     detached_reads: Literal["wait", "stale", "error"] = "wait"
     confirm_bytes: Annotated[ByteSize, BeforeValidator(_no_truth)] = Field(default=ByteSize(CONFIRM_BYTES), gt=0)
+    price_per_hour: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)] | None = None
+    budget: Limits | None = None
 
     def launch_options(self, notebook: str | None = None) -> LaunchOptions:
         """What the backend is told; `notebook` names who the session is for."""
@@ -149,7 +164,7 @@ class Target(BaseModel):
             backend=self.backend,
             python=self.python,
             cwd=self.cwd,
-            env=dict(self.env),
+            env={**({"FARCELL_CACHE_DIR": self.cache_dir} if self.cache_dir else {}), **self.env},
             idle_timeout_s=self.idle_timeout_s,
             keep_s=self.keep_s,
             notebook=notebook,
@@ -162,6 +177,7 @@ class Target(BaseModel):
             cache_dir=self.cache_dir,
             environment=self.environment,
             system_site_packages=self.system_site_packages,
+            price_per_hour=self.price_per_hour,
             resources=self.resources,
             save_grace_s=self.save_grace_s,
             state_dir=self.state_dir,
@@ -196,10 +212,13 @@ KEYS = tuple(name for name in Target.model_fields if name != "name")
 @dataclass(frozen=True)
 class Targets:
     """All targets there are, in the order they are listed; `sources` are the files they came from, `user_file` where a
-    person's own belong."""
+    person's own belong. `budget` is a person's own, for all targets together; all prices are in one `currency`.
+    """
 
     known: Mapping[str, Target]
     default: str = "local"
+    currency: str = ""
+    budget: Limits | None = None
     sources: tuple[Path, ...] = ()
     user_file: Path = field(default_factory=lambda: Path(jupyter_config_dir()) / FILE)
 
@@ -256,10 +275,20 @@ def _read(paths: list[Path]) -> Targets:
     chosen = next((file for file in files if file.default is not None), None)
     if chosen is not None:
         chosen.check_default([*known, *(name for file in files for name in file.faulty)])
+    priced = next((file for file in files if file.currency), None)
+    for file in files:
+        if priced is not None:
+            file.check_currency(priced)
     faults = [fault for file in files for _, fault in sorted(file.faults)]
     if faults:
         raise UsageError("targets.toml is not right:\n" + "\n".join(f"  {fault}" for fault in faults))
-    return Targets(known, (chosen and chosen.default) or BUILTIN[0], tuple(paths))
+    return Targets(
+        known,
+        (chosen and chosen.default) or BUILTIN[0],
+        priced.currency if priced is not None else "",
+        next((file.budget for file in files if file.budget is not None), None),
+        tuple(paths),
+    )
 
 
 class _File:
@@ -270,6 +299,8 @@ class _File:
         self.targets: dict[str, Target] = {}
         self.faulty: list[str] = []
         self.default: str | None = None
+        self.currency = ""
+        self.budget: Limits | None = None
         self.faults: list[tuple[int, str]] = []
         try:
             self._text = path.read_text(encoding="utf-8-sig")
@@ -296,12 +327,27 @@ class _File:
             self._fault(("default",), "must be the name of a target")
         else:
             self.default = default
+        currency = tables.get("currency")
+        if isinstance(currency, str) and _CURRENCY.fullmatch(currency):
+            self.currency = currency
+        elif currency is not None:
+            self._fault(("currency",), f"must be a short word, such as 'EUR', not {currency!r}")
+        if "budget" in tables:
+            try:
+                self.budget = Limits.model_validate(tables["budget"])
+            except ValidationError as error:
+                self._invalid(("budget",), error, tuple(Limits.model_fields))
         targets = tables.get("targets", {})
         if not isinstance(targets, dict):
             self._fault(("targets",), "must hold tables, such as [targets.gpu-a]")
             return
         for name, table in targets.items():
             self._target(name, table)
+
+    def check_currency(self, first: _File) -> None:
+        """Prices of several files are added up."""
+        if self.currency not in ("", first.currency):
+            self._fault(("currency",), f"prices are in one currency, and {first.path} says {first.currency!r}")
 
     def check_default(self, names: Iterable[str]) -> None:
         """`default` may name a target of any file, also one that has faults of its own."""
@@ -325,15 +371,17 @@ class _File:
                 self.targets[name] = Target(name=name, **table)
             except ValidationError as error:
                 self.faulty.append(name)
-                self._invalid(where, error)
+                self._invalid(where, error, KEYS)
 
-    def _invalid(self, where: tuple[str, ...], error: ValidationError) -> None:
+    def _invalid(self, where: tuple[str, ...], error: ValidationError, known: Iterable[str]) -> None:
         for item in error.errors():
             keys = tuple(str(part) for part in item["loc"] if part != "[key]")
             if item["type"] == "extra_forbidden":
-                self._fault((*where, *keys), _unknown("key", keys[-1], KEYS))
+                self._fault((*where, *keys), _unknown("key", keys[-1], Limits.model_fields if keys[0] == "budget" else known))
+            elif item["type"] == "model_type":
+                self._fault((*where, *keys), f"must be a table, such as {{ day = 10.0, month = 200.0 }}, not {item['input']!r}")
             else:
-                shown = "" if keys[0] == "env" else f", not {item['input']!r}"  # the environment may hold secrets
+                shown = "" if keys[:1] in ((), ("env",)) else f", not {item['input']!r}"  # the environment may hold secrets
                 self._fault((*where, *keys), item["msg"].removeprefix("Value error, ") + shown)
 
 

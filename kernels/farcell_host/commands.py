@@ -78,6 +78,7 @@ def _host_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--chunks-mib", type=float, default=4096.0, metavar="MIB", help="disk quota of the chunk store")
     parser.add_argument("--notebook", default=None, help="which notebook this session belongs to")
     parser.add_argument("--target", default=None, help="what that notebook calls this place")
+    parser.add_argument("--price-per-hour", type=float, default=None, metavar="P", help="of this session, for the ledger")
     parser.add_argument("--save-grace", type=float, default=10.0, metavar="S", help="how long an interrupted run may take to end")
     parser.add_argument("--zmq", action="store_true", help="talk to the kernel over zmq only")
 
@@ -186,7 +187,9 @@ def _host_options(options: argparse.Namespace, folder: Path, places: Mapping[str
         chunk_bytes=int(options.chunks_mib * 2**20),
         notebook=options.notebook,
         target=options.target,
+        price_per_hour=options.price_per_hour,
         zmq_only=options.zmq,
+        is_job="journal" in places,
         save_grace_s=options.save_grace,
         **places,
     )

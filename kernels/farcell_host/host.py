@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import os
 import platform
@@ -19,12 +20,12 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import __version__, bulk, capabilities, chunkstore, journal, runtime
+from . import __version__, bulk, capabilities, chunkstore, journal, runtime, telemetry, usage
 from .attach import ATTACH_SOCKET
 from .delivery import Delivery
 from .errors import FarcellHostError, ProtocolError
@@ -35,11 +36,14 @@ from .kernellink import BULK_KEY, FromKernel
 from .kernelprocess import KernelProcess
 from .peerlink import PeerLink
 from .protocol import events
-from .protocol.messages import Channel, Message
+from .protocol.messages import Channel, Message, encode_json
 from .protocol.roles import OBSERVER_REQUESTS, ONCE_REQUESTS, Answers, Inbox, Roles
 from .retirement import Retirement
 from .stream import from_socket
+from .telemetry import Telemetry
+from .usage import Accounts
 
+WANTED = "a notebook asked for it"
 _BACKLOG = 64
 _LONGEST_TICK_S = 5.0
 _GOODBYE_S = 2.0
@@ -61,8 +65,10 @@ class HostOptions:
     chunk_bytes: int = chunkstore.QUOTA_BYTES
     notebook: str | None = None
     target: str | None = None
+    price_per_hour: float | None = None
     zmq_only: bool = False
     journal: Path | None = None  # its folder, where it is not to lie in the runtime folder
+    is_job: bool = False  # the batch step of a scheduler's job, which ends with it
     snapshots: Path = field(default_factory=lambda: chunkstore.cache_folder() / "snapshots")
     report: Path | None = None  # a file that says why the host has ended
     save_grace_s: float = 10.0
@@ -91,6 +97,21 @@ class Host:
         self._listeners: list[socket.socket] = []
         self._stopped = asyncio.Event()
         self._active_at = self._driverless_at = time.monotonic()
+        loop = asyncio.get_running_loop()
+        idle_s = max(0.1, min(telemetry.IDLE_S, options.idle_timeout_s / 4, options.keep_s / 4))
+        self._telemetry = Telemetry(loop, lambda: self._kernel.process.pid, self._gpu_in_use, idle_s)
+        self._accounts = Accounts(
+            chunkstore.cache_folder() / usage.FOLDER,
+            loop,
+            lambda: self._telemetry.gpus_used,
+            job=usage.job_of(os.environ),
+            owns_job=options.is_job,
+            target=options.target,
+            notebook=options.notebook,
+            price_per_hour=options.price_per_hour,
+        )
+        self._is_recorded = False
+        self._why: str | None = None
         self._kernel = self._adopt(process, 1)
         self._own_requests: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._answered = asyncio.Event()
@@ -110,6 +131,7 @@ class Host:
             self._write_info()
             on_listening(self)
             self._tick()
+            loop.call_later(usage.FLUSH_S, self._accounts.begin)
             await self._stopped.wait()
             await self._say_goodbye()
         finally:
@@ -117,6 +139,7 @@ class Host:
 
     def stop(self, reason: str) -> None:
         log.info("Ending: %s", reason)
+        self._why = self._why or reason
         self._stopped.set()
 
     def beside(self, work: Coroutine[Any, Any, None]) -> None:
@@ -140,6 +163,7 @@ class Host:
             "notebook": self.options.notebook,
             "target": self.options.target,
             "started": self.started,
+            "session": self._accounts.session,
             "version": __version__,
         }
 
@@ -175,6 +199,10 @@ class Host:
         pause = min(_LONGEST_TICK_S, max(0.05, min(options.idle_timeout_s, options.keep_s) / 4))
         asyncio.get_running_loop().call_later(pause, self._tick)
 
+    def _gpu_in_use(self) -> None:
+        """A program that a cell has left on a GPU is work, though no cell runs."""
+        self._active_at = self._driverless_at = time.monotonic()
+
     @property
     def _is_working(self) -> bool:
         return bool(self._kernel.is_alive and (self._kernel.asked or not self._delivery.is_empty))
@@ -202,6 +230,8 @@ class Host:
         for link in list(self._links):
             link.close()
         self._kernel.close()
+        self._telemetry.close()
+        self._accounts.close(self._is_recorded, self._why)
         self._held.close()
         self._journal.close()
         shutil.rmtree(self.options.runtime, ignore_errors=True)
@@ -210,7 +240,7 @@ class Host:
     # -- the remote kernel
 
     def _adopt(self, process: KernelProcess, epoch: int) -> Kernel:
-        kernel = Kernel(process, epoch, self._from_kernel, self._kernel_started, self._kernel_ended)
+        kernel = Kernel(process, epoch, self._from_kernel, self._kernel_started, self._kernel_ended, self._to_kernel)
         self._delivery.kernel = kernel
         return kernel
 
@@ -228,6 +258,7 @@ class Host:
         log.warning("The remote kernel (pid %d) %s", kernel.process.pid, how)
         self._delivery.why_dead = f"The remote kernel {how}; its state is lost. Start a new one with %remote restart."
         self._tell_death(None if died_of else code, died_of)
+        self._run_broken("died")
         kernel.asked.clear()
         self._delivery.abort(self._delivery.why_dead)
         for asked in self._own_requests.values():
@@ -252,6 +283,7 @@ class Host:
         before.close()
         if was_alive and asked:
             self._tell_death(None, "SIGKILL")
+        self._run_broken("killed")
         self._delivery.abort("The remote kernel was restarted before this began")
         self._kernel = self._adopt(self.options.start_kernel(), before.epoch + 1)
         self._write_info()
@@ -303,6 +335,7 @@ class Host:
         entries = []
         first = self._journal.next
         for number, item in enumerate(messages):
+            entry = Entry(item.channel, item.bodies, bool(item.descriptors))
             if item.channel == Channel.SHELL:
                 reply = item.message()
                 asked = self._own_requests.get(str(reply.parent_header.get("msg_id")))
@@ -311,16 +344,36 @@ class Host:
                 run = self._kernel.answered(reply)
                 if run is not None:
                     self._untaken[run] = first + number
+                    entry = self._run_ended(run, reply, entry)
                 answered = True
             if item.descriptors:
                 self._held.hold(first + number, item.descriptors)
-            entries.append(Entry(item.channel, item.bodies, bool(item.descriptors)))
+            entries.append(entry)
         self._journal.append(entries)
         self._active_at = time.monotonic()
         self._wake_all()
         if answered:
             self._answered.set()
             self._delivery.advance()
+
+    def _to_kernel(self, run: str | None, message: Message) -> None:
+        self._accounts.sent(run, message)
+        if run is not None:
+            self._telemetry.run_began()
+
+    def _run_ended(self, run: str, reply: Message, entry: Entry) -> Entry:
+        """What to journal as its reply: as it came, unless there is something to add of the GPUs."""
+        fields = telemetry.peak_fields(self._telemetry.run_ended())
+        self._accounts.ended(run, reply, fields)
+        if fields is None:
+            return entry
+        header, parent, metadata, _ = reply.parts
+        content = encode_json({**reply.content, "usage": {**reply.content.get("usage", {}), "gpus": fields}})
+        return entry_of(Message(reply.channel, (header, parent, metadata, content), reply.buffers), entry.alone)
+
+    def _run_broken(self, state: str) -> None:
+        self._telemetry.run_ended()
+        self._accounts.broken(state)
 
     def _publish(self, message: Message) -> None:
         self._journal.append([entry_of(message)])
@@ -453,6 +506,9 @@ class Host:
         else:
             try:
                 fields = answer(link, event.fields)
+                if inspect.isawaitable(fields):
+                    self._answer_later(link, event, fields)
+                    return
                 ok = fields.pop("ok", True)
                 if driver is not None:
                     self._answers.keep(driver, event.id, ok, fields)
@@ -460,6 +516,21 @@ class Host:
             except (ValueError, TypeError, KeyError, chunkstore.ChunkStoreError, OSError) as error:
                 log.exception("Request %s failed", name)
                 link.peer.respond(event.id, False, message=f"{name} failed: {error}")
+
+    def _answer_later(self, link: PeerLink, event: events.Requested, work: Awaitable[dict[str, Any]]) -> None:
+        """For what takes its time: it goes on while other requests are answered. Never one of ONCE_REQUESTS."""
+
+        async def answer() -> None:
+            try:
+                ok, fields = True, await work
+            except Exception as error:
+                log.exception("Request %s failed", event.op)
+                ok, fields = False, {"message": f"{event.op} failed: {error}"}
+            if link in self._links:
+                link.peer.respond(event.id, ok, **fields)
+                link.wake()
+
+        self.beside(answer())
 
     def _op_interrupt(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         run = fields.get("run")
@@ -483,8 +554,12 @@ class Host:
     def _op_stop(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         if fields.get("unless_running") and (self._kernel.run is not None or self._delivery.waiting_runs):
             return {"ok": False, "message": "A run is unfinished; the session goes on"}
-        asyncio.get_running_loop().call_soon(self.stop, "a notebook asked for it")
-        return {}
+        asyncio.get_running_loop().call_soon(self.stop, WANTED)
+        if not fields.get("records"):
+            return {}
+        self._is_recorded = bool(fields.get("recorded"))
+        self._run_broken("ended")
+        return {"usage": self._accounts.records(ended=time.time(), reason=WANTED)}
 
     def _op_missing(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         return {"missing": self._store.missing(fields["addresses"])}
@@ -500,6 +575,22 @@ class Host:
 
     def _op_release(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         """Descriptors are released by acknowledgement; kept so that a client may say so twice."""
+        return {}
+
+    async def _op_gpus(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        """What they do now, and who is on them."""
+        reading = await self._telemetry.read()
+        return {**reading.as_fields(), "kernel_pid": self._kernel.process.pid}
+
+    async def _op_usage(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        """What no ledger has yet; with `left` also of sessions before this one, whose hosts are no more."""
+        left = await asyncio.to_thread(self._accounts.left) if fields.get("left") else []
+        return {**self._accounts.records(telemetry.peak_fields(self._telemetry.peak)), "left": left}
+
+    def _op_recorded(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        """A ledger has these."""
+        self._accounts.taken([str(run) for run in fields.get("runs", ())])
+        self._accounts.drop_left([str(session) for session in fields.get("left", ())])
         return {}
 
     def _op_snapshots(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:

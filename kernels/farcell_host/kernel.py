@@ -28,7 +28,9 @@ class Kernel:
         on_messages: Callable[[list[FromKernel]], None],
         on_started: Callable[[dict[str, Any]], None],
         on_ended: Callable[[], None],
+        on_sent: Callable[[str | None, Message], None],
     ) -> None:
+        """`on_sent` hears of each message to the kernel, with the run that it begins."""
         self.process = process
         self.epoch = epoch
         self.is_alive = True
@@ -36,6 +38,7 @@ class Kernel:
         self._on_messages = on_messages
         self._on_started = on_started
         self._on_ended = on_ended
+        self._on_sent = on_sent
         self._link: KernelLink | None = None
         process.watch(self._ended)
         self._starting = asyncio.ensure_future(self._start())
@@ -55,9 +58,12 @@ class Kernel:
 
     def send(self, message: Message, descriptors: list[Descriptor]) -> None:
         assert self._link is not None
+        run = None
         if message.channel is Channel.SHELL and message.msg_type.endswith("_request"):
             run = message.header.get("farcell_run") if message.msg_type == "farcell_run_request" else None
-            self.asked[str(message.header.get("msg_id"))] = None if run is None else str(run)
+            run = None if run is None else str(run)
+            self.asked[str(message.header.get("msg_id"))] = run
+        self._on_sent(run, message)
         self._link.send(message, descriptors)
 
     def answered(self, message: Message) -> str | None:

@@ -101,7 +101,7 @@ def test_an_upload_is_cut_short(way: str, monkeypatch: pytest.MonkeyPatch, reque
     before = resident_bytes(kernel)
     running = notebook.start(f"%%remote {target}\nbegan = True\nlarge.sum()")
     if target == "local-attach":
-        eventually(lambda: any(notebook.sandbox.cache.rglob("*")), "no chunk came")
+        eventually(lambda: any((notebook.sandbox.cache / "chunks").rglob("*")), "no chunk came")
     else:
         eventually(lambda: copied_bytes(notebook) or resident_bytes(kernel) > before + (64 << 20), "nothing was copied")
     notebook.interrupt()

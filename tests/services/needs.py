@@ -78,7 +78,7 @@ SLURM = Need("slurm", "command -v slurmctld && command -v slurmd && command -v m
 NETNS = Need("netns", f"command -v ip && {HEADERS}", ("iproute2", "gcc", "libc6-dev"), _netns_obstacle)
 NVML = Need("nvml", HEADERS, ("gcc", "libc6-dev"), _nvml_obstacle)
 ALL = (SSH, SLURM, NETNS, NVML)
-USED = frozenset({"ssh", "slurm"})
+USED = frozenset({"ssh", "slurm", "nvml"})
 """What tests of farcell itself stand on. The others take minutes to install and start: they wait until they are named."""
 
 

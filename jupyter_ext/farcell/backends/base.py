@@ -68,6 +68,7 @@ class LaunchOptions:
     cache_dir: str | None = None
     environment: str = "auto"  # where its Python has no ipykernel: one is made from an index or "ship"ped wheels, or "never"
     system_site_packages: bool = False  # that one sees the Python's own packages
+    price_per_hour: float | None = None  # of the allocation, for the ledger
     resources: Resources = field(default_factory=Resources)  # of a scheduler
     save_grace_s: float = 10.0  # for a run to end when its session must
     state_dir: str | None = None  # seen by all nodes of a cluster

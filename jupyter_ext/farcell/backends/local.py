@@ -94,6 +94,7 @@ def launch_flags(options: LaunchOptions) -> list[str]:
         ("--save-grace", options.save_grace_s),
         ("--notebook", options.notebook),
         ("--target", options.target),
+        ("--price-per-hour", options.price_per_hour),
     ):
         if value is not None:
             flags += [flag, str(value)]

@@ -11,10 +11,10 @@ All times are UTC, seconds since the epoch, as floats: what hosts and schedulers
 
 from __future__ import annotations
 
+from ..errors import LedgerError
 from .accounts import RunUsage, UsageRow
 from .book import Ledger, open_ledger
 from .budget import Budget, BudgetState, BudgetVerdict
-from .faults import LedgerError
 from .reports import JobReport, Report, RunReport, SessionReport
 
 __all__ = [

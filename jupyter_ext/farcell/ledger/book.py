@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from ..errors import UsageError
+from ..errors import LedgerError, UsageError
 from . import faults
 from .accounts import (
     Allocation,
@@ -34,7 +34,7 @@ from .accounts import (
     usage_rows,
 )
 from .budget import Budget, BudgetState, BudgetVerdict, Spent
-from .faults import Fault, LedgerError
+from .faults import Fault
 from .filesystems import MOUNTS
 from .place import ledger_path
 from .reports import Report
@@ -59,6 +59,8 @@ class Ledger:
         self._store: Store | None = None
         self._pending: deque[Report] = deque(maxlen=PENDING)
         self._warned: set[Fault] = set()
+        self.fault: LedgerError | None = None
+        """What kept the latest report out of the file."""
         self._recording, self._opening = threading.Lock(), threading.Lock()
 
     def record(self, *reports: Report) -> bool:
@@ -75,6 +77,7 @@ class Ledger:
             try:
                 self._opened().write(self._pending)
             except LedgerError as error:
+                self.fault = error
                 self._warn(error)
                 if error.fault in (Fault.NEWER, Fault.PACKAGES):  # nothing will change that while this process lives
                     self._pending.clear()
@@ -87,6 +90,7 @@ class Ledger:
                 self._pending.clear()
                 return False
             self._pending.clear()
+            self.fault = None
             return True
 
     def usage(

@@ -51,6 +51,7 @@ class Budget:
     day: float | None = None
     month: float | None = None
     advisory: bool = False
+    currency: str = ""
 
     def __post_init__(self) -> None:
         for name in ("day", "month"):
@@ -67,7 +68,8 @@ class Budget:
         if not reached:
             return BudgetVerdict(BudgetState.OK, "", day, month)
         part, period, spent, limit = max(reached, key=lambda each: each[0])
-        text = f"{whose} cost {spent.cost:.2f} of {limit:.2f} {period} ({math.floor(part * 100)} %), by this ledger"
+        amount = f"{limit:.2f} {self.currency}".rstrip()
+        text = f"{whose} cost {spent.cost:.2f} of {amount} {period} ({math.floor(part * 100)} %), by this ledger"
         text += f", which knows no price for {spent.unpriced_s / 3600:.1f} h of it." if spent.unpriced_s else "."
         if self.advisory:
             return BudgetVerdict(BudgetState.WARN, f"{text} This budget is advisory: runs go on.", day, month)

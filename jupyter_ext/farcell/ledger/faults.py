@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from enum import Enum
 
-from ..errors import FarcellError
+from ..errors import LedgerError
 
 ELSEWHERE = "or set FARCELL_LEDGER to a file elsewhere"
 _ROOM = 256 << 10
@@ -23,14 +23,6 @@ class Fault(Enum):
     NEWER = "newer"
     PACKAGES = "packages"
     OTHER = "other"
-
-
-class LedgerError(FarcellError):
-    """The ledger cannot be read; while it is written, the same is a warning and nothing is raised."""
-
-    def __init__(self, fault: Fault, text: str) -> None:
-        self.fault = fault
-        super().__init__(text)
 
 
 def busy(path: str, seconds: float) -> LedgerError:
@@ -71,7 +63,7 @@ def foreign(path: str) -> LedgerError:
     )
 
 
-def packages(error: ImportError) -> LedgerError:
+def packages(error: ImportError | str) -> LedgerError:
     return LedgerError(
         Fault.PACKAGES,
         f"The ledger needs SQLAlchemy 2 and alembic, which this environment does not have: {error}. "

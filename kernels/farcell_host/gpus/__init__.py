@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Collection
+from dataclasses import replace
 
 from .amd import Amd
 from .nvidia import Nvidia
@@ -49,5 +50,6 @@ class Gpus:
         with self._lock:
             tree = ProcessTree(root_pid)
             found = [vendor.read(tree) for vendor in self._vendors]
-        libraries = tuple(library for library, _ in found)
-        return Reading(libraries, tuple(device for _, devices in found for device in devices))
+            libraries = tuple(library for library, _ in found)
+            reading = Reading(libraries, tuple(device for _, devices in found for device in devices))
+            return replace(reading, users=tree.gpu_users()) if reading.has_unknown_process else reading

@@ -61,6 +61,13 @@ class ProcessTree:
         users = [number for number in candidates if self._uses_gpu(number)]
         return (self._inner(users[0]), self._owner(users[0])) if len(users) == 1 else (pid, Owner.UNKNOWN)
 
+    def gpu_users(self) -> frozenset[int]:
+        """What descends from the root and has a GPU open, as this process counts; not the root itself, which looks at them."""
+        if self._own is None:
+            return frozenset()
+        numbers = {int(entry.name) for entry in self._proc.iterdir() if entry.name.isdecimal()} - {self._root}
+        return frozenset(self._inner(number) for number in numbers if self._descends(number) and self._uses_gpu(number))
+
     def _owner(self, number: int) -> Owner:
         status = self._status(number)
         if self._descends(number):

@@ -43,6 +43,11 @@ class Device:
     faults: dict[str, str] = field(default_factory=dict)
     """Single values that could not be read, each with the library's words."""
 
+    @property
+    def has_own_process(self) -> bool:
+        """Whether a process of the session is known to be on it."""
+        return any(process.owner is Owner.SESSION for process in self.processes or ())
+
 
 @dataclass(frozen=True)
 class Library:
@@ -60,6 +65,8 @@ class Library:
 class Reading:
     libraries: tuple[Library, ...]
     devices: tuple[Device, ...]
+    users: frozenset[int] = frozenset()
+    """PIDs of the session's processes that have a GPU open; looked for where one is on a GPU that cannot be told whose it is."""
 
     @property
     def state(self) -> State:
@@ -73,6 +80,23 @@ class Reading:
         if any(process.owner is Owner.SESSION and process.pid not in apart_from for process in processes):
             return "yes"
         return "no" if self._is_complete else "unknown"
+
+    def in_use_by(self, kernels: Collection[int]) -> bool:
+        """Whether the session has work on a GPU, though it runs no cell; `kernels` are the PIDs of remote kernels.
+
+        Any other process of the session counts: it was started for that. A kernel which has used a GPU once keeps its context
+        until it ends, so it counts only while the device computes.
+        """
+        for device in self.devices:
+            for process in device.processes or ():
+                if process.owner is Owner.SESSION and (process.pid not in kernels or device.utilisation_percent):
+                    return True
+        is_computing = any(device.utilisation_percent for device in self.devices)
+        return any(pid not in kernels or is_computing for pid in self.users)
+
+    @property
+    def has_unknown_process(self) -> bool:
+        return any(process.owner is Owner.UNKNOWN for device in self.devices for process in device.processes or ())
 
     @property
     def own_memory_bytes(self) -> int | None:

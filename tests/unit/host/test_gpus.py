@@ -57,6 +57,27 @@ def test_the_kernel_itself_can_be_left_out() -> None:
     assert reading((OWN, GpuProcess(10, 1, Owner.SESSION))).own_process(apart_from={7}) == "yes"
 
 
+@pytest.mark.parametrize(
+    ("processes", "utilisation", "is_used"),
+    [((), 90, False), ((USERS, UNKNOWN), 90, False), ((OWN,), 0, False), ((OWN,), None, False), ((OWN,), 1, True)],
+    ids=["nobody", "others", "a kernel at rest", "a kernel, untold", "a kernel at work"],
+)
+def test_a_kernel_uses_a_gpu_while_it_computes(processes: tuple[GpuProcess, ...], utilisation: int | None, is_used: bool) -> None:
+    """What it started is using one by being there; a second device that others keep busy says nothing."""
+    busy = Device("nvidia", 1, processes=(USERS,), utilisation_percent=100)
+    seen = reading(processes, utilisation_percent=utilisation)
+    seen = Reading(seen.libraries, (*seen.devices, busy))
+    assert seen.in_use_by((7,)) == is_used
+    assert seen.in_use_by(()) == (OWN in processes)
+
+
+def test_who_has_a_gpu_open_uses_it_where_the_driver_cannot_tell() -> None:
+    """In a container: a program of the session's, or its kernel while a device computes."""
+    at_rest = Reading((NVIDIA, NONE), (Device("nvidia", 0, processes=(UNKNOWN,), utilisation_percent=0),), users=frozenset({7}))
+    at_work = Reading((NVIDIA, NONE), (Device("nvidia", 0, processes=(UNKNOWN,), utilisation_percent=9),), users=frozenset({7}))
+    assert (at_rest.in_use_by((7,)), at_work.in_use_by((7,)), at_rest.in_use_by((8,))) == (False, True, True)
+
+
 def test_a_reading_says_what_there_is() -> None:
     """Devices, none, or an error; one library's error hides not the other's devices."""
     error = Library("nvidia", "error", text="Driver Not Loaded")
@@ -149,6 +170,7 @@ def test_two_that_fit_are_unknown(tmp_path: Path) -> None:
     tree = ProcessTree(5, tmp_path)
     assert tree.identify(6) == (6, Owner.UNKNOWN)
     assert tree.identify(502) == tree.identify(7) == (7, Owner.SESSION)
+    assert tree.gpu_users() == {6, 7}
 
 
 def test_half_a_status_is_none(tmp_path: Path) -> None:

@@ -279,8 +279,9 @@ def test_a_remote_filesystem_gets_the_rollback_journal(path: Path, tmp_path: Pat
         assert ledger.usage()[0].runs == number + 1
 
 
-def test_a_kernel_that_does_not_use_it_does_not_pay_for_it() -> None:
+def test_a_kernel_that_does_not_use_it_does_not_pay_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Importing the ledger imports neither SQLAlchemy nor alembic, and a ledger that is up to date needs no alembic."""
+    monkeypatch.delenv("FARCELL_LEDGER")
     heavy = "print(sorted({name.split('.')[0] for name in sys.modules} & {'sqlalchemy', 'alembic', 'mako'}))"
     words = f"import sys, farcell.ledger as l; b = l.open_ledger(); {heavy}; b.record(l.RunReport(id='r', as_of=1.0)); {heavy}"
     said = [subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True).stdout for _ in range(2)]

@@ -144,7 +144,7 @@ def test_all_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     u, s = user / "farcell" / "targets.toml", system / "farcell" / "targets.toml"
     found = faults(user, system)
     expected = [
-        f"{u}, line 1, defualt: unknown key 'defualt'. Known: default, targets. Did you mean 'default'?",
+        f"{u}, line 1, defualt: unknown key 'defualt'. Known: default, currency, budget, targets. Did you mean 'default'?",
         f"{u}, line 3, targets.a.bakend: unknown key 'bakend'. Did you mean 'backend'?",
         f"{u}, line 4, targets.a.keep_s: Input should be greater than 0, not -1",
         f"{u}, line 6, targets.b.backend: unknown backend 'lcoal'. Known: local, local-attach, slurm, ssh. Did you mean 'local'?",
@@ -206,7 +206,7 @@ def test_a_wrong_value(tmp_path: Path, line: str, text: str) -> None:
 def test_a_table_outside_of_targets_is_told_its_place(tmp_path: Path) -> None:
     """`[gpu-a]` instead of `[targets.gpu-a]` is an easy slip."""
     (fault,) = faults(written(tmp_path, '[gpu-a]\ncwd = "/"\n'))
-    assert fault.endswith("unknown key 'gpu-a'. Known: default, targets. A target's table is [targets.gpu-a].")
+    assert fault.endswith("unknown key 'gpu-a'. Known: default, currency, budget, targets. A target's table is [targets.gpu-a].")
 
 
 def test_lines_are_found_in_every_way_to_write_a_key(tmp_path: Path) -> None:
@@ -253,3 +253,67 @@ def test_paths_with_spaces_and_quotes(tmp_path: Path) -> None:
     folder = written(tmp_path / 'it\'s "my" folder', "[targets.a]\nx = 1\n")
     (fault,) = faults(folder)
     assert fault.startswith(f"{folder / 'farcell' / 'targets.toml'}, line 2, targets.a.x: ")
+
+
+def test_all_that_is_cached_is_in_the_targets_folder(tmp_path: Path) -> None:
+    """The host's own caches too: a home may be full."""
+    folder = written(tmp_path, '[targets.a]\ncache_dir = "/scratch/me"\nenv = { A = "1" }\n')
+    assert targets.load([folder]).get("a").launch_options().env == {"FARCELL_CACHE_DIR": "/scratch/me", "A": "1"}
+
+
+def test_what_a_target_costs(tmp_path: Path) -> None:
+    """The price goes to the host, for the allocation and not for each GPU; budgets are a target's, or a person's over all."""
+    folder = written(
+        tmp_path,
+        """
+        currency = "EUR"
+        budget = { month = 500 }
+        [targets.a]
+        price_per_hour = 2.5
+        [targets.a.budget]
+        day = 10
+        """,
+    )
+    found = targets.load([folder])
+    target = found.get("a")
+    assert target.launch_options().price_per_hour == 2.5
+    assert target.budget == targets.Limits(day=10) and found.budget == targets.Limits(month=500)
+    assert found.currency == "EUR"
+
+
+def test_faults_of_prices_and_budgets(tmp_path: Path) -> None:
+    """Each with its line and its key."""
+    text = """\
+        currency = "E U"
+        budget = { dya = 3 }
+        [targets.a]
+        price_per_hour = -2
+        budget = { day = 0, month = inf }
+        [targets.b]
+        budget = 9
+        """
+    found = [fault.partition(", ")[2] for fault in faults(written(tmp_path, text))]
+    assert found == [
+        "line 1, currency: must be a short word, such as 'EUR', not 'E U'",
+        "line 2, budget.dya: unknown key 'dya'. Known: day, month. Did you mean 'day'?",
+        "line 4, targets.a.price_per_hour: Input should be greater than or equal to 0, not -2",
+        "line 5, targets.a.budget.day: Input should be greater than 0, not 0",
+        "line 5, targets.a.budget.month: Input should be a finite number, not inf",
+        "line 7, targets.b.budget: must be a table, such as { day = 10.0, month = 200.0 }, not 9",
+    ]
+
+
+def test_all_prices_are_in_one_currency(tmp_path: Path) -> None:
+    """They are added up; a file that says none has the others'."""
+    mine, silent = written(tmp_path / "mine", 'currency = "EUR"\n'), written(tmp_path / "silent", "")
+    theirs = written(tmp_path / "theirs", 'currency = "CHF"\n')
+    assert targets.load([silent, mine]).currency == "EUR"
+    (fault,) = faults(mine, silent, theirs)
+    said = f"line 1, currency: prices are in one currency, and {mine / 'farcell' / 'targets.toml'} says 'EUR'"
+    assert fault == f"{theirs / 'farcell' / 'targets.toml'}, {said}"
+
+
+def test_a_fault_of_a_whole_target_tells_no_value(tmp_path: Path) -> None:
+    """Its environment may hold secrets."""
+    (fault,) = faults(written(tmp_path, '[targets.a]\nbackend = "ssh"\nenv = { TOKEN = "secret" }\n'))
+    assert fault.endswith("line 1, targets.a: a target with backend ssh needs its host")

@@ -39,6 +39,16 @@ def test_the_example_is_right(tmp_path: Path) -> None:
     assert overnight.confirm_bytes == 50_000_000_000
 
 
+def test_the_example_of_costs_is_right(tmp_path: Path) -> None:
+    """It can be copied as it stands, too."""
+    (tmp_path / "farcell").mkdir()
+    (tmp_path / "farcell" / "targets.toml").write_text(next(each for each in TOML if "currency" in each), encoding="utf-8")
+    found = targets.load([tmp_path])
+    target = found.get("gpu-a")
+    assert (found.currency, found.budget, target.price_per_hour) == ("EUR", targets.Limits(month=500), 2.5)
+    assert target.budget == targets.Limits(day=20, month=200)
+
+
 def test_the_faults_are_told_in_these_words(tmp_path: Path) -> None:
     """The wrong example is answered as shown."""
     assert told(tmp_path, TOML[1], "big") == TEXT[0]
