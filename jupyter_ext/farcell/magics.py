@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 SUBCOMMANDS = (
     "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "wait", "results", "attach", "resolve",
-    "env", "log", "save", "restore", "forget", "on", "off",
+    "env", "log", "sessions", "save", "restore", "forget", "on", "off",
 )  # fmt: skip
 RESOURCES = (
     "gpus", "gpu_type", "cpus", "mem", "walltime", "nodes", "partition", "account", "qos", "constraint", "reservation", "sbatch",
@@ -299,6 +299,8 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         env sync [TARGET [PACKAGES]] [--yes]   installs this notebook's versions there
         log [TARGET] [--lines N]    the runs so far; with --lines the kernel's and the host's log
         log RUN --replay            all outputs of a run again
+        sessions [--all]            sessions of all notebooks on this machine; with --all on those that ssh reaches, too
+        sessions --end ID [--yes]   ends one of them
         save [TARGET]               keeps what the remote kernel holds, for when it ends without a warning
         restore [TARGET] [NAMES]    brings that back
         forget [TARGET]             removes it
@@ -482,6 +484,28 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         ]
         columns = ["cell", "run", "target", "sent", "back", "bytes sent", "bytes back", "seconds", "code"]
         self._show(Table("Remote runs", columns, rows, "none yet"))
+
+    def _do_sessions(self, words: list[str]) -> None:
+        parser = _Parser(prog="%remote sessions", add_help=False)
+        parser.add_argument("--all", action="store_true")
+        parser.add_argument("--end", metavar="ID")
+        parser.add_argument("--yes", action="store_true")
+        options = parser.parse_args(words)
+        from . import everywhere
+
+        found = everywhere.look(self.workspace.targets(), options.all)
+        if options.end is None:
+            self._show(everywhere.table(found))
+            for fault in found.faults:
+                print(f"farcell: {fault}", file=sys.stderr)
+            return
+        chosen = everywhere.choose(found, options.end, options.yes)
+        mine = next((each for each in self.workspace.sessions.values() if each.status().runtime == chosen.runtime), None)
+        if mine is not None:
+            mine.stop()
+        else:
+            everywhere.end(chosen)
+        print(f"Session {chosen.id} on {chosen.target!r} has ended.")
 
     def _do_on(self, words: list[str]) -> None:
         if len(words) > 1:

@@ -524,6 +524,7 @@ class Host:
             "acknowledged": self._journal.acknowledged,
             "journal_bytes": self._journal.size,
             "memory_bytes": capabilities.resident_bytes(),
+            "kernel_memory_bytes": capabilities.resident_bytes(kernel.process.pid) if kernel.is_alive else None,
             "idle_s": now - self._active_at,
             "connections": [[other.role, other.hello.client] for other in self._links if other.hello is not None],
             "capabilities": capabilities.report(),

@@ -57,6 +57,17 @@ case $found in
 esac
 """
 
+_ASK = """\
+runtime="${{FARCELL_RUNTIME_DIR:-/tmp/farcell-$(id -u)}}"
+if [ ! -d "$runtime" ]; then
+  farcell_say run
+  exit 0
+fi
+{ready}farcell_say run
+farcell_python "$pyz" {arguments} < /dev/null
+exit $?
+"""
+
 _LAUNCH = """\
 runtime="${{FARCELL_RUNTIME_DIR:-/tmp/farcell-$(id -u)}}/{session}"
 farcell_say pyz "$pyz"
@@ -90,6 +101,23 @@ def launch(
     parts.append(python_part(python))
     parts.append(_LAUNCH.format(session=session, options=shlex.join(options)))
     return framed(mark, "".join(parts))
+
+
+def ask(
+    mark: str,
+    digest: str,
+    size: int,
+    python: str,
+    arguments: Sequence[str],
+    env: Mapping[str, str],
+    setup: Sequence[str] = (),
+    cache: str | None = None,
+) -> str:
+    """One of the kernel host's commands about the sessions of a machine, whose output is all that follows `run`. Nothing is
+    written there where no session has ever been; else the kernel host is sent as for `launch`."""
+    ready = [folder_part(cache), ship_part(digest, size), python_part(python)]
+    exported = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in env.items())
+    return framed(mark, setup_part(setup) + exported + _ASK.format(ready="".join(ready), arguments=shlex.join(arguments)))
 
 
 def folder_part(cache: str | None) -> str:

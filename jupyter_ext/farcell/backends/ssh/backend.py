@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import uuid
 from pathlib import Path
+from typing import Any
 
 from farcell_host.commands import ask_status
 from farcell_host.runtime import HostInfo
@@ -100,6 +102,32 @@ class SshBackend:
             await self._host(client, allocation, "stop", "--runtime", allocation.runtime)
             if local is not None:
                 await client.unforward(local, _remote_socket(allocation))
+
+    async def sessions(self, options: LaunchOptions) -> list[dict[str, Any]]:
+        """Of all targets on that machine whose runtime folder is the same."""
+        return [json.loads(line) for line in (await self._ask(options, "status")).splitlines() if line.strip()]
+
+    async def end(self, options: LaunchOptions, runtime: str) -> None:
+        await self._ask(options, "stop", "--runtime", runtime)
+
+    async def _ask(self, options: LaunchOptions, *arguments: str) -> str:
+        """What a command of the kernel host prints; no session need be ours."""
+        client = await self._login.client(options)
+        digest, data = host_zipapp()
+        mark = new_mark()
+        script = scripts.ask(
+            mark, digest, len(data), options.python or "python3", arguments, options.env, options.setup, options.cache_dir
+        )
+        answer = await client.run(script, mark, {scripts.HOST: data})
+        if scripts.ERROR in answer.said:
+            raise TargetUnavailable(f"{options.target!r} ({options.host}): {answer.said[scripts.ERROR]}")
+        if "run" not in answer.said or answer.code != 0:
+            said = (answer.errors or answer.output).strip()[-1000:] or "(nothing)"
+            raise TargetUnavailable(
+                f"{options.target!r} ({options.host}): the sessions there could not be asked (exit code {answer.code}). "
+                f"It said:\n    {said}"
+            )
+        return answer.output
 
     async def _forward(self, client: SshClient, allocation: Allocation, local: str) -> str | None:
         """`local`, which leads to the host from now on; None where sockets are not forwarded, which only using one tells."""

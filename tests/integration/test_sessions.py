@@ -1,0 +1,82 @@
+"""Sessions of all notebooks, here and over ssh: which there are, and how one is ended from anywhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from notebooks import Cell, Notebook
+from places import define_target, over_ssh
+from sandbox import Sandbox
+from services.sshd import Sshd
+
+
+@pytest.fixture
+def other(sandbox: Sandbox) -> Iterator[Notebook]:
+    """Another notebook of the same user, which has begun nothing."""
+    with Notebook(sandbox) as another:
+        another.run("%load_ext farcell").check()
+        yield another
+
+
+def rows(cell: Cell) -> list[str]:
+    """Of the table that a cell shows, below its title and head."""
+    text = str(cell.check().displays[0]["text/plain"])
+    return [] if text == "All sessions: none" else text.splitlines()[3:]
+
+
+def session_in(row: str) -> str:
+    found = re.match(r"s-\w{8}\b", row)
+    assert found is not None, row
+    return found[0]
+
+
+def test_a_session_of_another_notebook_is_listed_and_ended(notebook: Notebook, other: Notebook) -> None:
+    """With what it is, what it does and how much memory it has; its notebook is told when it next looks."""
+    assert rows(other.run("%remote sessions")) == []
+    notebook.run("%%remote\nmade = 1").check()
+    (row,) = rows(other.run("%remote sessions"))
+    assert re.search(r" local +this machine .* idle +\d+ s +- +\d+(\.\d+)? [MG]i?B$", row), row
+    assert "has ended" in other.run(f"%remote sessions --end {session_in(row)}").check().stdout
+    assert rows(other.run("%remote sessions")) == []
+
+
+def test_a_session_of_ones_own_is_ended_as_by_stop(notebook: Notebook) -> None:
+    notebook.run("%%remote\nmade = 1").check()
+    (row,) = rows(notebook.run("%remote sessions"))
+    notebook.run(f"%remote sessions --end {session_in(row)}").check()
+    assert notebook.run("%%remote\nmade + 1").check().result == "2"
+
+
+def test_a_session_that_runs_is_ended_only_by_who_says_so_twice(notebook: Notebook, other: Notebook) -> None:
+    """The run that would be lost is named."""
+    running = notebook.start("%%remote\nimport threading\nprint('begun')\nthreading.Event().wait()")
+    running.until("begun")
+    (row,) = rows(other.run("%remote sessions"))
+    refused = other.run(f"%remote sessions --end {session_in(row)}")
+    assert refused.error is not None and re.search(r"has runs that end with it: \w{8}\. --yes", refused.error.value)
+    other.run(f"%remote sessions --end {session_in(row)} --yes").check()
+    assert running.finish().error is not None
+    assert notebook.run("1 + 1").check().result == "2"
+
+
+def test_all_asks_the_machines_that_ssh_reaches(sshd: Sshd, sandbox: Sandbox, notebook: Notebook, other: Notebook) -> None:
+    """Once for targets that share one; a machine that cannot be asked is said, and the others are listed."""
+    define_target(sandbox, "t", **over_ssh(sandbox, sshd))
+    define_target(sandbox, "same", **over_ssh(sandbox, sshd))
+    define_target(sandbox, "closed", **over_ssh(sandbox, sshd, user="farcell-nobody"))
+    before = other.run("%remote sessions --all")
+    assert rows(before) == [] and "'closed'" in before.stderr and "needs authentication" in before.stderr
+    assert not (sandbox.folder / "far" / "cache").exists(), "nothing is left on a machine that is only asked"
+    notebook.run("%%remote t\nmade = 1").check()
+    assert rows(other.run("%remote sessions")) == []
+    (row,) = rows(other.run("%remote sessions --all"))
+    assert re.search(rf" t +{sshd.root} ", row), row
+    assert "has ended" in other.run(f"%remote sessions --all --end {session_in(row)}").check().stdout
+    assert rows(other.run("%remote sessions --all")) == []
+
+
+def test_an_id_that_is_none_is_said(other: Notebook) -> None:
+    cell = other.run("%remote sessions --end s-0")
+    assert cell.error is not None and "Found: none." in cell.error.value
