@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from hostclient import wait_until
 from notebooks import Cell, Notebook
 from places import define_target, over_ssh
 from sandbox import Sandbox
@@ -75,6 +77,17 @@ def test_all_asks_the_machines_that_ssh_reaches(sshd: Sshd, sandbox: Sandbox, no
     assert re.search(rf" t +{sshd.root} ", row), row
     assert "has ended" in other.run(f"%remote sessions --all --end {session_in(row)}").check().stdout
     assert rows(other.run("%remote sessions --all")) == []
+
+
+def test_an_idle_session_is_released_and_what_only_it_had_comes_back(sandbox: Sandbox, notebook: Notebook) -> None:
+    """The notebook is warned, and told what was saved; its next cell there has it in a new session."""
+    define_target(sandbox, "t", backend="local", idle_timeout_s=8)
+    notebook.run("%%remote t --keep kept\nkept = [1, 2]; first = __import__('os').getpid()").check()
+    folder = notebook.value("get_ipython().magics_manager.registry['RemoteMagics'].workspace.sessions['t'].status().runtime")
+    assert wait_until(lambda: not Path(str(folder)).exists(), 60)
+    cell = notebook.run("%%remote t\nkept.append(3); second = __import__('os').getpid(); len(kept)").check()
+    assert cell.result == "3" and notebook.value("first != second")
+    assert "nothing was run for 8 s" in cell.stderr
 
 
 def test_an_id_that_is_none_is_said(other: Notebook) -> None:
