@@ -90,6 +90,37 @@ def test_an_idle_session_is_released_and_what_only_it_had_comes_back(sandbox: Sa
     assert "nothing was run for 8 s" in cell.stderr
 
 
+def test_a_run_over_ssh_goes_on_while_the_kernel_is_restarted(sshd: Sshd, sandbox: Sandbox, notebook: Notebook) -> None:
+    """A new kernel attaches to it: all output from the beginning, then what it changed."""
+    define_target(sandbox, "t", **over_ssh(sandbox, sshd))
+    gate = sandbox.folder / "gate"
+    notebook.run("data = [0]").check()
+    notebook.start(
+        f"%%remote t\nimport os, time\nprint('begun')\ndata.append(1)\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)"
+        "\nmade = {'of': data}\nprint('done')"
+    ).until("begun")
+    notebook.restart()
+    notebook.run("%load_ext farcell").check()
+    cell = notebook.start("%remote attach")
+    cell.until("begun")
+    gate.touch()
+    assert cell.finish().check().stdout == "begun\ndone\n"
+    assert notebook.value("(made, data, made['of'] is data)") == ({"of": [0, 1]}, [0, 1], True)
+    assert notebook.run("%%remote t\ndata.append(2)\nprint(made)").check().stdout == "{'of': [0, 1, 2]}\n"
+
+
+def test_a_first_cell_tells_of_a_run_that_was_left_over_ssh(sshd: Sshd, sandbox: Sandbox, notebook: Notebook) -> None:
+    """And how to attach to it or end it."""
+    define_target(sandbox, "t", **over_ssh(sandbox, sshd))
+    notebook.start("%%remote t\nimport threading\nprint('begun')\nthreading.Event().wait()").until("begun")
+    notebook.restart()
+    notebook.run("%load_ext farcell").check()
+    told = notebook.run("%%remote t\n1").check().stderr
+    found = re.search(r"Run \w{8} on 't' goes on.* (%remote sessions --all --end s-\w{8} --yes) ends it\.", told)
+    assert found is not None, told
+    assert "has ended" in notebook.run(found[1]).check().stdout
+
+
 def test_an_id_that_is_none_is_said(other: Notebook) -> None:
     cell = other.run("%remote sessions --end s-0")
     assert cell.error is not None and "Found: none." in cell.error.value

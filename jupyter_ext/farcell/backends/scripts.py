@@ -59,11 +59,13 @@ esac
 
 _ASK = """\
 runtime="${{FARCELL_RUNTIME_DIR:-/tmp/farcell-$(id -u)}}"
-if [ ! -d "$runtime" ]; then
+set -- "$runtime"/*/host.json
+if [ ! -f "$1" ]; then
   farcell_say run
   exit 0
 fi
-{ready}farcell_say run
+{ready}farcell_say pyz "$pyz"
+farcell_say run
 farcell_python "$pyz" {arguments} < /dev/null
 exit $?
 """
@@ -114,7 +116,7 @@ def ask(
     cache: str | None = None,
 ) -> str:
     """One of the kernel host's commands about the sessions of a machine, whose output is all that follows `run`. Nothing is
-    written there where no session has ever been; else the kernel host is sent as for `launch`."""
+    written and no Python started where there is no session; else the kernel host is sent as for `launch`."""
     ready = [folder_part(cache), ship_part(digest, size), python_part(python)]
     exported = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in env.items())
     return framed(mark, setup_part(setup) + exported + _ASK.format(ready="".join(ready), arguments=shlex.join(arguments)))

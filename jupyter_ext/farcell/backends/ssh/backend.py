@@ -105,12 +105,14 @@ class SshBackend:
 
     async def sessions(self, options: LaunchOptions) -> list[dict[str, Any]]:
         """Of all targets on that machine whose runtime folder is the same."""
-        return [json.loads(line) for line in (await self._ask(options, "status")).splitlines() if line.strip()]
+        answer = await self._ask(options, "status")
+        way = {"pyz": answer.said.get("pyz"), "command": options.python or "python3"}  # as `launch` gives them: to attach by
+        return [{**json.loads(line), **way} for line in answer.output.splitlines() if line.strip()]
 
     async def end(self, options: LaunchOptions, runtime: str) -> None:
         await self._ask(options, "stop", "--runtime", runtime)
 
-    async def _ask(self, options: LaunchOptions, *arguments: str) -> str:
+    async def _ask(self, options: LaunchOptions, *arguments: str) -> Answer:
         """What a command of the kernel host prints; no session need be ours."""
         client = await self._login.client(options)
         digest, data = host_zipapp()
@@ -127,7 +129,7 @@ class SshBackend:
                 f"{options.target!r} ({options.host}): the sessions there could not be asked (exit code {answer.code}). "
                 f"It said:\n    {said}"
             )
-        return answer.output
+        return answer
 
     async def _forward(self, client: SshClient, allocation: Allocation, local: str) -> str | None:
         """`local`, which leads to the host from now on; None where sockets are not forwarded, which only using one tells."""
