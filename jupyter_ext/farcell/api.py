@@ -207,11 +207,25 @@ class Workspace:
 
         return left_runs(name)
 
+    def _left_elsewhere(self) -> list[LeftRun]:
+        """On the machines that targets lead to; those that cannot be asked are said."""
+        from . import everywhere
+        from .earlier import left_among
+        from .relay.notebook import Notebook
+
+        notebook = Notebook(self.namespace, self.shell)
+        found = everywhere.look(self.targets(), True)
+        for fault in found.faults:
+            notebook.say(fault)
+        return left_among((each.status for each in found.sessions if each.options.host is not None), notebook.name)
+
     def attach(self, id: str | None) -> None:
         """Shows all output of such a run here, waits for its end, and takes what it has changed; raises what it raised."""
         from .errors import UsageError
 
         left = self.left_runs()
+        if not any(id is None or run.id.startswith(id) for run in left):
+            left += self._left_elsewhere()
         found = [run for run in left if id is None or run.id.startswith(id)]
         if len(found) != 1:
             known = ", ".join(f"{run.id[:8]} ({run.target}, {'over' if run.is_over else 'running'})" for run in left) or "none"

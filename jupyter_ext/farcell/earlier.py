@@ -1,7 +1,8 @@
-"""Sessions on this machine that an earlier kernel of the same notebook left behind: it crashed or was restarted.
+"""Sessions that an earlier kernel of the same notebook left behind: it crashed or was restarted.
 
 Their object numbers mean nothing to a new kernel, so one that is idle holds nothing anybody can reach and is ended. One
 that runs a cell, or has run one whose results nobody has taken, is left alone, and the person is told how to attach to it.
+On another machine an idle one is left to end by itself (`keep_s`): a notebook of the same name may sit on a third machine.
 """
 
 from __future__ import annotations
@@ -9,20 +10,22 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from farcell_host import runtime
 from farcell_host.commands import ask_status
 from farcell_host.protocol.messages import Buffer, Message
 
-from .backends.base import Allocation, Backend, LaunchOptions
+from .backends.base import Allocation, Backend, LaunchOptions, Listing
 from .conflicts import ID_LENGTH
 from .connection import Connection
 from .errors import FarcellError
 
 STATUS_TIMEOUT_S = 3.0
+LIST_TIMEOUT_S = 60.0
 _own: set[str] = set()
 
 
@@ -33,8 +36,10 @@ def own(folder: str) -> None:
 
 async def settle(backend: Backend, options: LaunchOptions) -> list[str]:
     """Ends what is idle; what to say about the rest."""
-    if not options.notebook or not options.backend.startswith("local"):
+    if not options.notebook:
         return []
+    if not options.backend.startswith("local"):
+        return await _told_over_there(backend, options)
     said = []
     for host in runtime.live_hosts():
         if host.runtime in _own or host.fields.get("notebook") != options.notebook:
@@ -43,10 +48,25 @@ async def settle(backend: Backend, options: LaunchOptions) -> list[str]:
         status = await _status(backend, allocation)
         left = [] if status is None else left_in(host, status)
         if left:
-            said += [f"{run} To end it: python -m farcell_host stop --runtime {host.runtime}" for run in left]
+            said += [_told(run) for run in left]
         elif status is not None:
             await backend.release(allocation)
     return said
+
+
+async def _told_over_there(backend: Backend, options: LaunchOptions) -> list[str]:
+    if not isinstance(backend, Listing):
+        return []
+    try:
+        statuses = await asyncio.wait_for(backend.sessions(options), LIST_TIMEOUT_S)
+    except (FarcellError, OSError, ValueError, asyncio.TimeoutError):
+        return []  # the launch that follows says what is wrong with the way there
+    runs = left_among(statuses, options.notebook or "")
+    return [_told(run) for run in runs if run.target == options.target]
+
+
+def _told(run: LeftRun) -> str:
+    return f"{run} %remote sessions --all --end {PurePosixPath(run.host.runtime).name} --yes ends it."
 
 
 @dataclass(frozen=True)
@@ -82,6 +102,17 @@ def left_runs(notebook: str) -> list[LeftRun]:
     """All of this machine; asks the hosts that an earlier kernel of this notebook has left, if there are any."""
     hosts = [host for host in runtime.live_hosts() if host.runtime not in _own and host.fields.get("notebook") == notebook]
     return [run for host in hosts for run in left_in(host, ask_status(host))]
+
+
+def left_among(statuses: Iterable[Mapping[str, Any]], notebook: str) -> list[LeftRun]:
+    """Of hosts anywhere, by what they say of themselves: those that no notebook drives now."""
+    runs = []
+    for status in statuses:
+        is_driven = any(role == "driver" for role, _ in status.get("connections") or ())
+        if status.get("notebook") == notebook and status["runtime"] not in _own and not is_driven:
+            host = runtime.HostInfo(status["runtime"], status["pid"], status["socket"], dict(status))
+            runs += left_in(host, status)
+    return runs
 
 
 async def _status(backend: Backend, allocation: Allocation) -> dict[str, Any] | None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 SUBCOMMANDS = (
     "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "wait", "results", "attach", "resolve",
-    "env", "gpus", "usage", "log", "save", "restore", "forget", "on", "off",
+    "env", "gpus", "usage", "log", "sessions", "save", "restore", "forget", "on", "off",
 )  # fmt: skip
 RESOURCES = (
     "gpus", "gpu_type", "cpus", "mem", "walltime", "nodes", "partition", "account", "qos", "constraint", "reservation", "sbatch",
@@ -308,6 +308,8 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         usage [--by target|notebook|day]   seconds, GPU-seconds, bytes and cost of all that you have run
         log [TARGET] [--lines N]    the runs so far; with --lines the kernel's and the host's log
         log RUN --replay            all outputs of a run again
+        sessions [--all]            sessions of all notebooks on this machine; with --all on those that ssh reaches, too
+        sessions --end ID [--yes]   ends one of them
         save [TARGET]               keeps what the remote kernel holds, for when it ends without a warning
         restore [TARGET] [NAMES]    brings that back
         forget [TARGET]             removes it
@@ -516,6 +518,28 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         also += [f"cost {self.workspace.targets().currency}".rstrip()] if priced else []
         columns = ["cell", "run", "target", "sent", "back", "bytes sent", "bytes back", "seconds", *also, "code"]
         self._show(Table("Remote runs", columns, rows, "none yet"))
+
+    def _do_sessions(self, words: list[str]) -> None:
+        parser = _Parser(prog="%remote sessions", add_help=False)
+        parser.add_argument("--all", action="store_true")
+        parser.add_argument("--end", metavar="ID")
+        parser.add_argument("--yes", action="store_true")
+        options = parser.parse_args(words)
+        from . import everywhere
+
+        found = everywhere.look(self.workspace.targets(), options.all)
+        if options.end is None:
+            self._show(everywhere.table(found))
+            for fault in found.faults:
+                print(f"farcell: {fault}", file=sys.stderr)
+            return
+        chosen = everywhere.choose(found, options.end, options.yes)
+        mine = next((each for each in self.workspace.sessions.values() if each.status().runtime == chosen.runtime), None)
+        if mine is not None:
+            mine.stop()
+        else:
+            everywhere.end(chosen)
+        print(f"Session {chosen.id} on {chosen.target!r} has ended.")
 
     def _do_on(self, words: list[str]) -> None:
         if len(words) > 1:

@@ -591,7 +591,7 @@ class RemoteSession:
             host = left.host
             self._held_back = HeldBack(left.id)
             with self._turns.interrupts.raising():
-                self._life.adopt(Allocation(self.options, host.runtime, host.pid, host.socket))
+                self._life.adopt(Allocation(self.options, host.runtime, host.pid, host.socket, host.fields))
             relay = ReplayRelay(self.notebook, self.notebook.execution_count)
             pending = self._conversation.attach(relay, left.id)
             self._held_back.release(self._on_message)

@@ -2,8 +2,8 @@
 
 It relays. What clients send goes through `delivery` to the kernel; what the kernel sends is journalled as it came and read
 from the journal by each connection at its own pace, so no reader, slow or gone, holds the kernel back or costs memory. It
-ends when it is told, when nothing happened for `idle_timeout_s`, when no driver came back for `keep_s` and no run is
-unfinished, or when its folder is gone; the kernel ends with it.
+ends when it is told, when nobody used it for `idle_timeout_s` (warned, then saved: `idleness`, `retirement`), when no driver came
+back for `keep_s` and no run is unfinished, when none ever came, or when its folder is gone; the kernel ends with it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
+import math
 import os
 import platform
 import shutil
@@ -30,6 +31,7 @@ from .attach import ATTACH_SOCKET
 from .delivery import Delivery
 from .errors import FarcellHostError, ProtocolError
 from .held import HeldBulk
+from .idleness import Idleness, Verdict, spoken
 from .journal import Entry, Journal, entry_of
 from .kernel import Kernel
 from .kernellink import BULK_KEY, FromKernel
@@ -46,6 +48,7 @@ from .usage import Accounts
 WANTED = "a notebook asked for it"
 _BACKLOG = 64
 _LONGEST_TICK_S = 5.0
+_FIRST_DRIVER_S = 600.0  # whoever started it and does not come by then never will
 _GOODBYE_S = 2.0
 _INTERRUPT_AGAIN_S = 1.0
 _LEAD_S = 20.0
@@ -112,6 +115,8 @@ class Host:
         )
         self._is_recorded = False
         self._why: str | None = None
+        self._idleness = Idleness(options.idle_timeout_s)
+        self._had_driver = False
         self._kernel = self._adopt(process, 1)
         self._own_requests: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._answered = asyncio.Event()
@@ -190,18 +195,31 @@ class Host:
             self._active_at = self._driverless_at = now
         if self._driver is not None:
             self._driverless_at = now
-        if now - self._active_at > options.idle_timeout_s:
-            self.stop(f"nothing happened for {options.idle_timeout_s:g} s")
-        elif now - self._driverless_at > options.keep_s:
-            self.stop(f"no notebook came back for {options.keep_s:g} s")
+        verdict = self._idleness.look(now - self._active_at)
+        if verdict is Verdict.WARN:
+            self._warn_of_release()
+        # A scheduler's job begins when it can, with its notebook perhaps asleep.
+        first_s = math.inf if self._had_driver or options.report is not None else _FIRST_DRIVER_S
+        if verdict is Verdict.RELEASE:
+            self.retirement.begin(f"nothing was run for {spoken(options.idle_timeout_s)}")
+        elif now - self._driverless_at > min(options.keep_s, first_s):
+            self.stop(f"no notebook came{' back' if self._had_driver else ''} for {min(options.keep_s, first_s):g} s")
         elif not (options.runtime / runtime.HOST_FILE).exists():
             self.stop("the runtime folder is gone")
-        pause = min(_LONGEST_TICK_S, max(0.05, min(options.idle_timeout_s, options.keep_s) / 4))
+        pause = min(_LONGEST_TICK_S, max(0.05, min(options.idle_timeout_s, options.keep_s) / 10))
         asyncio.get_running_loop().call_later(pause, self._tick)
 
     def _gpu_in_use(self) -> None:
         """A program that a cell has left on a GPU is work, though no cell runs."""
         self._active_at = self._driverless_at = time.monotonic()
+
+    def _warn_of_release(self) -> None:
+        options, watch = self.options, self._idleness
+        self.notify(
+            f"Nothing was run on {options.target or 'this session'!r} for {spoken(watch.timeout_s - watch.lead_s)}: its session "
+            f"ends in {spoken(watch.lead_s)}. Its variables are saved then as far as they can be; what cannot be, and what its "
+            "threads do, is lost. Any cell on it keeps it; idle_timeout_s of the target says for how long."
+        )
 
     @property
     def _is_working(self) -> bool:
@@ -350,9 +368,9 @@ class Host:
                 self._held.hold(first + number, item.descriptors)
             entries.append(entry)
         self._journal.append(entries)
-        self._active_at = time.monotonic()
         self._wake_all()
         if answered:
+            self._active_at = time.monotonic()
             self._answered.set()
             self._delivery.advance()
 
@@ -437,6 +455,7 @@ class Host:
             return
         link.hello, link.role, link.generation = hello, admission.role, admission.generation
         if admission.role == "driver":
+            self._had_driver = True
             self._displace(link)
         link.follow(min(hello.cursor, self._journal.last))
         link.peer.welcome(
@@ -471,8 +490,8 @@ class Host:
         message = event.message
         fresh = self._inbox.accept(link.hello.client, message.channel, event.sequence)
         link.acknowledge(message.channel, event.sequence)
-        self._active_at = time.monotonic()
         if fresh:
+            self._active_at = time.monotonic()
             for taken in self._delivery.accept(message, link.arrived):
                 del link.arrived[taken]
             return
@@ -615,6 +634,7 @@ class Host:
             "acknowledged": self._journal.acknowledged,
             "journal_bytes": self._journal.size,
             "memory_bytes": capabilities.resident_bytes(),
+            "kernel_memory_bytes": capabilities.resident_bytes(kernel.process.pid) if kernel.is_alive else None,
             "idle_s": now - self._active_at,
             "connections": [[other.role, other.hello.client] for other in self._links if other.hello is not None],
             "capabilities": capabilities.report(),

@@ -1,4 +1,4 @@
-"""The end of a session that nobody asked for: its job is preempted, or its wall time is over.
+"""The end of a session that nobody asked for: its job is preempted, its wall time is over, or nobody uses it.
 
 Nothing new is begun; a run that goes on is interrupted and given some time; then the namespace is saved, the notebook is told,
 and the host ends. A run that was interrupted so is never run again by itself.
@@ -74,7 +74,7 @@ class Retirement:
 
     async def _retire(self, why: str) -> None:
         host = self._host
-        host.close_to_runs(f"The session ends: {why}. Run the cell again: it gets a new job.")
+        host.close_to_runs(f"The session ends: {why}. Run the cell again: it gets a new one.")
         said = [f"The session ends: {why}."]
         ended: dict[str, Any] = {"reason": why, "at": time.time()}
         try:

@@ -220,7 +220,22 @@ def test_an_idle_session_ends(sandbox: Sandbox) -> None:
         driver.run("print('last')").check()
         with host.driver(role="observer") as observer:
             observer.ask("status")
-            driver.wait(lambda: driver.lost, 10)
+            driver.wait(lambda: driver.lost, 60)
+        assert host.wait_gone()
+
+
+def test_an_idle_session_warns_before_it_ends(sandbox: Sandbox) -> None:
+    """What its kernel says by itself is no activity; a new cell is, and the next spell is warned of again."""
+    with launched(sandbox.runtime, "--idle-timeout", "8", "--target", "box") as host, host.driver() as driver:
+        chatter = "import threading, time\ndef chat():\n    while True: print('.', flush=True); time.sleep(0.2)"
+        driver.run(f"{chatter}\nthreading.Thread(target=chat, daemon=True).start()").check()
+        warning = driver.wait_message("farcell_notice").content
+        assert warning["text"].startswith("Nothing was run on 'box' for 6 s: its session ends in 2 s.")
+        driver.run("kept = 1").check()
+        driver.wait(lambda: sum(m.msg_type == "farcell_notice" for m in driver.messages) == 3, 60)
+        again, ended = [m.content for m in driver.messages if m.msg_type == "farcell_notice"][1:]
+        assert again["text"] == warning["text"]
+        assert ended["ends"] == "nothing was run for 8 s" and "kept" in ended["saved"]
         assert host.wait_gone()
 
 

@@ -159,6 +159,18 @@ class Scheduled(Protocol):
         """What became of an allocation that is gone, as far as the scheduler says; raises nothing."""
 
 
+@runtime_checkable
+class Listing(Protocol):
+    """What a backend has beside, that can say which sessions of this user are on its machine. Both methods raise
+    TargetUnavailable, and ask nobody for a password."""
+
+    async def sessions(self, options: LaunchOptions) -> list[dict[str, Any]]:
+        """What each live host says of itself (`status` of docs/architecture.md), of all notebooks."""
+
+    async def end(self, options: LaunchOptions, runtime: str) -> None:
+        """Ends the session in this folder, with all that it has."""
+
+
 def backend_names() -> list[str]:
     """Names a target's `backend` may have."""
     return sorted({*_BUILTIN, *(point.name for point in entry_points(group=GROUP))})

@@ -10,9 +10,10 @@ import shutil
 import sys
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from farcell_host import runtime
+from farcell_host.commands import ask_status
 from farcell_host.stream import connect_unix
 
 from ..errors import TargetUnavailable
@@ -61,6 +62,15 @@ class LocalBackend:
 
     async def release(self, allocation: Allocation) -> None:
         await self._stop(allocation.runtime)
+
+    async def sessions(self, options: LaunchOptions) -> list[dict[str, Any]]:
+        """Of all notebooks on this machine."""
+        loop = asyncio.get_running_loop()
+        asked = [loop.run_in_executor(None, ask_status, host) for host in runtime.live_hosts()]
+        return list(await asyncio.gather(*asked))
+
+    async def end(self, options: LaunchOptions, runtime: str) -> None:
+        await self._stop(runtime)
 
     async def _stop(self, folder: str) -> None:
         """A host that is gone leaves its folder and perhaps its kernel; `stop` ends both."""

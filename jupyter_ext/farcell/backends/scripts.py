@@ -7,7 +7,7 @@ Each script is one function, called in its last line: `sh` has read all of it be
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from farcell_host.bundle import OLDEST, TOO_OLD
@@ -72,6 +72,15 @@ esac
 _NO_PYTHON = """\
 [ -z "$old" ] || farcell_fail "${{old#, }} is older than Python {oldest}. Set python of the target to a newer one."
 farcell_fail "${{none#, }} cannot be run there (exit code $code). Set python of the target to one that can."
+"""
+
+_IS_THERE = """\
+runtime="${FARCELL_RUNTIME_DIR:-/tmp/farcell-$(id -u)}"
+set -- "$runtime"/*/host.json
+if [ ! -f "$1" ]; then
+  farcell_say run
+  exit 0
+fi
 """
 
 _PYTHON = """\
@@ -139,18 +148,41 @@ def add_packages(mark: str, place: Place, options: Sequence[str], requirements: 
 
 def _on(mark: str, place: Place, command: str, options: Sequence[str] = (), then: str = "", sends: str | None = None) -> str:
     """A command of `host.pyz environment`, with the place's Python; bytes that it reads are asked for as `sends`."""
-    parts = [folder_part(place.cache), ship_part(place.digest, place.size), setup_part(place.setup)]
-    parts += [f"export {name}={shlex.quote(value)}\n" for name, value in place.env.items()]
+
+    def arguments(shown: str) -> str:
+        named = "" if command == "receive" else f" --shown {shown}"
+        return f'environment {command} --cache "$cache" --mark {mark}{named} {shlex.join(options)} {then}'
+
+    parts = [folder_part(place.cache), ship_part(place.digest, place.size), setup_part(place.setup), *_exported(place.env)]
     if sends is not None:
         parts.append(f"farcell_say {SEND} {sends}\n")
-    parts.append("old= none=\n")
+    parts.append(_with_a_python(place, arguments, "" if sends else " < /dev/null"))
+    return framed(mark, "".join(parts))
+
+
+def ask(mark: str, place: Place, arguments: Sequence[str]) -> str:
+    """One of the kernel host's commands about the sessions of a machine, whose output is all that follows the last mark.
+
+    Nothing is written and no Python started where there is no session; any Python that is not too old will do.
+    """
+    parts = [setup_part(place.setup), *_exported(place.env), _IS_THERE]
+    parts += [folder_part(place.cache), ship_part(place.digest, place.size), "farcell_say run\n"]
+    return framed(mark, "".join([*parts, _with_a_python(place, lambda shown: shlex.join(arguments), " < /dev/null")]))
+
+
+def _exported(env: Mapping[str, str]) -> list[str]:
+    return [f"export {name}={shlex.quote(value)}\n" for name, value in env.items()]
+
+
+def _with_a_python(place: Place, arguments: Callable[[str], str], redirected: str) -> str:
+    """Has the first of the place's Pythons that is not too old run the kernel host. `arguments(its name)`: words of the shell."""
+    parts = ["old= none=\n"]
     for python in PYTHONS if place.python is None else (place.python,):
         shown = shlex.quote(python)
-        named = "" if command == "receive" else f" --shown {shown}"
-        parts.append(f'set -- environment {command} --cache "$cache" --mark {mark}{named} {shlex.join(options)} {then}\n')
-        parts.append(_TRY.format(python=python, shown=shown, too_old=TOO_OLD, stdin="" if sends else " < /dev/null"))
+        parts.append(f"set -- {arguments(shown)}\n")
+        parts.append(_TRY.format(python=python, shown=shown, too_old=TOO_OLD, stdin=redirected))
     parts.append(_NO_PYTHON.format(oldest=_OLDEST))
-    return framed(mark, "".join(parts))
+    return "".join(parts)
 
 
 def folder_part(cache: str | None) -> str:

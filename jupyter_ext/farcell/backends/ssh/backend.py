@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import json
 import os
 import uuid
 from pathlib import Path
+from typing import Any
 
 from farcell_host.commands import ask_status
 from farcell_host.runtime import HostInfo
@@ -22,7 +24,7 @@ from .. import scripts
 from ..base import Allocation, JobState, LaunchOptions, Opened, OpenedStream, Tell, untold
 from ..bootstrap import Bootstrap
 from ..local import launch_flags, parse_launch
-from ..shell import Answer, Shell, bridged, new_mark
+from ..shell import Answer, Shell, bridged, host_zipapp, new_mark
 from ..shipment import supplied
 from .client import SshClient
 from .login import Login
@@ -88,6 +90,33 @@ class SshBackend:
             await self._host(client, allocation, "stop", "--runtime", allocation.runtime)
             if local is not None:
                 await client.unforward(local, _remote_socket(allocation))
+
+    async def sessions(self, options: LaunchOptions) -> list[dict[str, Any]]:
+        """Of all targets on that machine whose runtime folder is the same."""
+        answer = await self._ask(options, "status")
+        way = {"pyz": answer.said.get(scripts.PYZ), "command": answer.said.get(scripts.PYTHON)}
+        return [{**json.loads(line), **way} for line in answer.output.splitlines() if line.strip()]
+
+    async def end(self, options: LaunchOptions, runtime: str) -> None:
+        await self._ask(options, "stop", "--runtime", runtime)
+
+    async def _ask(self, options: LaunchOptions, *arguments: str) -> Answer:
+        """What a command of the kernel host prints; no session need be ours."""
+        client = await self._login.client(options)
+        digest, data = host_zipapp()
+        mark = new_mark()
+        place = scripts.Place(digest, len(data), options.python, options.setup, options.env, options.cache_dir)
+        script = scripts.ask(mark, place, arguments)
+        answer = await client.run(script, mark, {scripts.HOST: [data]})
+        if scripts.ERROR in answer.said:
+            raise TargetUnavailable(f"{options.target!r} ({options.host}): {answer.said[scripts.ERROR]}")
+        if "run" not in answer.said or answer.code != 0:
+            said = (answer.errors or answer.output).strip()[-1000:] or "(nothing)"
+            raise TargetUnavailable(
+                f"{options.target!r} ({options.host}): the sessions there could not be asked (exit code {answer.code}). "
+                f"It said:\n    {said}"
+            )
+        return answer
 
     async def _forward(self, client: SshClient, allocation: Allocation, local: str) -> str | None:
         """`local`, which leads to the host from now on; None where sockets are not forwarded, which only using one tells."""

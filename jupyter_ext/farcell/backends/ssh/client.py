@@ -115,8 +115,11 @@ class SshClient:
             raise self._failure(code, errors)
 
     def new_socket(self) -> str:
-        """A free name in our folder, short enough for a socket."""
-        return str(self._folder / f"{self.destination.key}-{secrets.token_hex(3)}")
+        """A free name in our folder, short enough for a socket. Those that killed processes have left there are removed."""
+        for path in self._folder.glob("*-*-*"):
+            if not _lives(path.name.split("-")[1]):
+                path.unlink(missing_ok=True)
+        return str(self._folder / f"{self.destination.key}-{os.getpid()}-{secrets.token_hex(2)}")
 
     def _shared(self) -> tuple[str, ...]:
         return ("-o", f"ControlPath={self._path}", "-o", "ControlMaster=no", "-o", "BatchMode=yes")
@@ -135,6 +138,17 @@ class SshClient:
                 f"ssh said:\n{said}"
             )
         return TargetUnavailable(f"{where} cannot be reached (ssh exit code {code}). It said:\n{said}")
+
+
+def _lives(pid: str) -> bool:
+    """Also when in doubt: a socket that is gone is forwarded anew when it is next needed."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, ValueError):
+        return True
+    return True
 
 
 async def _run(argv: list[str], timeout_s: float) -> tuple[int, str, str]:
