@@ -329,7 +329,8 @@ class Life:
             elif message.msg_type == "farcell_notice":
                 self.saved = frozenset(content.get("saved") or ())
                 self.closing = content.get("closing") or self.closing
-                self._on_event(Noticed(content["text"], of_host=True))
+                if content["text"]:
+                    self._on_event(Noticed(content["text"], of_host=True))
                 if content.get("ends"):
                     self._on_ended(content["ends"])
             self._news.notify_all()

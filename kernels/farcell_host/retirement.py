@@ -80,7 +80,7 @@ class Retirement:
         try:
             run = host.run
             ended["run"] = run
-            host.notify(f"The run is interrupted: {why}." if run is not None else said[0], closing=why)
+            host.notify(f"The run is interrupted: {why}." if run is not None else "", closing=why)
             if run is not None and not await host.interrupted(self._grace_s):
                 raise FarcellHostError(f"the run did not stop within {self._grace_s:g} s")
             ended["saved"] = manifest = await self.save(why)

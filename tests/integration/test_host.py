@@ -232,8 +232,9 @@ def test_an_idle_session_warns_before_it_ends(sandbox: Sandbox) -> None:
         warning = driver.wait_message("farcell_notice").content
         assert warning["text"].startswith("Nothing was run on 'box' for 6 s: its session ends in 2 s.")
         driver.run("kept = 1").check()
-        driver.wait(lambda: sum(m.msg_type == "farcell_notice" for m in driver.messages) == 3, 60)
-        again, ended = [m.content for m in driver.messages if m.msg_type == "farcell_notice"][1:]
+        driver.wait(lambda: any("ends" in m.content for m in driver.messages if m.msg_type == "farcell_notice"), 60)
+        again, closing, ended = [m.content for m in driver.messages if m.msg_type == "farcell_notice"][1:]
+        assert closing["text"] == "" and closing["closing"] == ended["ends"]
         assert again["text"] == warning["text"]
         assert ended["ends"] == "nothing was run for 8 s" and "kept" in ended["saved"]
         assert host.wait_gone()
