@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import ClassVar
 
 from services.needs import service_environment
 from services.network import Link
-from services.service import Ended, Service, ServiceError, run, until
-
-SAVED_WITHIN_S = 7
-"""The controller writes down a change within 5 s."""
+from services.service import Ended, Service, ServiceError, run
 
 
 class Slurm(Service):
@@ -76,9 +72,6 @@ class Slurm(Service):
 
     def kill_controller(self) -> None:
         """From now on no command of Slurm's is answered. Jobs go on, and are known after `restart`."""
-        # A controller that crashes forgets jobs of the last seconds, which is not what is to be tested.
-        changed = self._last_change()
-        until(lambda: self._saved() > changed + 1 or time.time() > changed + SAVED_WITHIN_S, SAVED_WITHIN_S + 5, "Slurm's state")
         self._call("kill-ctl")
 
     def restart(self) -> None:
@@ -88,17 +81,6 @@ class Slurm(Service):
     def stop(self) -> None:
         """Ends all daemons and jobs; `restart` brings the cluster back."""
         self._call("stop")
-
-    def _last_change(self) -> float:
-        """When the last job was submitted or has begun: seconds since the epoch, 0 when there is none."""
-        now = time.time()
-        done = self.run("env", "SLURM_TIME_FORMAT=%s", "squeue", "--noheader", "--states=all", "--format=%V %S")
-        times = [int(word) for word in done.stdout.split() if word.isdigit()]
-        return max((begun for begun in times if begun <= now), default=0)  # a waiting job's expected start is no change
-
-    def _saved(self) -> float:
-        path = self.folder / "state" / "job_state"
-        return path.stat().st_mtime if path.exists() else 0
 
     def prefix(self) -> list[str]:
         return [] if self._link is None else self._link.command("cluster", [])

@@ -9,7 +9,7 @@
 #   slurm.sh kill-node  DIR N  SIGKILL slurmd of node N: its jobs live on
 #   slurm.sh crash-node DIR N  SIGKILL slurmd and all its jobs: a node that loses power
 #   slurm.sh start-node DIR N  start it again, and wait until it takes jobs
-#   slurm.sh kill-ctl   DIR    SIGKILL slurmctld: a controller outage, until `start`
+#   slurm.sh kill-ctl   DIR    end slurmctld: a controller outage, until `start`
 #
 # DIR must be reachable for everybody who runs sbatch or srun (no 0700 folder above it), who needs SLURM_CONF=DIR/etc/slurm.conf.
 # Environment, read at start when the controller does not run:
@@ -213,6 +213,14 @@ left) of_jobs | sort -nu ;;
 kill-node) pid=$(node_pid "${3:?a node is missing}") || die "$3 does not run"; kill -KILL "$pid" ;;
 crash-node) crash_node "${3:?a node is missing}" ;;
 start-node) start_node "${3:?a node is missing}"; await_nodes "$3" ;;
-kill-ctl) pid=$(controller_pid) || die "slurmctld does not run"; kill -KILL "$pid" ;;
+kill-ctl)
+    pid=$(controller_pid) || die "slurmctld does not run"
+    kill -TERM "$pid" # it writes down what it knows: one that crashes forgets jobs of the last seconds, and ends them later
+    for _ in $(seq 100); do
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.1
+    done
+    kill -KILL "$pid" 2>/dev/null || true
+    ;;
 *) die "unknown verb $1" ;;
 esac

@@ -100,7 +100,14 @@ class SlurmBackend:
         self._submitted = None
         self._by_srun = False
         identity = _keep_identity(submitted)
-        details = {**submitted.details, **fields, "job": submitted.job, "session": submitted.session, "identity": identity}
+        details = {
+            **submitted.details,
+            **fields,
+            "job": submitted.job,
+            "session": submitted.session,
+            "identity": identity,
+            "found": time.time(),
+        }
         return Allocation(options, fields["runtime"], fields["pid"], None, details, submitted.notices)
 
     async def _submit(self, options: LaunchOptions, shell: Shell, tell: Tell) -> Submitted:
@@ -244,7 +251,7 @@ class SlurmBackend:
     async def poll(self, allocation: Allocation) -> JobState:
         options = allocation.options
         try:
-            look = await self._queue(options).look(await self.shell(options), WATCHED_S)
+            look = await self._queue(options).look(await self.shell(options), min(WATCHED_S, _age_s(allocation)))
         except (TargetUnavailable, OSError):
             return JobState.UNKNOWN
         job = look.jobs.get(allocation.details["job"])
@@ -257,7 +264,9 @@ class SlurmBackend:
         details = allocation.details
         with contextlib.suppress(TargetUnavailable, OSError, ValueError):
             shell = await self.shell(allocation.options)
-            job = (await self._queue(allocation.options).look(shell, UNWATCHED_S)).jobs.get(details["job"])
+            job = (await self._queue(allocation.options).look(shell, min(UNWATCHED_S, _age_s(allocation)))).jobs.get(
+                details["job"]
+            )
             how = job.end_text() if job is not None else "UNKNOWN"
             if job is not None and job.is_waiting:
                 return f"its job {job.id} was put back into the queue"
@@ -313,6 +322,11 @@ def _keep_identity(submitted: Submitted) -> str:
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
         stream.write(submitted.identity)
     return str(file)
+
+
+def _age_s(allocation: Allocation) -> float:
+    """So long ago its host was found: what squeue said before is of the time when it waited still."""
+    return max(0.0, time.time() - float(allocation.details["found"]))
 
 
 def _first_line(error: BaseException) -> str:
