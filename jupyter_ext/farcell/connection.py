@@ -55,7 +55,10 @@ OPEN_TIMEOUT_S = 20.0
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 5.0
 GIVE_UP_S = 60.0  # without a welcome, though the backend thinks the host is there
-QUIET_S = 2.0  # a loss shorter than this is nobody's business
+BEAT_S = 2.0
+"""So long a stream from another machine may be silent before it is asked for a sign of life."""
+MISSED_BEATS, MISSED_WHILE_SENDING = 2, 15
+"""So many unanswered ones are a lost link; what is being sent goes before the question where a link is slow."""
 ACK_AFTER = 64
 SHOWN_BYTES = 1 << 20  # less is over before anybody could read of it
 ACK_DELAY_S = 0.05
@@ -73,7 +76,6 @@ class Connection:
         backend: Backend,
         allocation: Allocation,
         on_message: Callable[[Message, tuple[Buffer, ...]], None],
-        on_notice: Callable[[str], None],
         on_ended: Callable[[str], None],
         role: str = "driver",
         takeover: bool = False,
@@ -82,7 +84,6 @@ class Connection:
         self._backend = backend
         self._allocation = allocation
         self._on_message = on_message
-        self._on_notice = on_notice
         self._on_ended = on_ended
         self.loop = loop_thread().loop
         self.client = Client(
@@ -107,7 +108,12 @@ class Connection:
         self.closed = False
         self.on_transfer: Callable[[bool], None] = lambda is_upload: None
         """Told when bytes are to go in pieces, from here (True) or to here; under our lock, so it must be quick."""
+        self.on_away: Callable[[], None] = lambda: None
+        """Told when the stream is lost; `away` says for how long."""
         self.ended: str | None = None
+        self._lost: tuple[float, str] | None = None  # when and why
+        self._heard = False  # anything since the last beat
+        self._retry = asyncio.Event()
         self._refused: Refused | None = None
         self._stream: Stream | None = None
         self._welcomed = asyncio.Event()
@@ -141,6 +147,16 @@ class Connection:
         with self._lock:
             sizes = [inbound.sizes for inbound in self._inbound if inbound.missing]
             return (sum(came for came, _ in sizes), sum(size for _, size in sizes)) if sizes else None
+
+    @property
+    def away(self) -> tuple[float, str] | None:
+        """Seconds since the stream was lost, and what is in the way of another; None while there is one."""
+        lost = self._lost
+        return (self.loop.time() - lost[0], lost[1]) if lost is not None and not self.closed else None
+
+    def retry(self) -> None:
+        """Tries again at once: something is known to have changed."""
+        self.loop.call_soon_threadsafe(self._retry.set)
 
     def send(self, message: Message, bulk: Bulk | None = None) -> None:
         """Hands a message over; it is written at once or after a reconnect. `uploaded()` when the peer has all its chunks.
@@ -235,13 +251,17 @@ class Connection:
             self._end(f"a fault in the connection to it, {type(error).__name__}: {error}")
 
     async def _keep_open(self) -> None:
-        pause, lost_at, told = FIRST_PAUSE_S, self.loop.time(), False
+        pause, lost_at = FIRST_PAUSE_S, self.loop.time()
         while not self.closed:
             failure = await self._open_once()
             if self._welcomed.is_set():
                 self._welcomed.clear()
-                pause, lost_at, told = FIRST_PAUSE_S, self.loop.time(), False
+                pause, lost_at = FIRST_PAUSE_S, self.loop.time()
                 self.reconnects += 1
+                self._lost = (lost_at, failure)
+                self.on_away()
+            elif self._lost is not None:
+                self._lost = (lost_at, failure)
             if self._refused is not None:
                 return self._end(self._refused.message)
             state = await self._backend.poll(self._allocation)
@@ -253,10 +273,9 @@ class Connection:
             limit = GIVE_UP_S if state is JobState.RUNNING else max(GIVE_UP_S, self._allocation.options.keep_s or 0.0)
             if away > limit:
                 return self._end(f"it did not answer for {away:.0f} s ({failure})")
-            if away > QUIET_S and not told:
-                told = True
-                self._on_notice(f"The connection was lost ({failure}); trying again for {limit:.0f} s. The cell runs on.")
-            await asyncio.sleep(pause)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._retry.wait(), pause)
+            self._retry.clear()
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
     async def _open_once(self) -> str:
@@ -275,6 +294,7 @@ class Connection:
                 lost.set_result(str(error) if error is not None else "the other end closed the stream")
 
         def on_data(data: bytes, fds: list[int]) -> None:
+            self._heard = True
             try:
                 self._receive(data, fds)
             except ProtocolError as error:
@@ -286,9 +306,11 @@ class Connection:
             self.client.connect()
             self._stream = stream
             stream.wake()
+        beating = asyncio.ensure_future(self._beat(stream))
         try:
             return await lost
         finally:
+            beating.cancel()
             with self._lock:
                 self._stream = None
                 stream.close()
@@ -300,6 +322,22 @@ class Connection:
                 finally:  # after what came last: a message just before a fault may name them, and a descriptor be among it
                     self._close_descriptors()
             self._alarm.ring()  # who waits on this stream looks again
+
+    async def _beat(self, stream: Stream) -> None:
+        """Finds links that are gone without a word: both ends stay open for ever then."""
+        missed = 0
+        while True:
+            await asyncio.sleep(BEAT_S)
+            if self.uses_descriptors:  # on one machine a stream ends when its other end does
+                continue
+            missed, self._heard = (0 if self._heard else missed + 1), False
+            is_slow = not self._welcomed.is_set() or self._uploads or self.client.has_output
+            if missed > (MISSED_WHILE_SENDING if is_slow else MISSED_BEATS):
+                stream.fail(TimeoutError(f"nothing was heard for {missed * BEAT_S:.0f} s"))
+            elif missed:
+                with self._lock:
+                    self.client.ping()
+                    self._wake()
 
     def _close_descriptors(self) -> None:
         """What came for messages that did not: the host sends both again on the next stream."""
@@ -426,6 +464,7 @@ class Connection:
                     self._stream.fail(ConnectionRefusedError(text))
 
     def _welcome(self, fields: dict[str, Any]) -> None:
+        self._lost = None
         self.welcome = fields
         self.uses_descriptors = bool(fields.get("descriptors") and self._stream is not None and self._stream.supports_descriptors)
         self._welcomed.set()

@@ -117,7 +117,7 @@ def left_among(statuses: Iterable[Mapping[str, Any]], notebook: str) -> list[Lef
 
 async def _status(backend: Backend, allocation: Allocation) -> dict[str, Any] | None:
     """What the host says of itself; None when it does not answer."""
-    observer = Connection(backend, allocation, lambda *message: None, lambda text: None, lambda reason: None, "observer")
+    observer = Connection(backend, allocation, lambda *message: None, lambda reason: None, "observer")
     try:
         await asyncio.wait_for(observer.open(), STATUS_TIMEOUT_S)
         return await asyncio.wait_for(asyncio.wrap_future(observer.request("status")), STATUS_TIMEOUT_S)

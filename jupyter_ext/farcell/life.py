@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from farcell_host.protocol.messages import Buffer, Channel, Message
 
 from . import earlier
-from .backends.base import Allocation, Backend, LaunchOptions, Scheduled, Tell, backend_named
+from .backends.base import Allocation, Backend, LaunchOptions, Scheduled, ShellBackend, Tell, backend_named
 from .connection import Connection
 from .desk import Desk
 from .errors import FarcellError, HostDied, TargetUnavailable, ending
@@ -73,6 +73,8 @@ class Life:
         self.started_in: str | None = None
         """The notebook's working folder when the host was launched."""
         self.launches = 0
+        self._cell: dict[str, Any] | None = None  # the header of the cell that needed the kernel last
+        self.is_waited_for: Callable[[], bool] = lambda: False
         self.saved: frozenset[str] = frozenset()
         """Names that the session has saved as it ended."""
         self.closing: str | None = None
@@ -126,6 +128,8 @@ class Life:
 
     def start(self) -> None:
         """Makes sure that a kernel is up: launches a host, or restarts a kernel that has died."""
+        self._cell = self._notebook.cell_header()
+        self._show_away()
         if self.closing is not None and self.is_started:
             self._wait_for_end(self.closing)
         if self._host_dead is not None:
@@ -158,7 +162,7 @@ class Life:
     def observed(self, on_message: Callable[[Message, tuple[Buffer, ...]], None]) -> Iterator[Connection]:
         """A second connection, which gets all that the host has kept and changes nothing."""
         assert self._backend is not None and self.allocation is not None
-        observer = Connection(self._backend, self.allocation, on_message, lambda text: None, lambda reason: None, "observer")
+        observer = Connection(self._backend, self.allocation, on_message, lambda reason: None, "observer")
         loop_thread().submit(observer.open()).result(START_TIMEOUT_S)
         try:
             yield observer
@@ -237,11 +241,11 @@ class Life:
             backend,
             allocation,
             self._receive,
-            self._on_notice,
             lambda reason: self._on_ended(reason) if self.connection is connection else None,
             takeover=takeover,
         )
         connection.on_transfer = self._show_transfer
+        connection.on_away = self._show_away
         self.connection = connection
         await connection.open()
         from .recorder import recorder  # while the kernel starts
@@ -342,8 +346,31 @@ class Life:
             text = f"sending to {self.target!r}" if is_upload else f"fetching from {self.target!r}"
             Line(self._notebook, transfer(text, connection.uploading if is_upload else connection.downloading)).begin()
 
-    def _on_notice(self, text: str) -> None:
-        self._on_event(Noticed(text))
+    def _show_away(self) -> None:
+        """That the connection is lost and will come back; only where somebody waits for it."""
+        connection = self.connection
+        if connection is None or connection.away is None or not self.is_waited_for():
+            return
+
+        def text(seconds: float) -> str | None:
+            away = connection.away
+            if away is None:
+                return None
+            why = away[1].strip().splitlines()
+            return f"reconnecting to {self.target!r}, {away[0]:.0f} s; the run goes on" + (f" ({why[0]})" if why else "")
+
+        Line(self._notebook, text, self._cell).begin()
+
+    def reconnect(self) -> None:
+        """Logs in again with somebody there who can be asked, and tries at once. Raises TargetUnavailable."""
+        backend = self._backend
+        if not isinstance(backend, ShellBackend) or self.connection is None:
+            return
+        desk = Desk(self._notebook, f"logging in on {self.target!r}")
+        ask = desk.ask if self._notebook.allow_stdin else None
+        with Line(self._notebook, lambda seconds: f"{desk.about} ({seconds:.0f} s)"):
+            self._wait(desk, loop_thread().submit(backend.shell(self._options, ask)))
+        self.connection.retry()
 
     def _on_ended(self, reason: str) -> None:
         with self._news:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 SUBCOMMANDS = (
     "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "wait", "results", "attach", "resolve",
-    "env", "gpus", "usage", "log", "sessions", "save", "restore", "forget", "on", "off",
+    "env", "gpus", "usage", "log", "sessions", "reconnect", "save", "restore", "forget", "on", "off",
 )  # fmt: skip
 RESOURCES = (
     "gpus", "gpu_type", "cpus", "mem", "walltime", "nodes", "partition", "account", "qos", "constraint", "reservation", "sbatch",
@@ -308,6 +308,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         usage [--by target|notebook|day]   seconds, GPU-seconds, bytes and cost of all that you have run
         log [TARGET] [--lines N]    the runs so far; with --lines the kernel's and the host's log
         log RUN --replay            all outputs of a run again
+        reconnect [TARGET]          logs in again, asking what ssh asks, and tries a lost connection at once
         sessions [--all]            sessions of all notebooks on this machine; with --all on those that ssh reaches, too
         sessions --end ID [--yes]   ends one of them
         save [TARGET]               keeps what the remote kernel holds, for when it ends without a warning
@@ -380,6 +381,10 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         if fetch:
             _fetch(list(refs.values()), remote.session.notebook)
         return remote
+
+    def _do_reconnect(self, words: list[str]) -> None:
+        self._one_remote("reconnect", words).session.reconnect()
+        self._do_status([])
 
     def _do_save(self, words: list[str]) -> None:
         self._one_remote("save", words).session.save()

@@ -91,6 +91,7 @@ class RemoteSession:
         self.detached: DetachedRun | None = None
         """The run that has the turn although nobody waits for it."""
         self._conversation = Conversation(self._life, self._turns, self.notebook, self._of_notebook)
+        self._life.is_waited_for = lambda: self._conversation.pending is not None or self._turns.is_own
         self._restoring = Restoring(self._life, self._conversation, self.notebook)
         self._packages = Packages(options, self.notebook, self._conversation)
         self._folder = WorkingFolder(options, self.notebook, self._conversation, self._confirm_size)
@@ -341,6 +342,11 @@ class RemoteSession:
             self._restoring.bring_back(lost, self._limit_bytes)
         except (FarcellError, TimeoutError, concurrent.futures.TimeoutError) as error:
             self.notebook.say(f"What was saved of the session before cannot be brought back: {error}")
+
+    def reconnect(self) -> None:
+        """Logs in again where that takes a person, and has a lost connection tried again at once."""
+        self._need_started()
+        self._life.reconnect()
 
     def save(self) -> None:
         """Saves the remote namespace, for a session that ends without a warning."""

@@ -50,6 +50,7 @@ _BACKLOG = 64
 _LONGEST_TICK_S = 5.0
 _FIRST_DRIVER_S = 600.0  # whoever started it and does not come by then never will
 _GOODBYE_S = 2.0
+_SILENT_S = 30.0  # clients that can be cut off ask for a sign of life every two
 _INTERRUPT_AGAIN_S = 1.0
 _LEAD_S = 20.0
 _SAVED_BYTES_PER_S = 50e6  # a slow shared file system
@@ -195,6 +196,10 @@ class Host:
             self._active_at = self._driverless_at = now
         if self._driver is not None:
             self._driverless_at = now
+        for link in [link for link in self._links if link.is_silent(now, _SILENT_S)]:
+            log.info("A connection says nothing any more")
+            self._links.discard(link)
+            link.close()
         verdict = self._idleness.look(now - self._active_at)
         if verdict is Verdict.WARN:
             self._warn_of_release()

@@ -42,6 +42,9 @@ class PeerLink:
         self.role = ""
         self.generation = 0
         self.arrived: dict[int, Descriptor] = {}
+        self.heard = True
+        """Anything since `Host` looked last."""
+        self.silent_since: float | None = None
         self._journal = journal
         self._held = held
         self._store = store
@@ -117,7 +120,14 @@ class PeerLink:
         self._forget()
         self._on_lost(self, error)
 
+    def is_silent(self, now: float, limit_s: float) -> bool:
+        """Whether a client that asks for signs of life has sent none for so long: its machine sleeps, or the link is cut."""
+        if self.heard or not self.peer.is_beating or self.silent_since is None:
+            self.heard, self.silent_since = False, now
+        return now - self.silent_since > limit_s
+
     def _received(self, data: bytes, fds: list[int]) -> None:
+        self.heard = True
         try:
             events = self.peer.receive(data, fds)
             if events:

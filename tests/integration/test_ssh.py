@@ -16,7 +16,7 @@ from services.sshd import Sshd
 
 FAULTS: dict[str, tuple[dict[str, object], str]] = {
     "port": ({"ssh": "ssh -F {config} -p 1"}, "cannot be reached (ssh exit code 255). It said:\n    ssh: connect to host"),
-    "user": ({"user": "farcell-nobody"}, "needs authentication: a cell with %%remote t asks for it"),
+    "user": ({"user": "farcell-nobody"}, "needs authentication: run %remote reconnect t"),
     "python": ({"python": "/no/such/python"}, "/no/such/python cannot be run there (exit code 127). Set python of the target"),
     "no ipykernel": (
         {"python": "/usr/bin/python3 -S", "environment": "never"},

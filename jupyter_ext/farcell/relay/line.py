@@ -25,10 +25,10 @@ TICK_S = 0.5
 class Line:
     """In a `with` block, or from `begin` to `end`. `text()` is asked on the connection thread; None ends the line."""
 
-    def __init__(self, notebook: Notebook, text: Callable[[float], str | None]) -> None:
-        """`text` gets the seconds since the beginning."""
+    def __init__(self, notebook: Notebook, text: Callable[[float], str | None], header: dict[str, Any] | None = None) -> None:
+        """`text` gets the seconds since the beginning; `header` is the cell's, which its own thread alone can ask for."""
         self._notebook, self._text = notebook, text
-        self._header = notebook.cell_header()
+        self._header = notebook.cell_header() if header is None else header
         self._display_id = f"farcell-line-{uuid.uuid4().hex}"
         self._began = time.monotonic()
         self._is_shown = self._is_over = False

@@ -83,6 +83,11 @@ class Client:
 
     # -- the stream
 
+    def ping(self) -> None:
+        """Asks for a sign of life; nothing before the WELCOME, which is one."""
+        if self._ready:
+            self._outbox.put(Priority.CONTROL, encode_frame(Kind.PING, ()))
+
     def connect(self) -> None:
         """A new byte stream: half frames are forgotten and HELLO is the first thing on it."""
         self._outbox.clear()

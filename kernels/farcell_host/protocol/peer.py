@@ -51,6 +51,8 @@ class Peer:
         self.hello: Hello | None = None
         self.is_welcome = False
         self.is_refused = False
+        self.is_beating = False
+        """The client asks for signs of life, and so gives them."""
         self._fault: ProtocolError | None = None
         self._stray: list[int] = []
         self._outbox = Outbox()
@@ -151,6 +153,7 @@ class Peer:
         elif kind == Kind.DESCRIPTOR:
             events.append(DescriptorArrived(self._reader.take_descriptor(frame)))
         elif kind == Kind.PING:
+            self.is_beating = True
             self._outbox.put(Priority.CONTROL, encode_frame(Kind.PONG, ()))
         elif kind != Kind.PONG:
             raise ProtocolError(f"The client sent {Kind(kind).name}, which only a host sends")

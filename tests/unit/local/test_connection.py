@@ -175,9 +175,7 @@ class Line:
         self.heard: queue.Queue[tuple[Message, tuple[Buffer, ...]]] = queue.Queue()
         self.ended: queue.Queue[str] = queue.Queue()
         allocation = Allocation(LaunchOptions(target="far"), "/nowhere")
-        self.connection = Connection(
-            HostBackend(host), allocation, lambda *what: self.heard.put(what), lambda text: None, self.ended.put
-        )
+        self.connection = Connection(HostBackend(host), allocation, lambda *what: self.heard.put(what), self.ended.put)
 
     def open(self) -> dict[str, Any]:
         return loop_thread().submit(self.connection.open()).result(BOUND_S)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -68,6 +69,7 @@ class SshClient:
         code, _, _ = await _run(self.destination.control(path, "check"), CONTROL_S)
         if code == 0:
             return
+        _remove_dead(path)
         batch = () if environment is not None else ("-o", "BatchMode=yes")
         persist = f"ControlPersist={max(1, round(self._persist_s))}"
         start = self.destination.argv("-M", "-N", "-f", "-o", f"ControlPath={path}", "-o", persist, *batch)
@@ -134,8 +136,8 @@ class SshClient:
             )
         if any(text in errors for text in _LOGIN_REFUSED):
             return LoginRefused(
-                f"{where} needs authentication: a cell with %%remote {self.target} asks for it, where the front end can. "
-                f"ssh said:\n{said}"
+                f"{where} needs authentication: run %remote reconnect {self.target}. "
+                f"A first cell there asks for it, too, where the front end can. ssh said:\n{said}"
             )
         return TargetUnavailable(f"{where} cannot be reached (ssh exit code {code}). It said:\n{said}")
 
@@ -190,3 +192,14 @@ async def _code_of(argv: list[str], timeout_s: float, errors: int, environment: 
         process.kill()
         await process.wait()
         return None
+
+
+def _remove_dead(path: str) -> None:
+    """A socket that nobody listens on: the connection behind it was killed, and ssh would share no other in its place."""
+    with contextlib.suppress(FileNotFoundError), socket.socket(socket.AF_UNIX) as sock:
+        try:
+            sock.connect(path)
+        except ConnectionRefusedError:
+            Path(path).unlink()
+        except OSError:
+            return
