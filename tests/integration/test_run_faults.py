@@ -279,9 +279,10 @@ def test_a_restart_leaves_the_run_alone(notebook: Notebook) -> None:
     assert cell.result == "3"
     assert psutil.pid_exists(before)
     assert "goes on" in cell.stderr and "%remote attach" in cell.stderr
-    command = re.search(r"farcell_host (stop --runtime \S+)", cell.stderr)
+    command = re.search(r"%remote sessions --all --end \S+ --yes", cell.stderr)
     assert command is not None
-    subprocess.run([sys.executable, "-m", "farcell_host", *command[1].split()], check=True, timeout=30)
+    notebook.run(command[0]).check()
+    psutil.Process(before).wait(30) if psutil.pid_exists(before) else None
 
 
 def test_an_idle_session_of_an_earlier_kernel_is_ended(notebook: Notebook) -> None:
