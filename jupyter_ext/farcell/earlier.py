@@ -1,7 +1,8 @@
 """Sessions that an earlier kernel of the same notebook left behind: it crashed or was restarted.
 
 Their object numbers mean nothing to a new kernel, so one that is idle holds nothing anybody can reach and is ended. One
-that runs a cell, or has run one whose results nobody has taken, is left alone, and the person is told how to attach to it.
+that runs a cell, or has run one whose results nobody has taken, is left alone, and the person is told how to attach to it. One
+that a notebook drives is not an earlier one: two notebooks may have the same name.
 On another machine an idle one is left to end by itself (`keep_s`): a notebook of the same name may sit on a third machine.
 """
 
@@ -46,10 +47,11 @@ async def settle(backend: Backend, options: LaunchOptions) -> list[str]:
             continue
         allocation = Allocation(options, host.runtime, host.pid, host.socket)
         status = await _status(backend, allocation)
-        left = [] if status is None else left_in(host, status)
-        if left:
-            said += [_told(run) for run in left]
-        elif status is not None:
+        if status is None or is_driven(status):
+            continue
+        left = left_in(host, status)
+        said += [_told(run) for run in left]
+        if not left:
             await backend.release(allocation)
     return said
 
@@ -90,6 +92,11 @@ class LeftRun:
         )
 
 
+def is_driven(status: Mapping[str, Any]) -> bool:
+    """Whether a notebook is connected to it."""
+    return any(role == "driver" for role, _ in status.get("connections") or ())
+
+
 def left_in(host: runtime.HostInfo, status: Mapping[str, Any]) -> list[LeftRun]:
     """Those of one host, by what it says of itself."""
     going = [status["run"]] if status.get("run") is not None else []
@@ -101,15 +108,14 @@ def left_in(host: runtime.HostInfo, status: Mapping[str, Any]) -> list[LeftRun]:
 def left_runs(notebook: str) -> list[LeftRun]:
     """All of this machine; asks the hosts that an earlier kernel of this notebook has left, if there are any."""
     hosts = [host for host in runtime.live_hosts() if host.runtime not in _own and host.fields.get("notebook") == notebook]
-    return [run for host in hosts for run in left_in(host, ask_status(host))]
+    return left_among([{**host.fields, **ask_status(host)} for host in hosts], notebook)
 
 
 def left_among(statuses: Iterable[Mapping[str, Any]], notebook: str) -> list[LeftRun]:
     """Of hosts anywhere, by what they say of themselves: those that no notebook drives now."""
     runs = []
     for status in statuses:
-        is_driven = any(role == "driver" for role, _ in status.get("connections") or ())
-        if status.get("notebook") == notebook and status["runtime"] not in _own and not is_driven:
+        if status.get("notebook") == notebook and status["runtime"] not in _own and not is_driven(status):
             host = runtime.HostInfo(status["runtime"], status["pid"], status["socket"], dict(status))
             runs += left_in(host, status)
     return runs

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -405,13 +404,7 @@ class RemoteSession:
     def log(self, lines: int = 50) -> str:
         """The last lines of the remote kernel's and the host's log."""
         self._need_started()
-        assert self._life.allocation is not None
-        parts = []
-        for name in ("kernel.log", "host.log"):
-            path = Path(self._life.allocation.runtime) / name
-            if path.exists():
-                parts.append(f"== {path}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-lines:]))
-        return "\n".join(parts)
+        return "\n".join(f"== {each['path']}\n{each['text']}" for each in self._life.ask("log", lines=lines)["files"])
 
     def _state(self) -> str:
         if not self.is_started:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 RENDEZVOUS = "rendezvous.json"
 IDENTITY = "identity.pem"
 JOURNAL = "journal"
+LOG = "job.log"
 RELEASED = "released"
 SNAPSHOTS = "snapshots"
 ENDED = "ended.json"
@@ -49,7 +50,12 @@ def serve_batch(session: Path, serve: Callable[[Path, Mapping[str, Path], Callab
         _watch_over(host, session)
 
     try:
-        places = {"journal": session / JOURNAL, "snapshots": session.parent.parent / SNAPSHOTS, "report": session / ENDED}
+        places = {
+            "journal": session / JOURNAL,
+            "snapshots": session.parent.parent / SNAPSHOTS,
+            "report": session / ENDED,
+            "log": session / LOG,
+        }
         serve(folder, places, on_listening)
     finally:
         for door in doors:

@@ -48,11 +48,11 @@ from .usage import Accounts
 WANTED = "a notebook asked for it"
 _BACKLOG = 64
 _LONGEST_TICK_S = 5.0
-_FIRST_DRIVER_S = 600.0  # whoever started it and does not come by then never will
 _GOODBYE_S = 2.0
 _SILENT_S = 30.0  # clients that can be cut off ask for a sign of life every two
 _INTERRUPT_AGAIN_S = 1.0
 _LEAD_S = 20.0
+_LOG_BYTES = 1 << 20
 _SAVED_BYTES_PER_S = 50e6  # a slow shared file system
 
 log = logging.getLogger("farcell.host")
@@ -65,6 +65,7 @@ class HostOptions:
     cwd: str | None = None
     idle_timeout_s: float = 3600.0
     keep_s: float = 600.0
+    first_driver_s: float = 600.0  # whoever started it and does not come by then never will
     journal_bytes: int = journal.QUOTA_BYTES
     chunk_bytes: int = chunkstore.QUOTA_BYTES
     notebook: str | None = None
@@ -75,6 +76,7 @@ class HostOptions:
     is_job: bool = False  # the batch step of a scheduler's job, which ends with it
     snapshots: Path = field(default_factory=lambda: chunkstore.cache_folder() / "snapshots")
     report: Path | None = None  # a file that says why the host has ended
+    log: Path | None = None  # what this process prints, where that is not host.log in the runtime folder
     save_grace_s: float = 10.0
 
     def start_kernel(self) -> KernelProcess:
@@ -204,14 +206,14 @@ class Host:
         if verdict is Verdict.WARN:
             self._warn_of_release()
         # A scheduler's job begins when it can, with its notebook perhaps asleep.
-        first_s = math.inf if self._had_driver or options.report is not None else _FIRST_DRIVER_S
+        first_s = math.inf if self._had_driver or options.report is not None else options.first_driver_s
         if verdict is Verdict.RELEASE:
             self.retirement.begin(f"nothing was run for {spoken(options.idle_timeout_s)}")
         elif now - self._driverless_at > min(options.keep_s, first_s):
             self.stop(f"no notebook came{' back' if self._had_driver else ''} for {min(options.keep_s, first_s):g} s")
         elif not (options.runtime / runtime.HOST_FILE).exists():
             self.stop("the runtime folder is gone")
-        pause = min(_LONGEST_TICK_S, max(0.05, min(options.idle_timeout_s, options.keep_s) / 10))
+        pause = min(_LONGEST_TICK_S, max(0.05, min(options.idle_timeout_s, options.keep_s, options.first_driver_s) / 10))
         asyncio.get_running_loop().call_later(pause, self._tick)
 
     def _gpu_in_use(self) -> None:
@@ -617,6 +619,13 @@ class Host:
         self._accounts.drop_left([str(session) for session in fields.get("left", ())])
         return {}
 
+    async def _op_log(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        """The last lines of what the kernel and the host have printed outside of cells."""
+        folder, lines = self.options.runtime, int(fields["lines"])
+        found = [folder / runtime.KERNEL_LOG, self.options.log or folder / runtime.HOST_LOG]
+        texts = await asyncio.to_thread(lambda: [_last_lines(file, lines) for file in found])
+        return {"files": [{"path": str(file), "text": text} for file, text in zip(found, texts, strict=True)]}
+
     def _op_snapshots(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         return self.retirement.offer()
 
@@ -644,6 +653,15 @@ class Host:
             "connections": [[other.role, other.hello.client] for other in self._links if other.hello is not None],
             "capabilities": capabilities.report(),
         }
+
+
+def _last_lines(file: Path, lines: int) -> str:
+    try:
+        with open(file, "rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - _LOG_BYTES))
+            return "\n".join(stream.read().decode(errors="replace").splitlines()[-lines:])
+    except OSError as error:
+        return f"(it cannot be read: {error.strerror})"
 
 
 def serve(options: HostOptions, lock: runtime.HostLock, process: KernelProcess, on_listening: Callable[[Host], None]) -> None:
