@@ -3,7 +3,8 @@
 Their object numbers mean nothing to a new kernel, so one that is idle holds nothing anybody can reach and is ended. One
 that runs a cell, or has run one whose results nobody has taken, is left alone, and the person is told how to attach to it. One
 that a notebook drives is not an earlier one: two notebooks may have the same name.
-On another machine an idle one is left to end by itself (`keep_s`): a notebook of the same name may sit on a third machine.
+On another machine an idle one is left to end by itself (`keep_s`): a notebook of the same name may sit on a third machine. A
+job that is idle costs, so it is told of.
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ _own: set[str] = set()
 
 def own(folder: str) -> None:
     """This process's own session: not an earlier one."""
-    _own.add(folder)
+    _own.add(PurePosixPath(folder).name)
+
+
+def is_own(folder: str) -> bool:
+    return PurePosixPath(folder).name in _own
 
 
 async def settle(backend: Backend, options: LaunchOptions) -> list[str]:
@@ -43,7 +48,7 @@ async def settle(backend: Backend, options: LaunchOptions) -> list[str]:
         return await _told_over_there(backend, options)
     said = []
     for host in runtime.live_hosts():
-        if host.runtime in _own or host.fields.get("notebook") != options.notebook:
+        if is_own(host.runtime) or host.fields.get("notebook") != options.notebook:
             continue
         allocation = Allocation(options, host.runtime, host.pid, host.socket)
         status = await _status(backend, allocation)
@@ -63,12 +68,23 @@ async def _told_over_there(backend: Backend, options: LaunchOptions) -> list[str
         statuses = await asyncio.wait_for(backend.sessions(options), LIST_TIMEOUT_S)
     except (FarcellError, OSError, ValueError, asyncio.TimeoutError):
         return []  # the launch that follows says what is wrong with the way there
+    statuses = [each for each in statuses if each.get("target") == options.target]
     runs = left_among(statuses, options.notebook or "")
-    return [_told(run) for run in runs if run.target == options.target]
+    with_runs = {run.host.runtime for run in runs}
+    idle = [each for each in _left(statuses, options.notebook or "") if "job" in each and each["runtime"] not in with_runs]
+    return [*map(_told, runs), *map(_told_job, idle)]
 
 
 def _told(run: LeftRun) -> str:
     return f"{run} %remote sessions --all --end {PurePosixPath(run.host.runtime).name} --yes ends it."
+
+
+def _told_job(status: Mapping[str, Any]) -> str:
+    """One that runs nothing, and that nobody can use any more, holds what it was granted until `keep_s` is over."""
+    return (
+        f"Job {status['job']} of this notebook's earlier kernel is still there on {status['target']!r} ({status['state']}): "
+        f"%remote sessions --all --end {PurePosixPath(status['runtime']).name} ends it."
+    )
 
 
 @dataclass(frozen=True)
@@ -107,18 +123,21 @@ def left_in(host: runtime.HostInfo, status: Mapping[str, Any]) -> list[LeftRun]:
 
 def left_runs(notebook: str) -> list[LeftRun]:
     """All of this machine; asks the hosts that an earlier kernel of this notebook has left, if there are any."""
-    hosts = [host for host in runtime.live_hosts() if host.runtime not in _own and host.fields.get("notebook") == notebook]
+    hosts = [host for host in runtime.live_hosts() if not is_own(host.runtime) and host.fields.get("notebook") == notebook]
     return left_among([{**host.fields, **ask_status(host)} for host in hosts], notebook)
 
 
 def left_among(statuses: Iterable[Mapping[str, Any]], notebook: str) -> list[LeftRun]:
     """Of hosts anywhere, by what they say of themselves: those that no notebook drives now."""
     runs = []
-    for status in statuses:
-        if status.get("notebook") == notebook and status["runtime"] not in _own and not is_driven(status):
-            host = runtime.HostInfo(status["runtime"], status["pid"], status["socket"], dict(status))
-            runs += left_in(host, status)
+    for status in _left(statuses, notebook):
+        host = runtime.HostInfo(status["runtime"], status["pid"], status["socket"], dict(status))
+        runs += left_in(host, status)
     return runs
+
+
+def _left(statuses: Iterable[Mapping[str, Any]], notebook: str) -> list[Mapping[str, Any]]:
+    return [each for each in statuses if each.get("notebook") == notebook and not is_own(each["runtime"]) and not is_driven(each)]
 
 
 async def _status(backend: Backend, allocation: Allocation) -> dict[str, Any] | None:

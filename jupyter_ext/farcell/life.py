@@ -227,7 +227,7 @@ class Life:
             raise
 
     async def _open(self, backend: Backend, ask: Ask | None, tell: Tell) -> None:
-        for text in await earlier.settle(backend, self._options):
+        for text in await earlier.settle(backend, self._options) if self.queued is None else ():
             self._say(text)
         allocation = await backend.launch(self._options, ask, tell)
         for text in allocation.notices:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import signal
 import socket
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +32,16 @@ LOG = "job.log"
 RELEASED = "released"
 SNAPSHOTS = "snapshots"
 ENDED = "ended.json"
+STATE = "state.json"
+STATE_S = 1.0
+"""So often it is looked whether there is news for the session's folder."""
+FRESH_S = 60.0
+"""So often it is written without any, as a sign of life."""
+_TOLD = ("state", "run", "waiting_runs", "untaken_runs", "connections")
+_MEASURED = ("idle_s", "memory_bytes", "kernel_memory_bytes")
 WALL_TIME = "its wall time is over"
+
+log = logging.getLogger("farcell.host")
 
 
 def serve_batch(session: Path, serve: Callable[[Path, Mapping[str, Path], Callable[[Host], None]], None]) -> int:
@@ -41,13 +52,16 @@ def serve_batch(session: Path, serve: Callable[[Path, Mapping[str, Path], Callab
     shutil.rmtree(session / JOURNAL, ignore_errors=True)  # of this job before it was requeued: another host's
     os.environ[runtime.IN_A_JOB] = "1"
     doors: list[Door] = []
+    hosts: list[Host] = []
 
     def on_listening(host: Host) -> None:
+        hosts.append(host)
         door = Door(session / IDENTITY, folder / "attach.socket")
         doors.append(door)
         fields = {**host.info(), **place(), "addresses": [f"{each}:{door.port}" for each in addresses()]}
         write_whole(session / RENDEZVOUS, fields)
         _watch_over(host, session)
+        host.beside(_keep_known(host, session))
 
     try:
         places = {
@@ -62,8 +76,32 @@ def serve_batch(session: Path, serve: Callable[[Path, Mapping[str, Path], Callab
             door.close()
         with contextlib.suppress(OSError):
             (session / RENDEZVOUS).unlink()
-        shutil.rmtree(session / JOURNAL, ignore_errors=True)
+        if any(host.leaves_journal for host in hosts):
+            with contextlib.suppress(OSError):
+                write_whole(session / STATE, _told(hosts[0]))
+        else:
+            shutil.rmtree(session / JOURNAL, ignore_errors=True)
     return 0
+
+
+def _told(host: Host) -> dict[str, Any]:
+    status = host.status()
+    return {"at": time.time(), **{key: status[key] for key in (*_TOLD, *_MEASURED)}}
+
+
+async def _keep_known(host: Host, session: Path) -> None:
+    """What it says of itself lies in the session's folder, for whoever cannot reach the node, or comes when that is no more."""
+    written: dict[str, Any] = {"at": 0.0}
+    while True:
+        told = _told(host)
+        is_news = any(told[key] != written.get(key) for key in _TOLD)
+        if is_news or told["at"] - written["at"] > FRESH_S:
+            try:
+                await asyncio.to_thread(write_whole, session / STATE, told)
+            except OSError as error:
+                log.warning("%s cannot be written: %s", session / STATE, error)
+            written = told
+        await asyncio.sleep(STATE_S)
 
 
 def _watch_over(host: Host, session: Path) -> None:

@@ -210,7 +210,11 @@ class Host:
         if verdict is Verdict.RELEASE:
             self.retirement.begin(f"nothing was run for {spoken(options.idle_timeout_s)}")
         elif now - self._driverless_at > min(options.keep_s, first_s):
-            self.stop(f"no notebook came{' back' if self._had_driver else ''} for {min(options.keep_s, first_s):g} s")
+            why = f"no notebook came{' back' if self._had_driver else ''} for {min(options.keep_s, first_s):g} s"
+            if options.report is not None and self._untaken:  # whoever comes later finds what it made
+                self.retirement.begin(why)
+            else:
+                self.stop(why)
         elif not (options.runtime / runtime.HOST_FILE).exists():
             self.stop("the runtime folder is gone")
         pause = min(_LONGEST_TICK_S, max(0.05, min(options.idle_timeout_s, options.keep_s, options.first_driver_s) / 10))
@@ -227,6 +231,11 @@ class Host:
             f"ends in {spoken(watch.lead_s)}. Its variables are saved then as far as they can be; what cannot be, and what its "
             "threads do, is lost. Any cell on it keeps it; idle_timeout_s of the target says for how long."
         )
+
+    @property
+    def leaves_journal(self) -> bool:
+        """Whether what the kernel has said is left to whoever asks later: there are runs whose results nobody has taken."""
+        return self.options.report is not None and self._why != WANTED and bool(self._untaken or self._kernel.run)
 
     @property
     def _is_working(self) -> bool:
@@ -258,7 +267,7 @@ class Host:
         self._telemetry.close()
         self._accounts.close(self._is_recorded, self._why)
         self._held.close()
-        self._journal.close()
+        self._journal.close(keep=self.leaves_journal)
         shutil.rmtree(self.options.runtime, ignore_errors=True)
         self._lock.close()
 
@@ -633,6 +642,10 @@ class Host:
         return {"removed": self.retirement.forget()}
 
     def _op_status(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        return self.status()
+
+    def status(self) -> dict[str, Any]:
+        """What it says of itself (docs/architecture.md)."""
         kernel = self._kernel
         state = "dead" if not kernel.is_alive else "starting" if not kernel.is_ready else "busy" if kernel.asked else "idle"
         now = time.monotonic()

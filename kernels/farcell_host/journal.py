@@ -129,9 +129,10 @@ class Journal:
         cursor.segment, cursor.offset, cursor.next = segment, end, until
         return Block(first, until - 1, data, alone == first, gap)
 
-    def close(self) -> None:
+    def close(self, keep: bool = False) -> None:
+        """`keep`: the files stay, for `messages_of`."""
         for segment in self._segments:
-            segment.delete()
+            segment.close() if keep else segment.delete()
         self._segments = []
 
     # -- writing

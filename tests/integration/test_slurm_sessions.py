@@ -1,0 +1,81 @@
+"""Jobs of a cluster as sessions: found from any notebook, after a restart, put back into the queue, after their node has died."""
+
+from __future__ import annotations
+
+import re
+
+from clusters import ASKED, jobs
+from notebooks import Cell, Notebook
+from places import define_target, over_slurm
+from sandbox import Sandbox
+from services.slurm import Slurm
+from services.sshd import Sshd
+
+GOES_ON = "print('begun', flush=True)\nimport os, time\nwhile not os.path.exists(gate): time.sleep(0.02)\n"
+
+
+def rows(cell: Cell) -> list[str]:
+    """Of the table of sessions."""
+    text = str(cell.check().displays[0]["text/plain"])
+    return [] if text == "All sessions: none" else text.splitlines()[3:]
+
+
+def session_in(row: str) -> str:
+    found = re.match(r"s-\w{8}\b", row)
+    assert found is not None, row
+    return found[0]
+
+
+def test_jobs_that_run_and_wait_are_listed_and_ended(
+    cluster: Slurm, login_node: Sshd, sandbox: Sandbox, notebook: Notebook
+) -> None:
+    """From another notebook, with job, node, and reason in Slurm's words; the cell that waits is told."""
+    define_target(sandbox, "a100", **over_slurm(sandbox, login_node, gpus=1))
+    define_target(sandbox, "wide", **over_slurm(sandbox, login_node, gpus=2))
+    job, _, node = eval(notebook.run(f"%%remote a100\n{ASKED}").check().result or "")
+    other_node = next(name for name in cluster.nodes if name != node)
+    holding = cluster.submit("sleep 600", "--gres=gpu:2", f"--nodelist={other_node}")
+    waiting = notebook.start("%%remote wide\n1")
+    waiting.until(lambda cell: "pending until there is room for it (Resources)" in "\n".join(cell.lines), 60)
+    (queued,) = set(jobs(cluster)) - {holding, job}
+    with Notebook(sandbox) as other:
+        other.run("%load_ext farcell").check()
+        runs, waits = sorted(rows(other.run("%remote sessions --all")), key=lambda row: " wide " in row)
+        assert re.search(rf" a100 +{node} \(job {job}\) .* idle +\d+ s +- +\d+(\.\d+)? MB$", runs), runs
+        assert re.search(rf" \(job {queued}\) .* pending until there is room for it \(Resources\)", waits), waits
+        other.run(f"%remote sessions --all --end {session_in(waits)}").check()
+        cell = waiting.finish(60)
+        assert cell.error is not None and f"job {queued} ended, CANCELLED" in cell.error.value
+        other.run(f"%remote sessions --all --end {session_in(runs)}").check()
+        assert set(jobs(cluster)) == {holding} and rows(other.run("%remote sessions --all")) == []
+
+
+def test_a_run_in_a_job_goes_on_while_the_kernel_is_restarted(
+    cluster: Slurm, login_node: Sshd, sandbox: Sandbox, notebook: Notebook
+) -> None:
+    """The first cell on the target tells of it; a new kernel attaches to it, or ends it."""
+    define_target(sandbox, "t", **over_slurm(sandbox, login_node))
+    gate = sandbox.folder / "gate"
+    notebook.run(f"data, gate = [0], {str(gate)!r}").check()
+    notebook.start(f"%%remote t\ndata.append(1)\n{GOES_ON}made = {{'of': data}}\nprint('done')").until("begun")
+    (first,) = jobs(cluster)
+    notebook.restart()
+    notebook.run("%load_ext farcell").check()
+    told = notebook.run("%%remote t\n1").check().stderr
+    found = re.search(r"Run (\w{8}) on 't' goes on.* (%remote sessions --all --end s-\w{8} --yes) ends it\.", told)
+    assert found is not None, told
+    assert len(jobs(cluster)) == 2
+    notebook.run("%remote stop t").check()
+    attached = notebook.start(f"%remote attach {found[1]}")
+    attached.until("begun")
+    gate.touch()
+    assert attached.finish(60).check().stdout == "begun\ndone\n"
+    assert notebook.value("(made, made['of'] is data)") == ({"of": [0, 1]}, True)
+    assert eval(notebook.run(f"%%remote t\n{ASKED}").check().result or "")[0] == first
+    notebook.restart()
+    notebook.run("%load_ext farcell").check()
+    told = notebook.run("%%remote t\n1").check().stderr
+    found = re.search(rf"Job {first} of this notebook's earlier kernel is .* 't' \(idle\): (%remote .*) ends it\.", told)
+    assert found is not None, told
+    notebook.run(found[1]).check()
+    assert first not in jobs(cluster)
