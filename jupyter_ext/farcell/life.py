@@ -132,7 +132,7 @@ class Life:
         self._show_away()
         if self.closing is not None and self.is_started:
             self._wait_for_end(self.closing)
-        if self._host_dead is not None:
+        if self._host_dead is not None and not self._resume(self._host_dead):
             self._say(f"The kernel host on {self.target!r} is gone ({self._host_dead}); a new one starts.")
             self.stop()
         if not self.is_started:
@@ -142,6 +142,25 @@ class Life:
             how = ending(died.exit_code, died.signal)
             self._say(f"The remote kernel on {self.target!r} {how}; a new one starts. What was only there is lost.")
             self.restart()
+
+    def _resume(self, why: str) -> bool:
+        """Whether the job of a host that is gone will start once more by itself: then that is waited for, and not a new one."""
+        backend, allocation = self._backend, self.allocation
+        if not isinstance(backend, Scheduled) or allocation is None:
+            return False
+        with Line(self._notebook, waiting(f"asking what became of the job on {self.target!r}")):
+            if not loop_thread().submit(backend.is_put_back(allocation)).result(START_TIMEOUT_S):
+                return False
+            self._part()
+            loop_thread().submit(backend.resume(allocation)).result(START_TIMEOUT_S)
+        self._say(f"The session on {self.target!r} has ended ({why}). {self.queued} was put back into the queue: it is taken up.")
+        return True
+
+    def _part(self) -> None:
+        """Ends the connection alone."""
+        connection, self.connection = self.connection, None
+        self.kernel = self.dead = self._host_dead = None
+        loop_thread().submit(self._end(connection, None, is_dead=True)).result(STOP_TIMEOUT_S)
 
     def adopt(self, allocation: Allocation) -> None:
         """Takes over a host that is there, from another driver; all that it has kept comes once more."""

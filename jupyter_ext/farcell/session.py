@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 
 CONFIRM_BYTES = 8 << 30
 LIMIT_BYTES = 1 << 20
+SCHEDULERS_DOING = ("NODE_FAIL", "PREEMPTED", "put back into the queue")
 LIMIT_BYTES_LOCAL = 64 << 20
 _FETCHED = "_farcell_fetched"  # a name of our own for what a ref stands for, while it is fetched
 
@@ -134,11 +135,11 @@ class RemoteSession:
                 except (HostDied, KeyboardInterrupt) as error:
                     if not restartable or not self._is_schedulers_doing(error):
                         raise
-                self.notebook.say("The run begins again in a new job, as --restartable says.")
+                self.notebook.say("The run begins again, as --restartable says.")
 
     def _is_schedulers_doing(self, error: BaseException) -> bool:
         if isinstance(error, HostDied):
-            return self._life.closing is not None or any(state in error.detail for state in ("NODE_FAIL", "PREEMPTED"))
+            return self._life.closing is not None or any(word in error.detail for word in SCHEDULERS_DOING)
         return self._life.closing is not None and not self._was_pressed
 
     def plan(self, names: Names, optional: Names = ()) -> list[PlanRow]:

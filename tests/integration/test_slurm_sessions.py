@@ -79,3 +79,25 @@ def test_a_run_in_a_job_goes_on_while_the_kernel_is_restarted(
     assert found is not None, told
     notebook.run(found[1]).check()
     assert first not in jobs(cluster)
+
+
+def test_a_job_that_is_put_back_is_taken_up_again(cluster: Slurm, login_node: Sshd, sandbox: Sandbox, notebook: Notebook) -> None:
+    """With what it had saved. The run that was interrupted is not run again, unless it says --restartable."""
+    define_target(sandbox, "t", **over_slurm(sandbox, login_node, sbatch=["--requeue"]))
+    notebook.run("tries = []").check()
+    first = notebook.run(f"%%remote t --keep model\nmodel = list(range(5))\n{ASKED}").check()
+    job = eval(first.result or "")[0]
+    running = notebook.start("%%remote t --keep model\nprint('begun', flush=True)\nimport time; time.sleep(600)")
+    running.until("begun")
+    cluster.run("scontrol", "requeue", job)
+    cell = running.finish(60)
+    assert cell.error is not None and "The run is interrupted: the scheduler ends its job." in cell.stderr
+    body = "import os, time\ntries.append(os.environ['SLURM_RESTART_COUNT'])\nprint('try', len(tries), model[-1], flush=True)\n"
+    running = notebook.start(f"%%remote t --restartable\n{body}if len(tries) < 2: time.sleep(600)")
+    running.until("try 1 4", 60)
+    cluster.run("scontrol", "requeue", job)
+    running.until("try 2 4", 60)
+    cell = running.finish(60).check()
+    assert cell.stderr.count(f"Job {job} was put back into the queue: it is taken up.") == 2
+    assert "Back on 't' from the snapshot of" in cell.stderr and "The run begins again" in cell.stderr
+    assert notebook.value("tries") == ["1", "2"] and jobs(cluster) == [job]

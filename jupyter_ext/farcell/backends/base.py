@@ -155,6 +155,13 @@ class Scheduled(Protocol):
     async def withdraw(self) -> None:
         """Takes it out of the queue; raises TargetUnavailable when the scheduler cannot be told."""
 
+    async def is_put_back(self, allocation: Allocation) -> bool:
+        """Of an allocation that is gone: whether its job waits in the queue once more, or has begun anew since; raises
+        TargetUnavailable when the scheduler cannot be asked."""
+
+    async def resume(self, allocation: Allocation) -> None:
+        """The next launch takes up its job, which waits, or was put back."""
+
     async def obituary(self, allocation: Allocation) -> str | None:
         """What became of an allocation that is gone, as far as the scheduler says; raises nothing."""
 

@@ -35,13 +35,16 @@ from ..ssh.login import Login
 from . import scripts
 from .folders import FORGOTTEN_S, Folder, is_litter, parse_folders, status_of
 from .identity import new_identity
-from .jobs import parse_sbatch, sbatch_options, step_command
+from .jobs import Job, parse_sbatch, sbatch_options, step_command
 from .queue import UNWATCHED_S, WATCHED_S, Look, Queue
 
 if TYPE_CHECKING:
     from ..ssh.questions import Ask
 
 AWAY_S = 5.0
+DECIDED_S = 20.0
+"""So long a job may be on its way out before it is taken to be over."""
+PUT_BACK = "put back into the queue"
 IDENTITY_FILE = "identity.pem"
 
 
@@ -54,6 +57,8 @@ class Submitted:
     session: str
     details: dict[str, Any]
     notices: tuple[str, ...] = ()
+    gone: int | None = None
+    """Which start of the job is over (SLURM_RESTART_COUNT), when it was put back into the queue."""
     at: float = field(default_factory=time.time)
 
 
@@ -106,6 +111,34 @@ class SlurmBackend:
             "found": time.time(),
         }
         return Allocation(options, fields["runtime"], fields["pid"], None, details, submitted.notices)
+
+    async def is_put_back(self, allocation: Allocation) -> bool:
+        shell = await self.shell(allocation.options)
+        deadline = time.monotonic() + DECIDED_S
+        while True:
+            look = await self._queue(allocation.options).look(shell, 0.0)
+            if look.fault:
+                raise TargetUnavailable(f"{allocation.options.target!r}: {look.fault}")
+            job = look.jobs.get(allocation.details["job"])
+            if job is None or job.is_over:
+                return False
+            if job.is_waiting or _began_anew(job, allocation):
+                return True
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(DECIDED_S / 40)  # its last start is being cleared away
+
+    async def resume(self, allocation: Allocation) -> None:
+        details = allocation.details
+        shell = await self.shell(allocation.options)
+        await self._unforward(shell, allocation.runtime)
+        self._submitted = Submitted(
+            allocation.options,
+            details["job"],
+            details["session"],
+            {key: details[key] for key in ("command", "pyz")},
+            gone=details.get("restarts"),
+        )
 
     async def _submit(self, options: LaunchOptions, shell: Shell, tell: Tell) -> Submitted:
         try:
@@ -171,7 +204,8 @@ class SlurmBackend:
             try:
                 shell = await self.shell(options)
                 mark = new_mark()
-                answer = await shell.run(scripts.wait(mark, submitted.session), mark, timeout_s=6 * scripts.WAIT_S)
+                script = scripts.wait(mark, submitted.session, submitted.gone)
+                answer = await shell.run(script, mark, timeout_s=6 * scripts.WAIT_S)
                 found = answer.said.get("found")
                 if found == "rendezvous.json":
                     return dict(json.loads(answer.output))
@@ -278,7 +312,8 @@ class SlurmBackend:
         job = look.jobs.get(allocation.details["job"])
         if job is None or not job.is_known:
             return JobState.UNKNOWN
-        return JobState.GONE if job.is_over or job.is_waiting else JobState.RUNNING
+        is_gone = job.is_over or job.is_waiting or _began_anew(job, allocation)
+        return JobState.GONE if is_gone else JobState.RUNNING
 
     async def obituary(self, allocation: Allocation) -> str | None:
         """As the host has left word of it, else as the queue was looked at last."""
@@ -289,8 +324,8 @@ class SlurmBackend:
                 details["job"]
             )
             how = job.end_text() if job is not None else "UNKNOWN"
-            if job is not None and job.is_waiting:
-                return f"its job {job.id} was put back into the queue"
+            if job is not None and (job.is_waiting or _began_anew(job, allocation)):
+                return f"its job {job.id} was {PUT_BACK}"
             mark = new_mark()
             answer = await shell.run(scripts.last_words(mark, details["session"]), mark)
             if answer.output.strip():
@@ -303,15 +338,20 @@ class SlurmBackend:
         """A job that cannot be cancelled now ends by itself: its host after the target's keep_s, Slurm at the wall time."""
         details = allocation.details
         _identity_file(details["session"]).unlink(missing_ok=True)
-        forwarded = {key: self._forwarded.pop(key) for key in list(self._forwarded) if key[0] == allocation.runtime}
-        for local in forwarded.values():
-            Path(local).unlink(missing_ok=True)
+        for key, local in self._forwarded.items():
+            if key[0] == allocation.runtime:
+                Path(local).unlink(missing_ok=True)
         with contextlib.suppress(TargetUnavailable, OSError):
             shell = await self.shell(allocation.options)
             await self._drop(shell, details["session"], details["job"])
-            for (_, address), local in forwarded.items():
-                assert isinstance(shell, SshClient)
-                await shell.unforward(local, address)
+            await self._unforward(shell, allocation.runtime)
+
+    async def _unforward(self, shell: Shell, folder: str) -> None:
+        for key in [key for key in self._forwarded if key[0] == folder]:
+            local = self._forwarded.pop(key)
+            Path(local).unlink(missing_ok=True)
+            assert isinstance(shell, SshClient)
+            await shell.unforward(local, key[1])
 
     async def _drop(self, shell: Shell, session: str, job: str) -> None:
         _identity_file(session).unlink(missing_ok=True)
@@ -387,6 +427,11 @@ def _write_identity(session: str, identity: bytes) -> None:
 def _age_s(allocation: Allocation) -> float:
     """So long ago its host was found: what squeue said before is of the time when it waited still."""
     return max(0.0, time.time() - float(allocation.details["found"]))
+
+
+def _began_anew(job: Job, allocation: Allocation) -> bool:
+    """Whether it runs, and not for the first time since this host of it was started. All by the cluster's clocks."""
+    return job.state == "RUNNING" and job.start is not None and job.start > float(allocation.details["started"])
 
 
 def _first_line(error: BaseException) -> str:

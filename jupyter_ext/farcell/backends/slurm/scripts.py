@@ -58,7 +58,7 @@ left={ticks}
 while [ $left -gt 0 ]; do
   ls "$session" > /dev/null 2>&1
   for file in rendezvous.json failed; do
-    if [ -s "$session/$file" ]; then
+    if [ -s "$session/$file" ] && ! grep -q {stale} "$session/$file"; then
       farcell_say found "$file"
       cat "$session/$file"
       exit 0
@@ -139,10 +139,13 @@ def state_folder(state: str | None) -> str:
     return shlex.quote(state) if state else '"${XDG_STATE_HOME:-$HOME/.local/state}/farcell"'
 
 
-def wait(mark: str, session: str) -> str:
-    """Until the host has said where it is, or the job why not: `found FILE` and its content; `nothing` after ten
-    seconds; `gone` where somebody seems to have ended it."""
-    return framed(mark, _WAIT.format(session=shlex.quote(session), ticks=5 * WAIT_S))
+def wait(mark: str, session: str, gone: int | None = None) -> str:
+    """Of the job's start after the one numbered `gone`, or of any: until its host has said where it is, or the job why not.
+
+    `found FILE` and its content; `nothing` after ten seconds; `gone` where somebody seems to have ended it.
+    """
+    stale = shlex.quote("farcell: no such line" if gone is None else f'"restarts": {gone}[,}}]')
+    return framed(mark, _WAIT.format(session=shlex.quote(session), ticks=5 * WAIT_S, stale=stale))
 
 
 def folders(mark: str, state: str | None) -> str:
