@@ -21,7 +21,7 @@ from farcell_host import runtime
 from farcell_host.commands import ask_status
 from farcell_host.protocol.messages import Buffer, Message
 
-from .backends.base import Allocation, Backend, LaunchOptions, Listing
+from .backends.base import Allocation, Backend, Ending, LaunchOptions, Listing
 from .conflicts import ID_LENGTH
 from .connection import Connection
 from .errors import FarcellError
@@ -68,15 +68,39 @@ async def _told_over_there(backend: Backend, options: LaunchOptions) -> list[str
         statuses = await asyncio.wait_for(backend.sessions(options), LIST_TIMEOUT_S)
     except (FarcellError, OSError, ValueError, asyncio.TimeoutError):
         return []  # the launch that follows says what is wrong with the way there
+    close_books(statuses)
     statuses = [each for each in statuses if each.get("target") == options.target]
     runs = left_among(statuses, options.notebook or "")
     with_runs = {run.host.runtime for run in runs}
-    idle = [each for each in _left(statuses, options.notebook or "") if "job" in each and each["runtime"] not in with_runs]
+    idle = [each for each in _left(statuses, options.notebook or "") if _is_job(each) and each["runtime"] not in with_runs]
     return [*map(_told, runs), *map(_told_job, idle)]
 
 
 def _told(run: LeftRun) -> str:
     return f"{run} %remote sessions --all --end {PurePosixPath(run.host.runtime).name} --yes ends it."
+
+
+def _is_job(status: Mapping[str, Any]) -> bool:
+    """Which somebody pays for."""
+    return "job" in status and not status.get("is_over")
+
+
+def close_books(statuses: Iterable[Mapping[str, Any]]) -> None:
+    """Tells the ledger of jobs whose hosts died without a word, and when."""
+    for status in statuses:
+        if "ended_unheard" in status:
+            close_book(Ending(status.get("ledger") or {}, float(status["ended_unheard"]), str(status["state"])))
+
+
+def close_book(ending: Ending) -> None:
+    from .ledger import JobReport, SessionReport
+    from .recorder import recorder
+
+    keeper, at, job, session = recorder(), ending.at or time.time(), ending.ids.get("job"), ending.ids.get("session")
+    if keeper is None or session is None:
+        return
+    reports = [SessionReport(id=session, as_of=at, ended=at)]
+    keeper.tell(*reports, *([JobReport(id=job, as_of=at, ended=at, state="ended", reason=ending.how)] if job else []))
 
 
 def _told_job(status: Mapping[str, Any]) -> str:
@@ -99,7 +123,26 @@ class LeftRun:
     def target(self) -> str:
         return str(self.host.fields.get("target") or "local")
 
+    @property
+    def is_journal(self) -> bool:
+        """Whether its host is gone, and only its journal is left."""
+        return bool(self.host.fields.get("is_over"))
+
+    def what_is_saved(self) -> str:
+        """Of the variables of a session whose host is gone."""
+        saved = self.host.fields.get("ended", {}).get("saved")
+        if not saved:
+            return f"What it had changed was only there. %remote restore {self.target} looks for an older snapshot."
+        names = ", ".join(sorted(saved["names"])) or "nothing"
+        return f"Its session has saved {names} as it ended: %remote restore {self.target} brings them back."
+
     def __str__(self) -> str:
+        if self.is_journal:
+            fields = self.host.fields
+            return (
+                f"Run {self.id[:ID_LENGTH]} on {self.target!r} has ended with its job {fields['job']} ({fields['state']}): "
+                f"%remote attach {self.id[:ID_LENGTH]} shows its output here."
+            )
         since = time.strftime("%H:%M", time.localtime(self.host.fields.get("started")))
         how = "is over" if self.is_over else "goes on"
         return (

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from . import earlier
 from .backends.base import LaunchOptions, Listing, backend_named
 from .backends.ssh.client import LoginRefused
 from .errors import FarcellError, TargetUnavailable, UsageError
@@ -166,7 +167,9 @@ async def _ask(place: Sequence[LaunchOptions]) -> Found:
             return Found(faults=[f"{options.target!r} was not asked: its backend {options.backend} has no list of sessions."])
         try:
             told = await asyncio.wait_for(backend.sessions(options), ASK_S)
-            return Found([Session(options, each) for each in told])
+            earlier.close_books(told)
+            sessions = [Session(options, each) for each in told]
+            return Found([each for each in sessions if each.left or not each.status.get("is_over")])
         except asyncio.TimeoutError:
             return Found(faults=[f"{options.target!r} was not asked: no answer in {ASK_S:.0f} s."])
         except LoginRefused as error:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from farcell_host.journal import messages_of
 from farcell_host.protocol.messages import Buffer, Channel, Message
 
 from . import earlier
@@ -187,6 +188,18 @@ class Life:
             yield observer
         finally:
             loop_thread().submit(observer.close()).result(STOP_TIMEOUT_S)
+
+    @contextlib.contextmanager
+    def left(self, allocation: Allocation) -> Iterator[Iterator[Message]]:
+        """What a host that is gone has left of its journal; when that could be read and shown, it is removed."""
+        if self._backend is None:
+            self._backend = backend_named(self._options.backend)
+        backend = self._backend
+        assert isinstance(backend, Scheduled)
+        with Line(self._notebook, waiting(f"reading the journal of a session on {self.target!r}")):
+            data = loop_thread().submit(backend.journal(allocation)).result(START_TIMEOUT_S)
+        yield (message for _, message in messages_of(data))
+        loop_thread().submit(backend.release(allocation)).result(START_TIMEOUT_S)
 
     def ask(self, op: str, **fields: Any) -> dict[str, Any]:
         """A question to the host that takes no turn; raises TargetUnavailable when it does not answer in time."""
@@ -398,3 +411,11 @@ class Life:
             self._host_dead = reason
             self._on_event(HostEnded(reason))
             self._news.notify_all()
+        if self.closing is None and self.allocation is not None:  # without a last word
+            loop_thread().submit(self._close_book(self._backend, self.allocation))
+
+    async def _close_book(self, backend: Backend | None, allocation: Allocation) -> None:
+        """The ledger learns when the job of a host that died has ended."""
+        ending = await backend.ending(allocation) if isinstance(backend, Scheduled) else None
+        if ending is not None:
+            earlier.close_book(ending)

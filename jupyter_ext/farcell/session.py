@@ -51,7 +51,7 @@ from .relay.line import Line, waiting
 from .relay.notebook import Notebook
 from .relay.run_relay import ReplayRelay, RunRelay
 from .restoring import Restoring
-from .run import PATIENCE_S, Event, Finish, HostEnded, KernelEnded, Noticed
+from .run import PATIENCE_S, Event, Finish, HostEnded, KernelEnded, Noticed, Replied
 from .summaries import Moved, RunSummary, SessionStatus
 from .turns import INTERRUPT_CHECK_S, Turns
 from .working_folder import WorkingFolder
@@ -584,8 +584,10 @@ class RemoteSession:
 
     def attach(self, left: LeftRun) -> None:
         """Takes over a run of this notebook's earlier kernel: its outputs from the beginning in the present cell, then what it
-        changed; raises what it raised."""
+        changed; raises what it raised. Of a run whose host is gone, the outputs are all that is left."""
         with self._turns.take():
+            if left.is_journal:
+                return self._show_journal(left)
             if self.is_started:
                 raise UsageError(f"{self.target!r} has a session of this notebook already. %remote stop {self.target} ends it.")
             host = left.host
@@ -604,6 +606,21 @@ class RemoteSession:
                 self._conversation.ask_state(names=names, start_over=True, limit_bytes=self._limit_bytes)
                 self._conversation.taken(left.id)
             conclude(finish, Returned(), relay, self.notebook, self.target, self._life.log_path, None)
+
+    def _show_journal(self, left: LeftRun) -> None:
+        host, target = left.host, self.target
+        relay = ReplayRelay(self.notebook, self.notebook.execution_count)
+        key, finish = left.id.encode(), Finish(host=HostEnded(f"its job has ended: {host.fields['state']}"))
+        with self._life.left(Allocation(self.options, host.runtime, details=host.fields)) as journal:
+            for message in journal:
+                if key not in bytes(message.parts[1]):
+                    continue
+                if message.channel is Channel.SHELL:
+                    finish = Finish(reply=Replied(message))
+                elif message.channel == Channel.IOPUB and message.msg_type not in COMM_MESSAGES and not relay.receive(message):
+                    relay.publish(message)
+        self.notebook.say(left.what_is_saved())
+        conclude(finish, Returned(), relay, self.notebook, target, f"{host.fields['session']}/job.log", None)
 
     def replay(self, run: str) -> None:
         """Shows all outputs of a run again, in the present cell, as the host's journal has them."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from . import runtime, walltime
 from .door import Door
 from .retirement import write_whole
+from .usage import job_of
 
 if TYPE_CHECKING:
     from .host import Host
@@ -58,7 +59,8 @@ def serve_batch(session: Path, serve: Callable[[Path, Mapping[str, Path], Callab
         hosts.append(host)
         door = Door(session / IDENTITY, folder / "attach.socket")
         doors.append(door)
-        fields = {**host.info(), **place(), "addresses": [f"{each}:{door.port}" for each in addresses()]}
+        ledger = {"session": host.info()["session"], "job": (job_of(os.environ) or {}).get("id")}
+        fields = {**host.info(), **place(), "ledger": ledger, "addresses": [f"{each}:{door.port}" for each in addresses()]}
         write_whole(session / RENDEZVOUS, fields)
         _watch_over(host, session)
         host.beside(_keep_known(host, session))
@@ -92,15 +94,17 @@ def _told(host: Host) -> dict[str, Any]:
 async def _keep_known(host: Host, session: Path) -> None:
     """What it says of itself lies in the session's folder, for whoever cannot reach the node, or comes when that is no more."""
     written: dict[str, Any] = {"at": 0.0}
+    synced = 0
     while True:
-        told = _told(host)
-        is_news = any(told[key] != written.get(key) for key in _TOLD)
-        if is_news or told["at"] - written["at"] > FRESH_S:
-            try:
+        told, last = _told(host), host.last
+        try:
+            if last != synced:
+                await host.sync_journal()
+            if any(told[key] != written.get(key) for key in _TOLD) or told["at"] - written["at"] > FRESH_S:
                 await asyncio.to_thread(write_whole, session / STATE, told)
-            except OSError as error:
-                log.warning("%s cannot be written: %s", session / STATE, error)
-            written = told
+        except OSError as error:
+            log.warning("What the session does cannot be written into %s: %s", session, error)
+        written, synced = told, last
         await asyncio.sleep(STATE_S)
 
 

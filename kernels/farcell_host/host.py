@@ -156,6 +156,14 @@ class Host:
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
 
+    async def sync_journal(self) -> None:
+        """Has what the kernel has said so far in the journal's file system, and not in this node's memory alone."""
+        fd = self._journal.open_newest()
+        try:
+            await asyncio.to_thread(os.fdatasync, fd)
+        finally:
+            os.close(fd)
+
     def notify(self, text: str, **more: Any) -> None:
         """Shown in the notebook, beside the output of the cell that runs."""
         self._publish(Message.build(Channel.CONTROL, "farcell_notice", {"text": text, **more}))
@@ -321,6 +329,11 @@ class Host:
         self._delivery.abort("The remote kernel was restarted before this began")
         self._kernel = self._adopt(self.options.start_kernel(), before.epoch + 1)
         self._write_info()
+
+    @property
+    def last(self) -> int:
+        """How many messages are journalled."""
+        return self._journal.last
 
     @property
     def run(self) -> str | None:

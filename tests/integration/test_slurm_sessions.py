@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
-from clusters import ASKED, jobs
+import pytest
+from clusters import ASKED, jobs, session_folder
+from ledgers import sql
 from notebooks import Cell, Notebook
 from places import define_target, over_slurm
 from sandbox import Sandbox
+from services.service import until
 from services.slurm import Slurm
 from services.sshd import Sshd
 
@@ -101,3 +104,47 @@ def test_a_job_that_is_put_back_is_taken_up_again(cluster: Slurm, login_node: Ss
     assert cell.stderr.count(f"Job {job} was put back into the queue: it is taken up.") == 2
     assert "Back on 't' from the snapshot of" in cell.stderr and "The run begins again" in cell.stderr
     assert notebook.value("tries") == ["1", "2"] and jobs(cluster) == [job]
+
+
+@pytest.mark.slow
+def test_what_a_node_leaves_that_dies(cluster: Slurm, login_node: Sshd, sandbox: Sandbox, notebook: Notebook) -> None:
+    """All output until then, in the cell that waits though its link was cut before, and in a kernel that comes later; the ledger
+    has the end of both jobs."""
+    sandbox.ledger = sandbox.folder / "ledger.sqlite"
+    define_target(sandbox, "t", **over_slurm(sandbox, login_node, sbatch=["--nodelist=gpu1"]))
+    gate, said = sandbox.folder / "gate", sandbox.folder / "said"
+    with Notebook(sandbox, name="kept.ipynb") as kept, Notebook(sandbox, name="cut.ipynb") as cut:
+        for each in (kept, cut):
+            each.run(f"%load_ext farcell\ngate, said = {str(gate)!r}, {str(said)!r}").check()
+        kept.start(f"%%remote t\n{GOES_ON}time.sleep(600)").until("begun")
+        state = session_folder(sandbox) / "state.json"
+        until(lambda: '"run": "' in state.read_text(), 30, "the run in the session's folder")
+        kept.restart()
+        waiting = cut.start(f"%%remote t\n{GOES_ON}print('last words', flush=True)\ntime.sleep(0.5)\nos.mkdir(said)\ntime.sleep(600)")
+        waiting.until("begun")
+        first, second = jobs(cluster)
+        login_node.freeze()
+        login_node.drop()
+        try:
+            gate.touch()
+            until(said.exists, 30, "the last words")
+            cluster.crash_node("gpu1")
+            until(lambda: cluster.state(first) == cluster.state(second) == "NODE_FAIL", 60, "Slurm's finding out")
+        finally:
+            login_node.thaw()
+            cluster.start_node("gpu1")
+        cell = waiting.finish(60)
+        assert cell.stdout == "begun\nlast words\n" and cell.error is not None and "NODE_FAIL" in cell.error.value
+        kept.run("%load_ext farcell").check()
+        cell = kept.run("%remote attach")
+        assert cell.stdout == "begun\n" and cell.error is not None and "its job has ended: NODE_FAIL" in cell.error.value
+        assert "What it had changed was only there. %remote restore t looks for an older snapshot." in cell.stderr
+        again = kept.run("%remote attach")
+        assert again.error is not None and "Left by an earlier kernel of this notebook: none." in again.error.value
+        until(lambda: len(ends(sandbox)) == 2, 30, "both ends in the ledger")
+        assert all("NODE_FAIL" in reason for _, reason in ends(sandbox))
+
+
+def ends(sandbox: Sandbox) -> list[tuple[float, str]]:
+    """Of the jobs in the ledger: when and why."""
+    return sql(sandbox.ledger, "SELECT ended, reason FROM jobs WHERE ended IS NOT NULL") if sandbox.ledger.exists() else []

@@ -8,6 +8,7 @@ a job is what squeue says of it, never an exit code of srun, which may be 0 when
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import json
@@ -21,9 +22,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from farcell_host import runtime
+from farcell_host.journal import in_order
 
 from ...errors import TargetUnavailable
-from ..base import Allocation, JobState, LaunchOptions, Opened, Tell, untold
+from ..base import Allocation, Ending, JobState, LaunchOptions, Opened, Tell, untold
 from ..bootstrap import Bootstrap
 from ..local import launch_flags
 from ..scripts import ERROR, HOST
@@ -334,6 +336,26 @@ class SlurmBackend:
                 return f"its job {job.id} has ended: {how}"
         return None
 
+    async def ending(self, allocation: Allocation) -> Ending | None:
+        options, details = allocation.options, allocation.details
+        with contextlib.suppress(TargetUnavailable, OSError):
+            shell = await self.shell(options)
+            job = (await self._queue(options).look(shell, min(UNWATCHED_S, _age_s(allocation)))).jobs.get(details["job"])
+            if job is not None and job.is_over:
+                return Ending(details.get("ledger") or {}, job.end, job.end_text())
+        return None
+
+    async def journal(self, allocation: Allocation, after: int = 0) -> bytes:
+        shell = await self.shell(allocation.options)
+        folder, mark = f"{allocation.details['session']}/journal", new_mark()
+        answer = await shell.run(scripts.names(mark, folder), mark)
+        files = in_order(answer.output.split(), after)
+        if not files:
+            return b""
+        mark = new_mark()
+        answer = await shell.run(scripts.encoded(mark, folder, files), mark)
+        return base64.b64decode(answer.output)
+
     async def release(self, allocation: Allocation) -> None:
         """A job that cannot be cancelled now ends by itself: its host after the target's keep_s, Slurm at the wall time."""
         details = allocation.details
@@ -361,16 +383,15 @@ class SlurmBackend:
     # -- all sessions
 
     async def sessions(self, options: LaunchOptions) -> list[dict[str, Any]]:
-        """Of all targets with the same `state_dir` on the cluster: jobs that wait or run, and what is left of those that are over
-        and whose runs nobody has taken. squeue is asked once for all, hosts are not: they tell in their folders what they do."""
+        """Of all targets with the same `state_dir` on the cluster: jobs that wait or run, and what is left of those that are
+        over. squeue is asked once for all, hosts are not: they tell in their folders what they do."""
         shell = await self.shell(options)
         found, look = await self._folders(options, shell)
         litter = [folder.path for folder in found if is_litter(folder, look)]
         if litter:
             mark = new_mark()
             await shell.run(scripts.remove(mark, litter), mark)
-        statuses = (status_of(folder, look) for folder in found)
-        return [status for status in statuses if status is not None]
+        return [status_of(folder, look) for folder in found if folder.path not in litter]
 
     async def end(self, options: LaunchOptions, runtime: str) -> None:
         shell = await self.shell(options)

@@ -92,9 +92,17 @@ def is_over(folder: Folder, look: Look) -> bool | None:
     return look.at - folder.submitted > FORGOTTEN_S
 
 
-def status_of(folder: Folder, look: Look) -> dict[str, Any] | None:
-    """As a host tells it (`status` of docs/architecture.md), and beside it what a connection to the host needs. None for a
-    session of which nothing is left."""
+def runs_left(folder: Folder) -> list[str]:
+    """Of a session that is over: those whose output its journal has, and whose results nobody has taken."""
+    state = folder.state
+    return [*([state["run"]] if state.get("run") else ()), *(state.get("untaken_runs") or ())] if folder.has_journal else []
+
+
+def status_of(folder: Folder, look: Look) -> dict[str, Any]:
+    """As a host tells it (`status` of docs/architecture.md), and beside it what a connection to the host needs.
+
+    Of a job that is over: `is_over`, and either `ended`, its host's last words, or `ended_unheard`, when that was.
+    """
     job, over = look.jobs.get(folder.job), is_over(folder, look)
     about, state = folder.about, folder.state
     fields: dict[str, Any] = {
@@ -111,11 +119,11 @@ def status_of(folder: Folder, look: Look) -> dict[str, Any] | None:
         "command": about.get("command"),
     }
     if over:
-        runs = [*([state["run"]] if state.get("run") else ()), *(state.get("untaken_runs") or ())]
-        if not runs or not folder.has_journal:
-            return None
         end = job.end_text() if job is not None else str(folder.ended.get("reason") or "forgotten by squeue")
-        return {**fields, "is_over": True, "state": end, "untaken_runs": runs, "connections": []}
+        found = {**fields, "is_over": True, "state": end, "untaken_runs": runs_left(folder), "connections": []}
+        if folder.ended:
+            return {**found, "ended": folder.ended}
+        return {**found, "ended_unheard": end_of(folder, look.jobs)}
     if job is not None and job.is_waiting:
         waiting = [about["run"]] if about.get("run") else []
         return {**fields, "is_waiting": True, "state": job.waiting_text(), "waiting_runs": waiting, "connections": []}
@@ -135,7 +143,7 @@ _MEMORY = ("memory_bytes", "kernel_memory_bytes")
 
 def is_litter(folder: Folder, look: Look) -> bool:
     """Whether nobody will ask for it any more."""
-    return bool(is_over(folder, look)) and status_of(folder, look) is None and time.time() - folder.lived_until > EXPIRY_S
+    return bool(is_over(folder, look)) and not runs_left(folder) and time.time() - folder.lived_until > EXPIRY_S
 
 
 def end_of(folder: Folder, jobs: Mapping[str, Job]) -> float:

@@ -163,6 +163,16 @@ def read(mark: str, file: str) -> str:
     return framed(mark, f"farcell_say read\ncat {shlex.quote(file)}\n")
 
 
+def names(mark: str, folder: str) -> str:
+    """Of the files in it."""
+    return framed(mark, f"farcell_say names\nls {shlex.quote(folder)} 2>/dev/null\n")
+
+
+def encoded(mark: str, folder: str, files: Sequence[str]) -> str:
+    """What is in these, one after the other, as base64."""
+    return framed(mark, f"cd {shlex.quote(folder)} || exit\nfarcell_say encoded\ncat {shlex.join(files)} | base64\n")
+
+
 def release(mark: str, session: str, job: str) -> str:
     """Ends the job, and removes what is left of the session."""
     return framed(mark, _RELEASE.format(session=shlex.quote(session), job=shlex.quote(job)))
