@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 
 from notebooks import Cell, Notebook, Running
 from sandbox import Sandbox
 from services.sshd import Sshd
+
+_THIS_CHECKOUT = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+"""A kernel takes an installed farcell_host of the same version before the one that was sent: another checkout's, perhaps."""
 
 
 @dataclass
@@ -54,7 +58,7 @@ def over_ssh(box: Sandbox, sshd: Sshd, **keys: object) -> dict[str, object]:
         "ssh_persist_s": 2.0,
         "python": sys.executable,
         "cache_dir": str(box.folder / "far" / "cache"),
-        "env": {"FARCELL_RUNTIME_DIR": str(box.folder / "far" / "r"), "TMPDIR": str(box.temporary)},
+        "env": {"FARCELL_RUNTIME_DIR": str(box.folder / "far" / "r"), "TMPDIR": str(box.temporary), **_THIS_CHECKOUT},
         **keys,
     }
 

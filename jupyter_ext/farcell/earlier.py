@@ -143,6 +143,12 @@ class LeftRun:
                 f"Run {self.id[:ID_LENGTH]} on {self.target!r} has ended with its job {fields['job']} ({fields['state']}): "
                 f"%remote attach {self.id[:ID_LENGTH]} shows its output here."
             )
+        if self.host.fields.get("is_waiting"):
+            fields = self.host.fields
+            return (
+                f"Run {self.id[:ID_LENGTH]} on {self.target!r} waits with job {fields['job']} ({fields['state']}): "
+                f"%remote attach {self.id[:ID_LENGTH]} waits for it, and shows its output here."
+            )
         since = time.strftime("%H:%M", time.localtime(self.host.fields.get("started")))
         how = "is over" if self.is_over else "goes on"
         return (

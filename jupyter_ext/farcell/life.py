@@ -44,6 +44,10 @@ class _LeftInQueue(Exception):
     """The person goes, the job stays."""
 
 
+class RunIsLeft(Exception):
+    """The person goes, and the cell is to run when its job starts."""
+
+
 @dataclass(frozen=True)
 class RemoteKernel:
     """`epoch` counts the kernels of one host, `number` all those of a session, whose hosts may end too; `direct`: it is served
@@ -127,8 +131,9 @@ class Life:
         """What nobody was told of who began to wait just now."""
         return self.dead or (HostEnded(self._host_dead) if self._host_dead is not None else None)
 
-    def start(self) -> None:
-        """Makes sure that a kernel is up: launches a host, or restarts a kernel that has died."""
+    def start(self, can_leave: bool = False) -> None:
+        """Makes sure that a kernel is up: launches a host, or restarts a kernel that has died. With `can_leave` a person who
+        does not wait for a job may leave the cell with it: RunIsLeft."""
         self._cell = self._notebook.cell_header()
         self._show_away()
         if self.closing is not None and self.is_started:
@@ -137,7 +142,7 @@ class Life:
             self._say(f"The kernel host on {self.target!r} is gone ({self._host_dead}); a new one starts.")
             self.stop()
         if not self.is_started:
-            self._launch()
+            self._launch(can_leave)
         elif self.dead is not None:
             died, self.dead = self.dead, None
             how = ending(died.exit_code, died.signal)
@@ -167,6 +172,9 @@ class Life:
         """Takes over a host that is there, from another driver; all that it has kept comes once more."""
         if self._backend is None:
             self._backend = backend_named(self._options.backend)
+        if isinstance(self._backend, Scheduled) and allocation.details.get("is_waiting"):
+            loop_thread().submit(self._backend.resume(allocation)).result(START_TIMEOUT_S)
+            return self._launch(is_of_run=True)
         self.kernel = self.dead = None
         self._restarted_epoch = 0
         self.launches += 1
@@ -188,6 +196,15 @@ class Life:
             yield observer
         finally:
             loop_thread().submit(observer.close()).result(STOP_TIMEOUT_S)
+
+    def leave_run(self, run: str, pieces: list[bytes], again: bool) -> str:
+        """Leaves it with the job that waits in the queue, which is nothing of this session's any more; the job, in words."""
+        backend, queued = self._backend, self.queued
+        if not isinstance(backend, Scheduled) or queued is None:
+            raise TargetUnavailable(f"The job on {self.target!r} has just started: run the cell again.")
+        with Line(self._notebook, waiting(f"leaving the run with {queued} on {self.target!r}")):
+            loop_thread().submit(backend.leave(run, pieces, again)).result()
+        return queued
 
     @contextlib.contextmanager
     def left(self, allocation: Allocation) -> Iterator[Iterator[Message]]:
@@ -231,7 +248,8 @@ class Life:
             return
         loop_thread().submit(self._end(connection, allocation, is_dead)).result(2 * STOP_TIMEOUT_S)
 
-    def _launch(self) -> None:
+    def _launch(self, can_leave: bool = False, is_of_run: bool = False) -> None:
+        """`is_of_run`: the job that waits has a run of its own, and goes on without us."""
         if self._backend is None:
             self._backend = backend_named(self._options.backend)
         self.kernel = self.dead = None
@@ -247,12 +265,17 @@ class Life:
         opening = loop_thread().submit(self._open(self._backend, ask, desk.tell))
         try:
             with Line(self._notebook, lambda seconds: f"{desk.about} ({seconds:.0f} s)"):
-                self._wait(desk, opening)
+                self._wait(desk, opening, can_leave, is_of_run)
                 self._wait_for_kernel(0, time.monotonic() + START_TIMEOUT_S)
         except _LeftInQueue as left:
             opening.cancel()
+            if is_of_run:
+                cast(Scheduled, self._backend).forget()
             self._say(str(left))
             raise KeyboardInterrupt from None
+        except RunIsLeft:
+            opening.cancel()
+            raise
         except BaseException:
             opening.cancel()
             self.stop()
@@ -302,7 +325,7 @@ class Life:
             await self._backend.release(allocation)
             self._is_released = True
 
-    def _wait(self, desk: Desk, future: concurrent.futures.Future[Any]) -> None:
+    def _wait(self, desk: Desk, future: concurrent.futures.Future[Any], can_leave: bool = False, is_of_run: bool = False) -> None:
         while True:
             try:
                 return desk.wait(future, START_TIMEOUT_S)
@@ -310,17 +333,27 @@ class Life:
                 raise TargetUnavailable(f"{self.target!r} did not answer in time.") from None
             except KeyboardInterrupt:
                 queued = self.queued
-                if queued is None or not self._waits_on(queued):
+                if queued is None or not self._waits_on(queued, can_leave, is_of_run):
                     raise
 
-    def _waits_on(self, queued: str) -> bool:
-        """Asks after Ctrl-C, where somebody can be asked: False to withdraw the job; raises _LeftInQueue."""
+    def _waits_on(self, queued: str, can_leave: bool, is_of_run: bool) -> bool:
+        """Asks after Ctrl-C, where somebody can be asked: False to withdraw the job; raises _LeftInQueue and RunIsLeft."""
         if not self._notebook.allow_stdin:
+            if is_of_run:
+                raise _LeftInQueue(f"{queued} stays in the queue with its run.")
             return False
-        answers = "[c]ancel it, [k]eep waiting, or [l]eave it there for the next cell?"
-        said = self._notebook.ask(f"{queued} on {self.target!r} waits in the queue: {answers} ").strip().lower()
+        answers = ["[c]ancel it", "[k]eep waiting"]
+        answers += ["[l]eave it there with its run"] if is_of_run else ["[l]eave it there for the next cell"]
+        if can_leave:
+            answers.append("[d]etach: this cell runs when the job starts, with nobody there")
+        choice = ", ".join(answers[:-1]) + f", or {answers[-1]}?"
+        said = self._notebook.ask(f"{queued} on {self.target!r} waits in the queue: {choice} ").strip().lower()
+        if said.startswith("l") and is_of_run:
+            raise _LeftInQueue(f"{queued} stays in the queue with its run.")
         if said.startswith("l"):
             raise _LeftInQueue(f"{queued} stays in the queue for the next cell on {self.target!r}; this cell was not run.")
+        if said.startswith("d") and can_leave:
+            raise RunIsLeft
         return said.startswith("k")
 
     def _wait_for_end(self, why: str) -> None:

@@ -34,6 +34,8 @@ RELEASED = "released"
 SNAPSHOTS = "snapshots"
 ENDED = "ended.json"
 STATE = "state.json"
+QUEUED, QUEUED_AGAIN = "queued", "queued-again"
+"""A run that was left with the job: begun once, or whenever the job begins."""
 STATE_S = 1.0
 """So often it is looked whether there is news for the session's folder."""
 FRESH_S = 60.0
@@ -95,7 +97,13 @@ async def _keep_known(host: Host, session: Path) -> None:
     """What it says of itself lies in the session's folder, for whoever cannot reach the node, or comes when that is no more."""
     written: dict[str, Any] = {"at": 0.0}
     synced = 0
+    left = {session / QUEUED, session / QUEUED_AGAIN}
     while True:
+        for file in [file for file in left if file.exists()]:
+            left.remove(file)
+            host.take(await asyncio.to_thread(file.read_bytes))
+            if file.name == QUEUED:
+                file.unlink()
         told, last = _told(host), host.last
         try:
             if last != synced:

@@ -38,6 +38,7 @@ from .kernellink import BULK_KEY, FromKernel
 from .kernelprocess import KernelProcess
 from .peerlink import PeerLink
 from .protocol import events
+from .protocol.frames import FrameReader, Kind, MessageAssembler, decode_chunk
 from .protocol.messages import Channel, Message, encode_json
 from .protocol.roles import OBSERVER_REQUESTS, ONCE_REQUESTS, Answers, Inbox, Roles
 from .retirement import Retirement
@@ -155,6 +156,15 @@ class Host:
         task = asyncio.ensure_future(work)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
+
+    def take(self, data: bytes) -> None:
+        """What a notebook has left for it, which is not connected: frames, as a driver sends them."""
+        assembler = MessageAssembler()
+        for frame in FrameReader().feed(data):
+            if frame.kind == Kind.CHUNK:
+                self._delivery.chunk(*decode_chunk(frame))
+            elif (message := assembler.add(frame)) is not None:
+                self._delivery.accept(message, {})
 
     async def sync_journal(self) -> None:
         """Has what the kernel has said so far in the journal's file system, and not in this node's memory alone."""

@@ -114,6 +114,24 @@ class SlurmBackend:
         }
         return Allocation(options, fields["runtime"], fields["pid"], None, details, submitted.notices)
 
+    async def leave(self, run: str, pieces: list[bytes], again: bool) -> None:
+        submitted = self._submitted
+        if submitted is None:
+            raise TargetUnavailable("The job has just started: run the cell again.")
+        options, mark = submitted.options, new_mark()
+        shell = await self.shell(options)
+        about = _about(options, submitted.details["command"], run=run)
+        sizes = {scripts.ABOUT: len(about), scripts.RUN: sum(map(len, pieces))}
+        script = scripts.leave(mark, submitted.session, sizes, again)
+        answer = await shell.run(script, mark, {scripts.ABOUT: [about], scripts.RUN: pieces})
+        if scripts.ERROR in answer.said or "left" not in answer.said:
+            why = answer.said.get(scripts.ERROR) or answer.errors.strip()[-500:]
+            raise TargetUnavailable(f"{options.target!r}: the run could not be left with job {submitted.job}: {why}")
+        self._submitted = None
+
+    def forget(self) -> None:
+        self._submitted = None
+
     async def is_put_back(self, allocation: Allocation) -> bool:
         shell = await self.shell(allocation.options)
         deadline = time.monotonic() + DECIDED_S
@@ -156,16 +174,10 @@ class SlurmBackend:
         prepared = await supplied(shell, options, tell, bootstrap.prepare)  # nodes may reach no index
         tell(f"submitting a job to {options.target!r}")
         digest, data = host_zipapp()
-        about = {
-            "notebook": options.notebook,
-            "target": options.target,
-            "submitted": time.time(),
-            "command": prepared.command,
-        }
         sent = {
             scripts.ENVIRONMENT: scripts.environment(variables),
             scripts.IDENTITY: identity,
-            scripts.ABOUT: json.dumps(about).encode(),
+            scripts.ABOUT: _about(options, prepared.command),
         }
         mark = new_mark()
         script = scripts.submit(
@@ -429,6 +441,12 @@ class SlurmBackend:
 
 class JobFailed(TargetUnavailable):
     """The job is over, or its script gave up, before there was a kernel."""
+
+
+def _about(options: LaunchOptions, command: str, **more: Any) -> bytes:
+    """For whoever finds the session's folder."""
+    about = {"notebook": options.notebook, "target": options.target, "submitted": time.time(), "command": command}
+    return json.dumps({**about, **more}).encode()
 
 
 def _identity_file(session: str) -> Path:
