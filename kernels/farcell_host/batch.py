@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import runtime, walltime
 from .door import Door
+from .errors import FarcellHostError
 from .retirement import write_whole
 from .usage import job_of
 
@@ -101,9 +102,13 @@ async def _keep_known(host: Host, session: Path) -> None:
     while True:
         for file in [file for file in left if file.exists()]:
             left.remove(file)
-            host.take(await asyncio.to_thread(file.read_bytes))
-            if file.name == QUEUED:
-                file.unlink()
+            try:
+                host.take(await asyncio.to_thread(file.read_bytes))
+                if file.name == QUEUED:
+                    file.unlink()
+            except (OSError, FarcellHostError) as error:
+                log.error("The run in %s cannot be begun: %s", file, error)
+                host.notify(f"The run that was left with this job cannot be begun: {error}")
         told, last = _told(host), host.last
         try:
             if last != synced:
