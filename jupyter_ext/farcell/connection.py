@@ -195,6 +195,12 @@ class Connection:
         self.loop.call_soon_threadsafe(self._locked, self._request, answer, op, fields)
         return answer
 
+    def acknowledge(self) -> None:
+        """Tells the host at once what was handled: nobody will be there to do so."""
+        with self._lock:
+            if self._handled_unacknowledged and not self.closed:
+                self._send_ack()
+
     def uploaded(self) -> None:
         """The peer has answered the message with the bulk: nothing of it will be asked for again."""
         with self._lock:

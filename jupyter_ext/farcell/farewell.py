@@ -40,6 +40,8 @@ def say_goodbye() -> None:
                 session.stop()
             except Exception:  # the others are still to be ended
                 log.warning("%s could not be ended", session.target, exc_info=True)
+        else:
+            session.acknowledge()
     for recorder in {session.recorder for session in list(_sessions)}:
         if recorder is not None:
             recorder.finish()

@@ -407,6 +407,11 @@ class RemoteSession:
         if not (run.over.wait(PATIENCE_S) if run is not None else self._turns.wait_until_free(PATIENCE_S)):
             connection.request("kill")
 
+    def acknowledge(self) -> None:
+        """Of a session that is kept while this process ends: what has come was dealt with."""
+        if self.is_started and self._life.connection is not None:
+            self._life.connection.acknowledge()
+
     def log(self, lines: int = 50) -> str:
         """The last lines of the remote kernel's and the host's log."""
         self._need_started()

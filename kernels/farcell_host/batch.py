@@ -38,7 +38,9 @@ STATE = "state.json"
 QUEUED, QUEUED_AGAIN = "queued", "queued-again"
 """A run that was left with the job: begun once, or whenever the job begins."""
 STATE_S = 1.0
-"""So often it is looked whether there is news for the session's folder."""
+"""So often what the kernel has said is made to outlive the node."""
+PAUSE_S = 0.5
+"""Between two writes of news."""
 FRESH_S = 60.0
 """So often it is written without any, as a sign of life."""
 _TOLD = ("state", "run", "waiting_runs", "untaken_runs", "connections")
@@ -114,11 +116,15 @@ async def _keep_known(host: Host, session: Path) -> None:
             if last != synced:
                 await host.sync_journal()
             if any(told[key] != written.get(key) for key in _TOLD) or told["at"] - written["at"] > FRESH_S:
+                written = told  # told again when it is news again: a full disk is not worn out
                 await asyncio.to_thread(write_whole, session / STATE, told)
         except OSError as error:
             log.warning("What the session does cannot be written into %s: %s", session, error)
-        written, synced = told, last
-        await asyncio.sleep(STATE_S)
+        synced = last
+        await asyncio.sleep(PAUSE_S)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(host.news.wait(), STATE_S - PAUSE_S)
+        host.news.clear()
 
 
 def _watch_over(host: Host, session: Path) -> None:

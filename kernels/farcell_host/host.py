@@ -117,6 +117,8 @@ class Host:
             notebook=options.notebook,
             price_per_hour=options.price_per_hour,
         )
+        self.news = asyncio.Event()
+        """That there may be something to say of runs and connections; whoever waits for it clears it."""
         self._is_recorded = False
         self._why: str | None = None
         self._idleness = Idleness(options.idle_timeout_s)
@@ -300,6 +302,7 @@ class Host:
         kernel = self._kernel
         content = {**fields, "epoch": kernel.epoch, "pid": kernel.process.pid, "direct": kernel.direct}
         self._publish(Message.build(Channel.CONTROL, "farcell_kernel_started", content))
+        self.news.set()
         self._delivery.advance()
 
     def _kernel_ended(self) -> None:
@@ -317,6 +320,7 @@ class Host:
             if not asked.done():
                 asked.set_exception(FarcellHostError("the remote kernel has ended"))
         self._answered.set()
+        self.news.set()
 
     def _tell_death(self, exit_code: int | None, died_of: str | None) -> None:
         kernel = self._kernel
@@ -411,12 +415,14 @@ class Host:
         if answered:
             self._active_at = time.monotonic()
             self._answered.set()
+            self.news.set()
             self._delivery.advance()
 
     def _to_kernel(self, run: str | None, message: Message) -> None:
         self._accounts.sent(run, message)
         if run is not None:
             self._telemetry.run_began()
+            self.news.set()
 
     def _run_ended(self, run: str, reply: Message, entry: Entry) -> Entry:
         """What to journal as its reply: as it came, unless there is something to add of the GPUs."""
@@ -460,6 +466,7 @@ class Host:
         if error is not None:
             log.info("A connection was lost: %s", error)
         self._links.discard(link)
+        self.news.set()
 
     def _handle(self, link: PeerLink, happened: list[events.Event]) -> None:
         left = deque(happened)
@@ -493,6 +500,7 @@ class Host:
             link.refuse(admission.code, admission.message)
             return
         link.hello, link.role, link.generation = hello, admission.role, admission.generation
+        self.news.set()
         if admission.role == "driver":
             self._had_driver = True
             self._displace(link)
@@ -545,6 +553,7 @@ class Host:
             self._held.release(min(sequence, self._journal.last))
             for run in [run for run, reply in self._untaken.items() if reply <= sequence and run not in self._delivery.detached]:
                 del self._untaken[run]
+                self.news.set()
 
     # -- requests
 
@@ -629,6 +638,7 @@ class Host:
         """What a detached run has changed has been merged."""
         self._delivery.detached.discard(str(fields["run"]))
         self._untaken.pop(str(fields["run"]), None)
+        self.news.set()
         return {}
 
     def _op_release(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from ..ssh.questions import Ask
 
 AWAY_S = 5.0
+FIRST_S = 2
+"""After so long the queue is looked at for the first time: many jobs begin at once."""
 DECIDED_S = 20.0
 """So long a job may be on its way out before it is taken to be over."""
 PUT_BACK = "put back into the queue"
@@ -212,13 +214,14 @@ class SlurmBackend:
 
     async def _wait(self, options: LaunchOptions, submitted: Submitted, tell: Tell) -> dict[str, Any]:
         """Until the host says where it is: the queue has no time-out. Raises TargetUnavailable when the job is over before."""
-        where, job = options.target, submitted.job
+        where, job, seconds = options.target, submitted.job, FIRST_S
         tell(f"job {job} on {where!r} submitted")
         while True:
             try:
                 shell = await self.shell(options)
                 mark = new_mark()
-                script = scripts.wait(mark, submitted.session, submitted.gone)
+                script = scripts.wait(mark, submitted.session, submitted.gone, seconds)
+                seconds = scripts.WAIT_S
                 answer = await shell.run(script, mark, timeout_s=6 * scripts.WAIT_S)
                 found = answer.said.get("found")
                 if found == "rendezvous.json":
@@ -226,7 +229,8 @@ class SlurmBackend:
                 if found is not None:
                     raise JobFailed(f"{where!r}, job {job}: {answer.output.strip()}")
                 gone = "gone" in answer.said
-                look = await self._queue(options).look(shell, 0.0 if gone else WATCHED_S)
+                fresh_s = 0.0 if gone else min(WATCHED_S, time.time() - submitted.at)  # of before, it would lack the job
+                look = await self._queue(options).look(shell, fresh_s)
                 if gone:  # on another login node a new folder may be late
                     await asyncio.sleep(1.0)
             except (JobFailed, LoginRefused):

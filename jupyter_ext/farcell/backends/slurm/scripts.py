@@ -141,13 +141,13 @@ def state_folder(state: str | None) -> str:
     return shlex.quote(state) if state else '"${XDG_STATE_HOME:-$HOME/.local/state}/farcell"'
 
 
-def wait(mark: str, session: str, gone: int | None = None) -> str:
+def wait(mark: str, session: str, gone: int | None = None, seconds: int = WAIT_S) -> str:
     """Of the job's start after the one numbered `gone`, or of any: until its host has said where it is, or the job why not.
 
-    `found FILE` and its content; `nothing` after ten seconds; `gone` where somebody seems to have ended it.
+    `found FILE` and its content; `nothing` after so many seconds; `gone` where somebody seems to have ended it.
     """
     stale = shlex.quote("farcell: no such line" if gone is None else f'"restarts": {gone}[,}}]')
-    return framed(mark, _WAIT.format(session=shlex.quote(session), ticks=5 * WAIT_S, stale=stale))
+    return framed(mark, _WAIT.format(session=shlex.quote(session), ticks=5 * seconds, stale=stale))
 
 
 def leave(mark: str, session: str, sizes: Mapping[str, int], again: bool) -> str:
