@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from farcell_host.protocol.messages import Buffer, Channel, Message
 
-from . import earlier
+from . import earlier, journals
 from .backends.base import Allocation, Backend, LaunchOptions, Scheduled, ShellBackend, Tell, backend_named
 from .connection import Connection
 from .desk import Desk
@@ -162,12 +162,8 @@ class Life:
     def observed(self, on_message: Callable[[Message, tuple[Buffer, ...]], None]) -> Iterator[Connection]:
         """A second connection, which gets all that the host has kept and changes nothing."""
         assert self._backend is not None and self.allocation is not None
-        observer = Connection(self._backend, self.allocation, on_message, lambda reason: None, "observer")
-        loop_thread().submit(observer.open()).result(START_TIMEOUT_S)
-        try:
-            yield observer
-        finally:
-            loop_thread().submit(observer.close()).result(STOP_TIMEOUT_S)
+        with journals.observed(self._backend, self.allocation, on_message) as journal:
+            yield journal
 
     def ask(self, op: str, **fields: Any) -> dict[str, Any]:
         """A question to the host that takes no turn; raises TargetUnavailable when it does not answer in time."""

@@ -538,7 +538,8 @@ class RemoteMagics(Magics):  # type: ignore[misc]
             for fault in found.faults:
                 print(f"farcell: {fault}", file=sys.stderr)
             return
-        chosen = everywhere.choose(found, options.end, options.yes)
+        hint = "" if options.all else ", and --all for those on other machines"
+        chosen = everywhere.choose(found, options.end, options.yes, hint)
         mine = next((each for each in self.workspace.sessions.values() if each.status().runtime == chosen.runtime), None)
         if mine is not None:
             mine.stop()

@@ -41,6 +41,7 @@ from .earlier import HeldBack, LeftRun, names_in
 from .errors import Conflict as ConflictError
 from .errors import FarcellError, HostDied, Refused, UsageError
 from .exchange import NOTHING, Exchange, PlanRow, Returned, plan_rows
+from .journals import Replay
 from .life import Life
 from .outcome import conclude
 from .packages import Packages
@@ -54,7 +55,7 @@ from .relay.run_relay import ReplayRelay, RunRelay
 from .restoring import Restoring
 from .run import PATIENCE_S, Event, Finish, HostEnded, KernelEnded, Noticed
 from .summaries import Moved, RunSummary, SessionStatus
-from .turns import INTERRUPT_CHECK_S, Turns
+from .turns import Turns
 from .working_folder import WorkingFolder
 
 if TYPE_CHECKING:
@@ -614,21 +615,10 @@ class RemoteSession:
     def replay(self, run: str) -> None:
         """Shows all outputs of a run again, in the present cell, as the host's journal has them."""
         self._need_started()
-        relay = ReplayRelay(self.notebook, self.notebook.execution_count)
-        key, over = run.encode(), threading.Event()
-
-        def on_message(message: Message, bulk: tuple[Buffer, ...]) -> None:
-            if key not in bytes(message.parts[1]):
-                return
-            if message.channel == Channel.SHELL:
-                over.set()
-            elif message.channel == Channel.IOPUB and message.msg_type not in COMM_MESSAGES and not relay.receive(message):
-                relay.publish(message)
-
+        reading = Replay(run, ReplayRelay(self.notebook, self.notebook.execution_count))
         line = Line(self.notebook, waiting(f"reading the journal of {self.target!r}"))
-        with self._life.observed(on_message) as journal, line:
-            while not (over.wait(INTERRUPT_CHECK_S) or journal.has_all):
-                pass
+        with self._life.observed(reading.take) as journal, line:
+            reading.wait(journal)
 
     def settle_over(self) -> None:
         """On the main thread, outside of the notebook's own code: merges what a detached run that is over has changed."""

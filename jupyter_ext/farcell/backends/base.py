@@ -170,6 +170,9 @@ class Listing(Protocol):
     async def end(self, options: LaunchOptions, runtime: str) -> None:
         """Ends the session in this folder, with all that it has."""
 
+    async def leave(self, allocation: Allocation) -> None:
+        """Gives up the way that `open_stream` made to somebody else's session, which goes on. Raises nothing."""
+
 
 def backend_names() -> list[str]:
     """Names a target's `backend` may have."""

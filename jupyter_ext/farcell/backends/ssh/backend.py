@@ -82,14 +82,10 @@ class SshBackend:
 
     async def release(self, allocation: Allocation) -> None:
         """A host that cannot be told ends by itself, after the target's keep_s."""
-        local = self._sockets.pop(allocation.runtime, None)
-        if local is not None:
-            Path(local).unlink(missing_ok=True)
         with contextlib.suppress(TargetUnavailable, OSError):
             client = await self._login.client(allocation.options)
             await self._host(client, allocation, "stop", "--runtime", allocation.runtime)
-            if local is not None:
-                await client.unforward(local, _remote_socket(allocation))
+        await self.leave(allocation)
 
     async def sessions(self, options: LaunchOptions) -> list[dict[str, Any]]:
         """Of all targets on that machine whose runtime folder is the same."""
@@ -99,6 +95,14 @@ class SshBackend:
 
     async def end(self, options: LaunchOptions, runtime: str) -> None:
         await self._ask(options, "stop", "--runtime", runtime)
+
+    async def leave(self, allocation: Allocation) -> None:
+        local = self._sockets.pop(allocation.runtime, None)
+        if local is not None:
+            Path(local).unlink(missing_ok=True)
+            with contextlib.suppress(TargetUnavailable, OSError):
+                client = await self._login.client(allocation.options)
+                await client.unforward(local, _remote_socket(allocation))
 
     async def _ask(self, options: LaunchOptions, *arguments: str) -> Answer:
         """What a command of the kernel host prints; no session need be ours."""
