@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from dataclasses import dataclass
 
@@ -50,7 +51,7 @@ def over_ssh(box: Sandbox, sshd: Sshd, **keys: object) -> dict[str, object]:
     return {
         "backend": "ssh",
         "host": sshd.root,
-        "ssh": f"ssh -F {sshd.config}",
+        "ssh": shlex.join(sshd.client),
         "ssh_persist_s": 2.0,
         "python": sys.executable,
         "cache_dir": str(box.folder / "far" / "cache"),

@@ -219,8 +219,11 @@ class Workspace:
             notebook.say(fault)
         return left_among((each.status for each in found.sessions if each.options.host is not None), notebook.name)
 
-    def attach(self, id: str | None) -> None:
-        """Shows all output of such a run here, waits for its end, and takes what it has changed; raises what it raised."""
+    def attach(self, id: str | None, takeover: bool = False) -> None:
+        """Shows all output of such a run here, waits for its end, and takes what it has changed; raises what it raised.
+
+        One that another kernel is connected to is taken from that only with `takeover`.
+        """
         from .errors import UsageError
 
         left = self.left_runs()
@@ -230,7 +233,13 @@ class Workspace:
         if len(found) != 1:
             known = ", ".join(f"{run.id[:8]} ({run.target}, {'over' if run.is_over else 'running'})" for run in left) or "none"
             raise UsageError(f"Say which run by the beginning of its id. Left by an earlier kernel of this notebook: {known}.")
-        self.session(self.targets().get(found[0].target)).attach(found[0])
+        run = found[0]
+        if run.is_driven and not takeover:
+            raise UsageError(
+                f"Run {run.id[:8]} on {run.target!r} belongs to another kernel of this notebook, which is connected to it or was "
+                f"until just now. %remote attach {run.id[:8]} --takeover takes it from there."
+            )
+        self.session(self.targets().get(run.target)).attach(run)
 
     def replay(self, id: str) -> None:
         """Shows the outputs of a run of this notebook again."""

@@ -46,6 +46,8 @@ async def settle(backend: Backend, options: LaunchOptions) -> list[str]:
             continue
         allocation = Allocation(options, host.runtime, host.pid, host.socket)
         status = await _status(backend, allocation)
+        if status is not None and _is_driven(status):
+            continue  # two kernels have one notebook's name
         left = [] if status is None else left_in(host, status)
         if left:
             said += [_told(run) for run in left]
@@ -62,7 +64,7 @@ async def _told_over_there(backend: Backend, options: LaunchOptions) -> list[str
     except (FarcellError, OSError, ValueError, asyncio.TimeoutError):
         return []  # the launch that follows says what is wrong with the way there
     runs = left_among(statuses, options.notebook or "")
-    return [_told(run) for run in runs if run.target == options.target]
+    return [_told(run) for run in runs if run.target == options.target and not run.is_driven]
 
 
 def _told(run: LeftRun) -> str:
@@ -76,6 +78,8 @@ class LeftRun:
     id: str
     host: runtime.HostInfo
     is_over: bool
+    is_driven: bool = False
+    """A kernel is connected to it, or was until half a minute ago and did not say good-bye."""
 
     @property
     def target(self) -> str:
@@ -95,7 +99,12 @@ def left_in(host: runtime.HostInfo, status: Mapping[str, Any]) -> list[LeftRun]:
     going = [status["run"]] if status.get("run") is not None else []
     going += status.get("waiting_runs") or ()
     over = status.get("untaken_runs") or ()
-    return [*(LeftRun(run, host, True) for run in over), *(LeftRun(run, host, False) for run in going)]
+    is_driven = _is_driven(status)
+    return [*(LeftRun(run, host, True, is_driven) for run in over), *(LeftRun(run, host, False, is_driven) for run in going)]
+
+
+def _is_driven(status: Mapping[str, Any]) -> bool:
+    return any(role == "driver" for role, _ in status.get("connections") or ())
 
 
 def left_runs(notebook: str) -> list[LeftRun]:
@@ -105,12 +114,14 @@ def left_runs(notebook: str) -> list[LeftRun]:
 
 
 def left_among(statuses: Iterable[Mapping[str, Any]], notebook: str) -> list[LeftRun]:
-    """Of hosts anywhere, by what they say of themselves: those that no notebook drives now."""
+    """Of hosts anywhere, by what they say of themselves."""
     runs = []
     for status in statuses:
-        is_driven = any(role == "driver" for role, _ in status.get("connections") or ())
-        if status.get("notebook") == notebook and status["runtime"] not in _own and not is_driven:
-            host = runtime.HostInfo(status["runtime"], status["pid"], status["socket"], dict(status))
+        if status.get("notebook") == notebook and status["runtime"] not in _own:
+            fields = dict(status)
+            if "age_s" in status:  # its clock may be another one
+                fields["started"] = time.time() - status["age_s"]
+            host = runtime.HostInfo(status["runtime"], status["pid"], status["socket"], fields)
             runs += left_in(host, status)
     return runs
 

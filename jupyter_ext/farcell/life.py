@@ -129,7 +129,9 @@ class Life:
     def start(self) -> None:
         """Makes sure that a kernel is up: launches a host, or restarts a kernel that has died."""
         self._cell = self._notebook.cell_header()
-        self._show_away()
+        if self.connection is not None and self.connection.away is not None:
+            self.connection.retry()  # with longer pauses until now, as nobody waited
+            self._show_away()
         if self.closing is not None and self.is_started:
             self._wait_for_end(self.closing)
         if self._host_dead is not None:
@@ -242,6 +244,7 @@ class Life:
         )
         connection.on_transfer = self._show_transfer
         connection.on_away = self._show_away
+        connection.is_awaited = self.is_waited_for
         self.connection = connection
         await connection.open()
         from .recorder import recorder  # while the kernel starts

@@ -298,7 +298,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         pull NAMES [--target T]     bring values back, however large
         push NAMES [--target T]     send values now
         wait [RUN] [--theirs|--ours]     for a detached run; after a conflict, whose values hold
-        attach [RUN]                to a run of this notebook's kernel before the last restart
+        attach [RUN] [--takeover]   to a run of this notebook's kernel before the last restart
         results [RUN]               what a detached run changed, as a dict
         resolve [RUN] --remote|--local   whose values hold, when both sides have changed the same
         env diff [TARGET]           packages whose versions on the target differ from this notebook's
@@ -441,7 +441,9 @@ class RemoteMagics(Magics):  # type: ignore[misc]
     def _do_attach(self, words: list[str]) -> None:
         parser = _Parser(prog="%remote attach", add_help=False)
         parser.add_argument("run", nargs="?")
-        self.workspace.attach(parser.parse_args(words).run)
+        parser.add_argument("--takeover", action="store_true")
+        options = parser.parse_args(words)
+        self.workspace.attach(options.run, options.takeover)
 
     def _do_resolve(self, words: list[str]) -> None:
         parser = _Parser(prog="%remote resolve", add_help=False)

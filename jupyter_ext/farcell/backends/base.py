@@ -39,6 +39,10 @@ def untold(text: str) -> None:
     """For a launch that nobody looks at."""
 
 
+class Unreachable(TargetUnavailable):
+    """There was no way to the machine just now: what has become of the host cannot be asked either."""
+
+
 class JobState(Enum):
     """What has become of an allocation."""
 
@@ -141,6 +145,14 @@ class ShellBackend(Protocol):
 
     async def shell(self, options: LaunchOptions, ask: Ask | None = None) -> Shell:
         """On the target's own machine; raises TargetUnavailable. `ask` as in `launch`."""
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """What a backend has beside, whose streams go over a connection that others share, and that may be dead without a word."""
+
+    def doubt(self) -> None:
+        """A stream was lost: what it went over must answer before it is used again."""
 
 
 @runtime_checkable

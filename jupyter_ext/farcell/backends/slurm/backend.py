@@ -296,6 +296,9 @@ class SlurmBackend:
         mark = new_mark()
         await shell.run(scripts.release(mark, session, job), mark)
 
+    def doubt(self) -> None:
+        self._login.doubt()
+
     async def shell(self, options: LaunchOptions, ask: Ask | None = None) -> Shell:
         """On the machine where jobs are submitted."""
         return self._here(options) if options.host is None else await self._login.client(options, ask)
