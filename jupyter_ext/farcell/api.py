@@ -217,7 +217,7 @@ class Workspace:
         found = everywhere.look(self.targets(), True)
         for fault in found.faults:
             notebook.say(fault)
-        return left_among((each.status for each in found.sessions if each.options.host is not None), notebook.name)
+        return left_among((each.status for each in found.sessions if not each.options.backend.startswith("local")), notebook.name)
 
     def attach(self, id: str | None, takeover: bool = False) -> None:
         """Shows all output of such a run here, waits for its end, and takes what it has changed; raises what it raised.

@@ -29,6 +29,7 @@ from typing import Any
 from farcell_host import bulk as bulk_memory
 from farcell_host import capabilities
 from farcell_host.errors import ProtocolError
+from farcell_host.journal import messages_of
 from farcell_host.protocol.client import Client
 from farcell_host.protocol.events import (
     Acknowledged,
@@ -273,7 +274,10 @@ class Connection:
                 return self._end(self._refused.message)
             state = JobState.UNKNOWN if self._is_cut else await self._backend.poll(self._allocation)
             if state is JobState.GONE:
-                why = await self._backend.obituary(self._allocation) if isinstance(self._backend, Scheduled) else None
+                why = None
+                if isinstance(self._backend, Scheduled):
+                    await self._read_left(self._backend)
+                    why = await self._backend.obituary(self._allocation)
                 return self._end(why or (f"its process has ended ({failure})" if failure else "its process has ended"))
             away = self.loop.time() - lost_at
             # A host that cannot be asked may be there and run on: it waits for us as long as it was told to.
@@ -284,6 +288,20 @@ class Connection:
                 await asyncio.wait_for(self._retry.wait(), pause)
             self._retry.clear()
             pause = min(2 * pause, AWAITED_PAUSE_S if self.is_awaited() else LONGEST_PAUSE_S)
+
+    async def _read_left(self, backend: Scheduled) -> None:
+        """What the host had journalled and not sent when it died, but for large values, which were in its memory alone."""
+        try:
+            data = await backend.journal(self._allocation, self.client.cursor)
+        except (OSError, ValueError, TargetUnavailable) as error:
+            log.warning("The journal of the host on %s cannot be read: %s", self._allocation.options.target, error)
+            return
+        with self._lock:
+            self._inbound.clear()
+            for sequence, message in messages_of(data):
+                if sequence > max(self._handled, self.client.cursor) and _BULK_KEY not in message.parts[2]:
+                    self._on_message(message, ())
+        self._alarm.ring()
 
     async def _open_once(self) -> str:
         """One stream's life; why it ended."""

@@ -74,6 +74,7 @@ def _host_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cwd", default=None, help="the remote kernel's working folder")
     parser.add_argument("--idle-timeout", type=float, default=3600.0, metavar="S", help="end after S seconds without work")
     parser.add_argument("--keep", type=float, default=600.0, metavar="S", help="wait S seconds for a lost notebook")
+    parser.add_argument("--first-driver", type=float, default=600.0, metavar="S", help="wait S seconds for a first notebook")
     parser.add_argument("--journal-mib", type=float, default=512.0, metavar="MIB", help="disk quota for output not yet read")
     parser.add_argument("--chunks-mib", type=float, default=4096.0, metavar="MIB", help="disk quota of the chunk store")
     parser.add_argument("--notebook", default=None, help="which notebook this session belongs to")
@@ -121,7 +122,8 @@ def _fork(options: argparse.Namespace, folder: Path) -> int:
     with os.fdopen(reading) as answer:
         line = answer.readline()
     if not line:
-        tail = (folder / "host.log").read_text(errors="replace").splitlines()[-10:] if (folder / "host.log").exists() else []
+        log = folder / runtime.HOST_LOG
+        tail = log.read_text(errors="replace").splitlines()[-10:] if log.exists() else []
         raise FarcellHostError("The kernel host ended before it listened.\n" + "\n".join(tail))
     fields = json.loads(line)
     if "error" in fields:
@@ -145,7 +147,7 @@ def _report(writing: int, error: BaseException) -> None:
 
 def _detach(folder: Path) -> None:
     """Nothing of the caller's is kept open: a host that held its stdout would hang whoever reads that to its end."""
-    log = os.open(folder / "host.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    log = os.open(folder / runtime.HOST_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(log, 1)
@@ -183,6 +185,7 @@ def _host_options(options: argparse.Namespace, folder: Path, places: Mapping[str
         cwd=options.cwd,
         idle_timeout_s=options.idle_timeout,
         keep_s=options.keep,
+        first_driver_s=options.first_driver,
         journal_bytes=int(options.journal_mib * 2**20),
         chunk_bytes=int(options.chunks_mib * 2**20),
         notebook=options.notebook,

@@ -139,6 +139,15 @@ class Backend(Protocol):
         """Gives everything back, also what a host that died left behind. Safe to call twice."""
 
 
+@dataclass(frozen=True)
+class Ending:
+    """Of a job whose host had no last word. `ids`: of its `session` and of its `job` in the ledger; seconds since the epoch."""
+
+    ids: Mapping[str, str | None]
+    at: float | None
+    how: str
+
+
 @runtime_checkable
 class ShellBackend(Protocol):
     """A backend whose targets have a shell, so that they can be prepared without a session."""
@@ -166,6 +175,20 @@ class Scheduled(Protocol):
 
     async def withdraw(self) -> None:
         """Takes it out of the queue; raises TargetUnavailable when the scheduler cannot be told."""
+
+    async def is_put_back(self, allocation: Allocation) -> bool:
+        """Of an allocation that is gone: whether its job waits in the queue once more, or has begun anew since; raises
+        TargetUnavailable when the scheduler cannot be asked."""
+
+    async def resume(self, allocation: Allocation) -> None:
+        """The next launch takes up its job, which waits, or was put back."""
+
+    async def journal(self, allocation: Allocation, after: int = 0) -> bytes:
+        """What the host of an allocation that is gone has left of its journal, from some message before number `after` + 1 on
+        (`farcell_host.journal.messages_of`); raises TargetUnavailable."""
+
+    async def ending(self, allocation: Allocation) -> Ending | None:
+        """How an allocation that is gone has ended, for the ledger; None when nobody knows. Raises nothing."""
 
     async def obituary(self, allocation: Allocation) -> str | None:
         """What became of an allocation that is gone, as far as the scheduler says; raises nothing."""
