@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .budgets import Budgets
     from .capture.reads import Reads
     from .conflicts import Conflict
+    from .copying import Copied
     from .detached import DetachedRun
     from .earlier import LeftRun
     from .environment import Comparison
@@ -497,6 +498,25 @@ class Remote:
     def pull(self, *names: str) -> list[Moved]:
         """Brings these names back now, however large."""
         return self.session.pull(names)
+
+    def put(
+        self, path: str, there: str | None = None, *, exclude: Iterable[str] = (), overwrite: bool = False, yes: bool = False
+    ) -> Copied:
+        """Copies a file or a folder to the target: into its working folder, or to `there`, named from that on.
+
+        What is the same there does not travel. Raises Refused, and writes nothing, where a file there is newer and another
+        (unless `overwrite`), links lead out of the folder, or the disk there is too full. `exclude` are globs of names, `yes`
+        sends very much without asking.
+        """
+        if not self.session.is_started:
+            self._workspace.check_budget(self._target)
+        return self.session.put(path, there, tuple(exclude), overwrite, yes)
+
+    def get(self, path: str, here: str | None = None, *, exclude: Iterable[str] = (), overwrite: bool = False) -> Copied:
+        """Copies a file or a folder of the target here, as `put` does in the other direction."""
+        if not self.session.is_started:
+            self._workspace.check_budget(self._target)
+        return self.session.get(path, here, tuple(exclude), overwrite)
 
     def env_diff(self) -> Comparison:
         """Where the target's versions of the packages that this notebook has imported differ, or are missing."""
