@@ -195,6 +195,22 @@ class Workspace:
             raise UsageError(f"There is no such detached run. There are: {known}.")
         return found[-1]
 
+    def of_other_versions(self) -> list[str]:
+        """What to say of sessions of this notebook, on this machine, that this farcell cannot talk to."""
+        from farcell_host import runtime
+
+        from .relay.notebook import Notebook
+
+        name = Notebook(self.namespace, self.shell).name
+        hosts = [host for host in runtime.live_hosts() if host.fields.get("notebook") == name]
+        if not hosts:
+            return []
+        from farcell_host.commands import ask_status
+
+        from .earlier import other_version, others_among
+
+        return [other_version(each) for each in others_among(map(ask_status, hosts), name)]
+
     def left_runs(self) -> list[LeftRun]:
         """Runs of this notebook's earlier kernel, whose results nobody has taken."""
         from farcell_host import runtime
@@ -230,7 +246,10 @@ class Workspace:
         found = [run for run in left if id is None or run.id.startswith(id)]
         if len(found) != 1:
             known = ", ".join(f"{run.id[:8]} ({run.target}, {'over' if run.is_over else 'running'})" for run in left) or "none"
-            raise UsageError(f"Say which run by the beginning of its id. Left by an earlier kernel of this notebook: {known}.")
+            others = "".join(f"\n{each}" for each in self.of_other_versions())
+            raise UsageError(
+                f"Say which run by the beginning of its id. Left by an earlier kernel of this notebook: {known}.{others}"
+            )
         self.session(self.targets().get(found[0].target)).attach(found[0])
 
     def replay(self, id: str) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from farcell_host.protocol import HAS_FILES
 from farcell_host.protocol.messages import Buffer, Channel, Message
 from farcell_host.state.modules import MODULES, find_source, import_quietly, local_module, reload_quietly
 from farcell_host.state.payload import Capture, Payload
@@ -119,8 +120,19 @@ class Conversation:
         reply, returned, _ = self._ask(msg_type, content, payload, watch)
         return reply, returned
 
+    @property
+    def can_copy(self) -> bool:
+        """Whether the kernel serves `ask_files`: one that an older farcell has begun does not."""
+        assert self._life.connection is not None
+        return tuple(self._life.connection.welcome["protocol"]) >= HAS_FILES
+
     def ask_files(self, operation: str, contents: Iterable[Buffer] | None = None, **arguments: Any) -> tuple[Any, list[Buffer]]:
         """An operation of the target's `Files`: its answer, and the contents that it read; raises Refused."""
+        if not self.can_copy:
+            raise Refused(
+                f"The session on {self._life.target!r} was begun by an older farcell, whose kernels cannot copy files so. "
+                f"It goes on as it is; %remote stop {self._life.target} ends it, and the next one can."
+            )
         content: dict[str, Any] = {"operation": operation, "arguments": arguments}
         payload = None
         if contents is not None:

@@ -581,8 +581,8 @@ class RemoteMagics(Magics):  # type: ignore[misc]
     def tell_of_left_runs(self) -> None:
         """Those that an earlier kernel of this notebook has begun, and whose results nobody has taken."""
         if sys.platform != "win32" and getattr(self.shell, "kernel", None) is not None:
-            for run in self.workspace.left_runs():
-                print(f"farcell: {run}", file=sys.stderr)
+            for left in (*self.workspace.left_runs(), *self.workspace.of_other_versions()):
+                print(f"farcell: {left}", file=sys.stderr)
 
     def bring_here(self, info: ExecutionInfo) -> None:
         """Called before each cell: what a local cell reads is brought here first, if it stayed on a target or went on there."""

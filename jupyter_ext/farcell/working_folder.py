@@ -86,7 +86,7 @@ class WorkingFolder:
 
     def offer(self, code: str, sent: Sequence[Entry]) -> None:
         """Once a file: how one that the cell names would go along."""
-        if files.shares_folder(self._options):
+        if files.shares_folder(self._options) or not self._conversation.can_copy:
             return
         shell = self._notebook.shell
         named = files.named_in(code, shell.transform_cell if shell is not None else None)
