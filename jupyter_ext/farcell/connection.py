@@ -26,8 +26,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from farcell_host import __version__, capabilities
 from farcell_host import bulk as bulk_memory
-from farcell_host import capabilities
 from farcell_host.errors import ProtocolError
 from farcell_host.journal import messages_of
 from farcell_host.protocol.client import Client
@@ -228,6 +228,13 @@ class Connection:
             waiter.cancel()
         if self._welcomed.is_set():
             return self.welcome
+        if self._refused is not None and self._refused.code == "version":
+            theirs = self._allocation.details.get("version", "another version")
+            raise TargetUnavailable(
+                f"The kernel host on {self._allocation.options.target!r} is of farcell {theirs}, which this kernel's farcell "
+                f"({__version__}) cannot talk to ({self._refused.message}). Restart this notebook's kernel if farcell was "
+                "installed anew since it started."
+            )
         if self._refused is not None:
             raise (Busy if self._refused.code == "busy" else TargetUnavailable)(self._refused.message)
         raise TargetUnavailable(

@@ -89,6 +89,7 @@ class Life:
         self.recorder: Recorder | None = None
         """Where a ledger is kept, once a host has been reached."""
         self._host_dead: str | None = None
+        self._shows_transfers = True
         self._kernels = 0
         self._is_released = False
         self._restarted_epoch = 0  # the death of this kernel and those before it is our own doing
@@ -198,6 +199,15 @@ class Life:
             data = loop_thread().submit(backend.journal(allocation)).result(START_TIMEOUT_S)
         yield (message for _, message in messages_of(data))
         loop_thread().submit(backend.release(allocation)).result(START_TIMEOUT_S)
+
+    @contextlib.contextmanager
+    def showing_no_transfers(self) -> Iterator[None]:
+        """For whoever shows a bar for more than one of them."""
+        self._shows_transfers = False
+        try:
+            yield
+        finally:
+            self._shows_transfers = True
 
     def ask(self, op: str, **fields: Any) -> dict[str, Any]:
         """A question to the host that takes no turn; raises TargetUnavailable when it does not answer in time."""
@@ -373,7 +383,7 @@ class Life:
     def _show_transfer(self, is_upload: bool) -> None:
         """Bytes are on their way in pieces."""
         connection = self.connection
-        if connection is not None:
+        if connection is not None and self._shows_transfers:
             text = f"sending to {self.target!r}" if is_upload else f"fetching from {self.target!r}"
             Line(self._notebook, transfer(text, connection.uploading if is_upload else connection.downloading)).begin()
 

@@ -35,6 +35,7 @@ from .capture.objects import may_be_changed
 from .capture.writes import bound_by, writes
 from .conflicts import Conflict
 from .conversation import Conversation
+from .copying import Copied
 from .detached import DetachedRelay, DetachedRun, Unattended
 from .earlier import HeldBack, LeftRun, names_in
 from .errors import Conflict as ConflictError
@@ -95,7 +96,7 @@ class RemoteSession:
         self._life.is_waited_for = lambda: self._conversation.pending is not None or self._turns.is_own
         self._restoring = Restoring(self._life, self._conversation, self.notebook)
         self._packages = Packages(options, self.notebook, self._conversation)
-        self._folder = WorkingFolder(options, self.notebook, self._conversation, self._confirm_size)
+        self._folder = WorkingFolder(options, self.notebook, self._life, self._conversation, self._confirm_size)
         self.conflicts: dict[str, Conflict] = {}
         self._told_of_order = False
         self._was_pressed = False
@@ -174,6 +175,20 @@ class RemoteSession:
             sizes = returned.nbytes
             values = self.notebook.namespace
             return [Moved(name, type(values[name]).__name__, sizes) for name in wanted if name in values]
+
+    def put(
+        self, path: str, there: str | None, exclude: Sequence[str] = (), overwrite: bool = False, yes: bool = False
+    ) -> Copied:
+        """Copies a file or a folder of this side's to the target."""
+        with self._turns.take():
+            self.start()
+            return self._folder.put(path, there, exclude, overwrite, yes)
+
+    def get(self, path: str, here: str | None, exclude: Sequence[str] = (), overwrite: bool = False) -> Copied:
+        """Copies a file or a folder of the target's to this side."""
+        with self._turns.take():
+            self.start()
+            return self._folder.get(path, here, exclude, overwrite)
 
     def fetch(self, ref: Ref) -> Any:
         """Brings a ref's value here, under every name that the ref has in the notebook."""
@@ -322,7 +337,7 @@ class RemoteSession:
             self._life.start()
         if self._life.launches > launches:
             self._packages = Packages(self.options, self.notebook, self._conversation)
-            self._folder = WorkingFolder(self.options, self.notebook, self._conversation, self._confirm_size)
+            self._folder = WorkingFolder(self.options, self.notebook, self._life, self._conversation, self._confirm_size)
             self._conversation.known = None
         kernel, connection = self._life.kernel, self._life.connection
         known = self._conversation.known

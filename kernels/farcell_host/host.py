@@ -499,6 +499,7 @@ class Host:
             pid=os.getpid(),
             kernel_pid=self._kernel.process.pid,
             direct=self._kernel.direct,
+            version=__version__,
         )
 
     def _displace(self, link: PeerLink) -> None:

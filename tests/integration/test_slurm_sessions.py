@@ -120,7 +120,9 @@ def test_what_a_node_leaves_that_dies(cluster: Slurm, login_node: Sshd, sandbox:
         state = session_folder(sandbox) / "state.json"
         until(lambda: '"run": "' in state.read_text(), 30, "the run in the session's folder")
         kept.restart()
-        waiting = cut.start(f"%%remote t\n{GOES_ON}print('last words', flush=True)\ntime.sleep(0.5)\nos.mkdir(said)\ntime.sleep(600)")
+        waiting = cut.start(
+            f"%%remote t\n{GOES_ON}print('last words', flush=True)\ntime.sleep(0.5)\nos.mkdir(said)\ntime.sleep(600)"
+        )
         waiting.until("begun")
         first, second = jobs(cluster)
         login_node.freeze()
