@@ -196,7 +196,7 @@ class Scheduled(Protocol):
 
 @runtime_checkable
 class Listing(Protocol):
-    """What a backend has beside, that can say which sessions of this user are on its machine. Both methods raise
+    """What a backend has beside, that can say which sessions of this user are on its machine. They raise
     TargetUnavailable, and ask nobody for a password."""
 
     async def sessions(self, options: LaunchOptions) -> list[dict[str, Any]]:
