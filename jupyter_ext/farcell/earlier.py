@@ -17,16 +17,14 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from farcell_host import runtime
-from farcell_host.commands import ask_status
+from farcell_host import __version__, runtime
+from farcell_host.commands import OTHER_VERSION, SILENT, ask_status
 from farcell_host.protocol.messages import Buffer, Message
 
 from .backends.base import Allocation, Backend, Ending, LaunchOptions, Listing
 from .conflicts import ID_LENGTH
-from .connection import Connection
 from .errors import FarcellError
 
-STATUS_TIMEOUT_S = 3.0
 LIST_TIMEOUT_S = 60.0
 _own: set[str] = set()
 
@@ -47,17 +45,19 @@ async def settle(backend: Backend, options: LaunchOptions) -> list[str]:
     if not options.backend.startswith("local"):
         return await _told_over_there(backend, options)
     said = []
+    loop = asyncio.get_running_loop()
     for host in runtime.live_hosts():
         if is_own(host.runtime) or host.fields.get("notebook") != options.notebook:
             continue
-        allocation = Allocation(options, host.runtime, host.pid, host.socket)
-        status = await _status(backend, allocation)
-        if status is None or is_driven(status):
-            continue
+        status = await loop.run_in_executor(None, ask_status, host)
+        if is_driven(status):
+            continue  # two kernels have one notebook's name
         left = left_in(host, status)
         said += [_told(run) for run in left]
-        if not left:
-            await backend.release(allocation)
+        if status["state"] == OTHER_VERSION:
+            said.append(other_version(status))
+        elif not left and status["state"] != SILENT:
+            await backend.release(Allocation(options, host.runtime, host.pid, host.socket))
     return said
 
 
@@ -70,10 +70,12 @@ async def _told_over_there(backend: Backend, options: LaunchOptions) -> list[str
         return []  # the launch that follows says what is wrong with the way there
     close_books(statuses)
     statuses = [each for each in statuses if each.get("target") == options.target]
+    statuses = [each for each in statuses if not is_driven(each)]
     runs = left_among(statuses, options.notebook or "")
     with_runs = {run.host.runtime for run in runs}
     idle = [each for each in _left(statuses, options.notebook or "") if _is_job(each) and each["runtime"] not in with_runs]
-    return [*map(_told, runs), *map(_told_job, idle)]
+    others = others_among(statuses, options.notebook or "")
+    return [*map(_told, runs), *map(_told_job, idle), *map(other_version, others)]
 
 
 def _told(run: LeftRun) -> str:
@@ -118,6 +120,8 @@ class LeftRun:
     id: str
     host: runtime.HostInfo
     is_over: bool
+    is_driven: bool = False
+    """A kernel is connected to it, or was until half a minute ago and did not say good-bye."""
 
     @property
     def target(self) -> str:
@@ -167,7 +171,8 @@ def left_in(host: runtime.HostInfo, status: Mapping[str, Any]) -> list[LeftRun]:
     going = [status["run"]] if status.get("run") is not None else []
     going += status.get("waiting_runs") or ()
     over = status.get("untaken_runs") or ()
-    return [*(LeftRun(run, host, True) for run in over), *(LeftRun(run, host, False) for run in going)]
+    driven = is_driven(status)
+    return [*(LeftRun(run, host, True, driven) for run in over), *(LeftRun(run, host, False, driven) for run in going)]
 
 
 def left_runs(notebook: str) -> list[LeftRun]:
@@ -177,28 +182,35 @@ def left_runs(notebook: str) -> list[LeftRun]:
 
 
 def left_among(statuses: Iterable[Mapping[str, Any]], notebook: str) -> list[LeftRun]:
-    """Of hosts anywhere, by what they say of themselves: those that no notebook drives now."""
+    """Of hosts anywhere, by what they say of themselves."""
     runs = []
     for status in _left(statuses, notebook):
-        host = runtime.HostInfo(status["runtime"], status["pid"], status["socket"], dict(status))
-        runs += left_in(host, status)
+        fields = dict(status)
+        if "age_s" in status:  # its clock may be another one
+            fields["started"] = time.time() - status["age_s"]
+        runs += left_in(runtime.HostInfo(status["runtime"], status["pid"], status["socket"], fields), status)
     return runs
 
 
 def _left(statuses: Iterable[Mapping[str, Any]], notebook: str) -> list[Mapping[str, Any]]:
-    return [each for each in statuses if each.get("notebook") == notebook and not is_own(each["runtime"]) and not is_driven(each)]
+    return [each for each in statuses if each.get("notebook") == notebook and not is_own(each["runtime"])]
 
 
-async def _status(backend: Backend, allocation: Allocation) -> dict[str, Any] | None:
-    """What the host says of itself; None when it does not answer."""
-    observer = Connection(backend, allocation, lambda *message: None, lambda reason: None, "observer")
-    try:
-        await asyncio.wait_for(observer.open(), STATUS_TIMEOUT_S)
-        return await asyncio.wait_for(asyncio.wrap_future(observer.request("status")), STATUS_TIMEOUT_S)
-    except (FarcellError, OSError, asyncio.TimeoutError):
-        return None
-    finally:
-        await observer.close()
+def others_among(statuses: Iterable[Mapping[str, Any]], notebook: str) -> list[Mapping[str, Any]]:
+    """Hosts of this notebook that speak another protocol: what their folders say."""
+    return [each for each in statuses if each.get("state") == OTHER_VERSION and each.get("notebook") == notebook]
+
+
+def other_version(fields: Mapping[str, Any]) -> str:
+    """What to do about a host that speaks another protocol, by what its folder says."""
+    theirs, id = fields.get("version", "another version"), PurePosixPath(str(fields.get("runtime"))).name
+    target = fields.get("target") or "local"
+    everywhere = "" if str(target).startswith("local") else "--all "
+    return (
+        f"A session of this notebook on {target!r} is of farcell {theirs}, which this farcell ({__version__}) cannot talk to "
+        f"({fields.get('message')}). It goes on, and nothing of it was ended: a notebook with farcell {theirs} takes it over "
+        f"(%remote attach), %remote sessions {everywhere}--end {id} --yes ends it with all that it has."
+    )
 
 
 class HeldBack:

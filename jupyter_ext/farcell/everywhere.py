@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from farcell_host.commands import OTHER_VERSION
+
 from . import earlier
 from .backends.base import LaunchOptions, Listing, backend_named
 from .backends.ssh.client import LoginRefused
@@ -94,16 +96,19 @@ def look(targets: Targets, everywhere: bool) -> Found:
     return found
 
 
-def choose(found: Found, id: str, yes: bool = False) -> Session:
+def choose(found: Found, id: str, yes: bool = False, hint: str = "") -> Session:
     """By the beginning of its id; UsageError when that is none or several, or when runs would be lost and `yes` is not said."""
     chosen = [each for each in found.sessions if each.id.startswith(id) or each.id.removeprefix("s-").startswith(id)]
     if len(chosen) != 1:
         known = ", ".join(each.id for each in found.sessions) or "none"
         unasked = f" Not asked: {'; '.join(found.faults)}" if found.faults else ""
-        raise UsageError(
-            f"Say which session by the beginning of its id, and --all for those on other machines. Found: {known}.{unasked}"
-        )
+        raise UsageError(f"Say which session by the beginning of its id{hint}. Found: {known}.{unasked}")
     session = chosen[0]
+    if session.status.get("state") == OTHER_VERSION and not yes:
+        raise UsageError(
+            f"Session {session.id} on {session.target!r} is of farcell {session.status.get('version')}, whose runs cannot be "
+            "asked for here. --yes ends it with all that it has."
+        )
     if session.left and not yes:
         runs = ", ".join(run[:8] for run in session.left)
         raise UsageError(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from farcell_host.journal import messages_of
 from farcell_host.protocol.messages import Buffer, Channel, Message
 
-from . import earlier
+from . import earlier, journals
 from .backends.base import Allocation, Backend, LaunchOptions, Scheduled, ShellBackend, Tell, backend_named
 from .connection import Connection
 from .desk import Desk
@@ -93,6 +93,7 @@ class Life:
         self.recorder: Recorder | None = None
         """Where a ledger is kept, once a host has been reached."""
         self._host_dead: str | None = None
+        self._shows_transfers = True
         self._kernels = 0
         self._is_released = False
         self._restarted_epoch = 0  # the death of this kernel and those before it is our own doing
@@ -135,7 +136,9 @@ class Life:
         """Makes sure that a kernel is up: launches a host, or restarts a kernel that has died. With `can_leave` a person who
         does not wait for a job may leave the cell with it: RunIsLeft."""
         self._cell = self._notebook.cell_header()
-        self._show_away()
+        if self.connection is not None and self.connection.away is not None:
+            self.connection.retry()  # with longer pauses until now, as nobody waited
+            self._show_away()
         if self.closing is not None and self.is_started:
             self._wait_for_end(self.closing)
         if self._host_dead is not None and not self._resume(self._host_dead):
@@ -190,12 +193,8 @@ class Life:
     def observed(self, on_message: Callable[[Message, tuple[Buffer, ...]], None]) -> Iterator[Connection]:
         """A second connection, which gets all that the host has kept and changes nothing."""
         assert self._backend is not None and self.allocation is not None
-        observer = Connection(self._backend, self.allocation, on_message, lambda reason: None, "observer")
-        loop_thread().submit(observer.open()).result(START_TIMEOUT_S)
-        try:
-            yield observer
-        finally:
-            loop_thread().submit(observer.close()).result(STOP_TIMEOUT_S)
+        with journals.observed(self._backend, self.allocation, on_message) as journal:
+            yield journal
 
     def leave_run(self, run: str, pieces: list[bytes], again: bool) -> str:
         """Leaves it with the job that waits in the queue, which is nothing of this session's any more; the job, in words."""
@@ -203,7 +202,7 @@ class Life:
         if not isinstance(backend, Scheduled) or queued is None:
             raise TargetUnavailable(f"The job on {self.target!r} has just started: run the cell again.")
         with Line(self._notebook, waiting(f"leaving the run with {queued} on {self.target!r}")):
-            loop_thread().submit(backend.leave(run, pieces, again)).result()
+            loop_thread().submit(backend.leave_run(run, pieces, again)).result()
         return queued
 
     @contextlib.contextmanager
@@ -217,6 +216,15 @@ class Life:
             data = loop_thread().submit(backend.journal(allocation)).result(START_TIMEOUT_S)
         yield (message for _, message in messages_of(data))
         loop_thread().submit(backend.release(allocation)).result(START_TIMEOUT_S)
+
+    @contextlib.contextmanager
+    def showing_no_transfers(self) -> Iterator[None]:
+        """For whoever shows a bar for more than one of them."""
+        self._shows_transfers = False
+        try:
+            yield
+        finally:
+            self._shows_transfers = True
 
     def ask(self, op: str, **fields: Any) -> dict[str, Any]:
         """A question to the host that takes no turn; raises TargetUnavailable when it does not answer in time."""
@@ -301,6 +309,7 @@ class Life:
         )
         connection.on_transfer = self._show_transfer
         connection.on_away = self._show_away
+        connection.is_awaited = self.is_waited_for
         self.connection = connection
         await connection.open()
         from .recorder import recorder  # while the kernel starts
@@ -407,7 +416,7 @@ class Life:
     def _show_transfer(self, is_upload: bool) -> None:
         """Bytes are on their way in pieces."""
         connection = self.connection
-        if connection is not None:
+        if connection is not None and self._shows_transfers:
             text = f"sending to {self.target!r}" if is_upload else f"fetching from {self.target!r}"
             Line(self._notebook, transfer(text, connection.uploading if is_upload else connection.downloading)).begin()
 

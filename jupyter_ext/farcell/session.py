@@ -35,11 +35,13 @@ from .capture.objects import may_be_changed
 from .capture.writes import bound_by, writes
 from .conflicts import ID_LENGTH, Conflict
 from .conversation import Conversation
+from .copying import Copied
 from .detached import DetachedRelay, DetachedRun, Unattended
 from .earlier import HeldBack, LeftRun, names_in
 from .errors import Conflict as ConflictError
 from .errors import FarcellError, HostDied, Refused, UsageError, without_frames
 from .exchange import NOTHING, Exchange, PlanRow, Returned, plan_rows
+from .journals import Replay
 from .life import Life, RunIsLeft
 from .outcome import conclude
 from .packages import Packages
@@ -54,7 +56,7 @@ from .relay.run_relay import ReplayRelay, RunRelay
 from .restoring import Restoring
 from .run import PATIENCE_S, Event, Finish, HostEnded, KernelEnded, Noticed, Replied
 from .summaries import Moved, RunSummary, SessionStatus
-from .turns import INTERRUPT_CHECK_S, Turns
+from .turns import Turns
 from .working_folder import WorkingFolder
 
 if TYPE_CHECKING:
@@ -95,7 +97,7 @@ class RemoteSession:
         self._life.is_waited_for = lambda: self._conversation.pending is not None or self._turns.is_own
         self._restoring = Restoring(self._life, self._conversation, self.notebook)
         self._packages = Packages(options, self.notebook, self._conversation)
-        self._folder = WorkingFolder(options, self.notebook, self._conversation, self._confirm_size)
+        self._folder = WorkingFolder(options, self.notebook, self._life, self._conversation, self._confirm_size)
         self.conflicts: dict[str, Conflict] = {}
         self._told_of_order = False
         self._was_pressed = False
@@ -177,6 +179,20 @@ class RemoteSession:
             sizes = returned.nbytes
             values = self.notebook.namespace
             return [Moved(name, type(values[name]).__name__, sizes) for name in wanted if name in values]
+
+    def put(
+        self, path: str, there: str | None, exclude: Sequence[str] = (), overwrite: bool = False, yes: bool = False
+    ) -> Copied:
+        """Copies a file or a folder of this side's to the target."""
+        with self._turns.take():
+            self.start()
+            return self._folder.put(path, there, exclude, overwrite, yes)
+
+    def get(self, path: str, here: str | None, exclude: Sequence[str] = (), overwrite: bool = False) -> Copied:
+        """Copies a file or a folder of the target's to this side."""
+        with self._turns.take():
+            self.start()
+            return self._folder.get(path, here, exclude, overwrite)
 
     def fetch(self, ref: Ref) -> Any:
         """Brings a ref's value here, under every name that the ref has in the notebook."""
@@ -326,7 +342,7 @@ class RemoteSession:
             self._life.start(can_leave)
         if self._life.launches > launches:
             self._packages = Packages(self.options, self.notebook, self._conversation)
-            self._folder = WorkingFolder(self.options, self.notebook, self._conversation, self._confirm_size)
+            self._folder = WorkingFolder(self.options, self.notebook, self._life, self._conversation, self._confirm_size)
             self._conversation.known = None
         kernel, connection = self._life.kernel, self._life.connection
         known = self._conversation.known
@@ -661,21 +677,10 @@ class RemoteSession:
     def replay(self, run: str) -> None:
         """Shows all outputs of a run again, in the present cell, as the host's journal has them."""
         self._need_started()
-        relay = ReplayRelay(self.notebook, self.notebook.execution_count)
-        key, over = run.encode(), threading.Event()
-
-        def on_message(message: Message, bulk: tuple[Buffer, ...]) -> None:
-            if key not in bytes(message.parts[1]):
-                return
-            if message.channel == Channel.SHELL:
-                over.set()
-            elif message.channel == Channel.IOPUB and message.msg_type not in COMM_MESSAGES and not relay.receive(message):
-                relay.publish(message)
-
+        reading = Replay(run, ReplayRelay(self.notebook, self.notebook.execution_count))
         line = Line(self.notebook, waiting(f"reading the journal of {self.target!r}"))
-        with self._life.observed(on_message) as journal, line:
-            while not (over.wait(INTERRUPT_CHECK_S) or journal.has_all):
-                pass
+        with self._life.observed(reading.take) as journal, line:
+            reading.wait(journal)
 
     def settle_over(self) -> None:
         """On the main thread, outside of the notebook's own code: merges what a detached run that is over has changed."""

@@ -22,7 +22,7 @@ class Table:
         if not self.rows:
             return f"{self.title}: {self.empty}"
         widths = [max(len(row[i]) for row in [self.columns, *self.rows]) for i in range(len(self.columns))]
-        right = self._right()
+        right = self.right
 
         def line(cells: Sequence[str]) -> str:
             placed = (cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(cells, widths, right, strict=True))
@@ -35,7 +35,7 @@ class Table:
         title = f"<div><b>{html.escape(self.title)}</b></div>"
         if not self.rows:
             return f"{title}<div>{html.escape(self.empty)}</div>"
-        align = ["right" if right else "left" for right in self._right()]
+        align = ["right" if right else "left" for right in self.right]
         head = "".join(
             f'<th style="text-align:{side}">{html.escape(name)}</th>' for name, side in zip(self.columns, align, strict=True)
         )
@@ -47,7 +47,9 @@ class Table:
         )
         return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
-    def _right(self) -> list[bool]:
+    @property
+    def right(self) -> list[bool]:
+        """Which columns stand to the right."""
         return [all(row[i][:1].isdigit() or row[i] in ("", "-") for row in self.rows) for i in range(len(self.columns))]
 
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 STOP_TIMEOUT_S = 8.0
 LAUNCH_TIMEOUT_S = 60.0
 _ASK_TIMEOUT_S = 5.0
+SILENT = "silent"
+OTHER_VERSION = "other version"
+"""The state of a host that can be found and ended, and not talked to."""
 
 
 def run(arguments: list[str]) -> int:
@@ -228,10 +231,12 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def ask_status(host: runtime.HostInfo) -> dict[str, Any]:
-    """What the host says about itself, as an observer asks; what its folder says when it does not answer in time."""
+    """What the host says about itself, as an observer asks; what its folder says when it does not answer in time, or speaks
+    another protocol (`OTHER_VERSION`)."""
     import platform
     import socket
 
+    from .errors import ProtocolError
     from .protocol.client import Client, Hello
     from .protocol.events import Refused, Responded
 
@@ -247,14 +252,17 @@ def ask_status(host: runtime.HostInfo) -> dict[str, Any]:
                     sock.sendall(b"".join(outgoing.buffers))
                 data = sock.recv(1 << 16)
                 if not data:
-                    return {**host.fields, "state": "silent"}
+                    return {**host.fields, "state": SILENT}
                 for event in client.receive(data):
                     if isinstance(event, Responded):
                         return event.fields
                     if isinstance(event, Refused):
-                        return {**host.fields, "state": "silent", "message": event.message}
+                        state = OTHER_VERSION if event.code == "version" else SILENT
+                        return {**host.fields, "state": state, "message": event.message}
+    except ProtocolError as error:
+        return {**host.fields, "state": OTHER_VERSION, "message": str(error)}
     except OSError as error:
-        return {**host.fields, "state": "silent", "message": str(error)}
+        return {**host.fields, "state": SILENT, "message": str(error)}
 
 
 def _stop(options: argparse.Namespace) -> int:

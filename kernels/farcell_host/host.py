@@ -88,7 +88,7 @@ class Host:
     def __init__(self, options: HostOptions, lock: runtime.HostLock, process: KernelProcess) -> None:
         """`process`: the first kernel, started before this module and what it needs were imported."""
         self.options = options
-        self.started = time.time()
+        self.started, self._began = time.time(), time.monotonic()
         self._lock = lock
         self._journal = Journal(options.journal or options.runtime / "journal", options.journal_bytes)
         self._held = HeldBulk()
@@ -517,6 +517,7 @@ class Host:
             pid=os.getpid(),
             kernel_pid=self._kernel.process.pid,
             direct=self._kernel.direct,
+            version=__version__,
         )
 
     def _displace(self, link: PeerLink) -> None:
@@ -696,6 +697,7 @@ class Host:
             "memory_bytes": capabilities.resident_bytes(),
             "kernel_memory_bytes": capabilities.resident_bytes(kernel.process.pid) if kernel.is_alive else None,
             "idle_s": now - self._active_at,
+            "age_s": now - self._began,
             "connections": [[other.role, other.hello.client] for other in self._links if other.hello is not None],
             "capabilities": capabilities.report(),
         }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hostclient import wait_until
+from hostclient import wait_until, wait_until_taken
 from notebooks import Cell, Notebook
 from places import define_target, over_ssh
 from sandbox import Sandbox
@@ -38,6 +38,7 @@ def test_a_session_of_another_notebook_is_listed_and_ended(notebook: Notebook, o
     """With what it is, what it does and how much memory it has; its notebook is told when it next looks."""
     assert rows(other.run("%remote sessions")) == []
     notebook.run("%%remote\nmade = 1").check()
+    wait_until_taken(notebook.sandbox.runtime)
     (row,) = rows(other.run("%remote sessions"))
     assert re.search(r" local +this machine .* idle +\d+ s +- +\d+(\.\d+)? [MG]i?B$", row), row
     # A notebook acknowledges what it was brought some hundredths of a second later.

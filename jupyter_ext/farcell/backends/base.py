@@ -39,6 +39,10 @@ def untold(text: str) -> None:
     """For a launch that nobody looks at."""
 
 
+class Unreachable(TargetUnavailable):
+    """There was no way to the machine just now: what has become of the host cannot be asked either."""
+
+
 class JobState(Enum):
     """What has become of an allocation."""
 
@@ -153,6 +157,14 @@ class ShellBackend(Protocol):
 
 
 @runtime_checkable
+class Shared(Protocol):
+    """What a backend has beside, whose streams go over a connection that others share, and that may be dead without a word."""
+
+    def doubt(self) -> None:
+        """A stream was lost: what it went over must answer before it is used again."""
+
+
+@runtime_checkable
 class Scheduled(Protocol):
     """What a backend has beside, whose launch may wait in a scheduler's queue. A launch that is cancelled leaves its job there,
     and the next one takes it up, unless it is withdrawn."""
@@ -164,7 +176,7 @@ class Scheduled(Protocol):
     async def withdraw(self) -> None:
         """Takes it out of the queue; raises TargetUnavailable when the scheduler cannot be told."""
 
-    async def leave(self, run: str, pieces: list[bytes], again: bool) -> None:
+    async def leave_run(self, run: str, pieces: list[bytes], again: bool) -> None:
         """Gives what waits in the queue a run of its own, as frames, and forgets it; raises TargetUnavailable. With `again` the
         run begins anew whenever the job does."""
 
@@ -191,7 +203,7 @@ class Scheduled(Protocol):
 
 @runtime_checkable
 class Listing(Protocol):
-    """What a backend has beside, that can say which sessions of this user are on its machine. Both methods raise
+    """What a backend has beside, that can say which sessions of this user are on its machine. They raise
     TargetUnavailable, and ask nobody for a password."""
 
     async def sessions(self, options: LaunchOptions) -> list[dict[str, Any]]:
@@ -199,6 +211,9 @@ class Listing(Protocol):
 
     async def end(self, options: LaunchOptions, runtime: str) -> None:
         """Ends the session in this folder, with all that it has."""
+
+    async def leave(self, allocation: Allocation) -> None:
+        """Gives up the way that `open_stream` made to somebody else's session, which goes on. Raises nothing."""
 
 
 def backend_names() -> list[str]:

@@ -116,7 +116,7 @@ class SlurmBackend:
         }
         return Allocation(options, fields["runtime"], fields["pid"], None, details, submitted.notices)
 
-    async def leave(self, run: str, pieces: list[bytes], again: bool) -> None:
+    async def leave_run(self, run: str, pieces: list[bytes], again: bool) -> None:
         submitted = self._submitted
         if submitted is None:
             raise TargetUnavailable("The job has just started: run the cell again.")
@@ -376,13 +376,17 @@ class SlurmBackend:
         """A job that cannot be cancelled now ends by itself: its host after the target's keep_s, Slurm at the wall time."""
         details = allocation.details
         _identity_file(details["session"]).unlink(missing_ok=True)
+        with contextlib.suppress(TargetUnavailable, OSError):
+            shell = await self.shell(allocation.options)
+            await self._drop(shell, details["session"], details["job"])
+        await self.leave(allocation)
+
+    async def leave(self, allocation: Allocation) -> None:
         for key, local in self._forwarded.items():
             if key[0] == allocation.runtime:
                 Path(local).unlink(missing_ok=True)
         with contextlib.suppress(TargetUnavailable, OSError):
-            shell = await self.shell(allocation.options)
-            await self._drop(shell, details["session"], details["job"])
-            await self._unforward(shell, allocation.runtime)
+            await self._unforward(await self.shell(allocation.options), allocation.runtime)
 
     async def _unforward(self, shell: Shell, folder: str) -> None:
         for key in [key for key in self._forwarded if key[0] == folder]:
@@ -395,6 +399,9 @@ class SlurmBackend:
         _identity_file(session).unlink(missing_ok=True)
         mark = new_mark()
         await shell.run(scripts.release(mark, session, job), mark)
+
+    def doubt(self) -> None:
+        self._login.doubt()
 
     # -- all sessions
 
