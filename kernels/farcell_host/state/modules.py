@@ -285,7 +285,7 @@ class Modules:
 
     def see_new(self) -> list[str]:
         """Look at what was imported since the last call, so that its source is kept as it was loaded; the answer names it."""
-        module = sys.modules.get(next(reversed(sys.modules)))  # import and reload both put theirs at the end
+        module = sys.modules.get(_newest())
         newest = (len(sys.modules), _Same(module), _Same(getattr(module, "__spec__", None)))
         if newest == self._newest:
             return []
@@ -332,6 +332,15 @@ class Modules:
         for name in names:
             enter(name)
         return list(order)
+
+
+def _newest() -> str:
+    """The name that came into sys.modules last: import and reload both put theirs at the end."""
+    while True:
+        try:
+            return next(reversed(sys.modules))
+        except RuntimeError:  # another thread imports at this very moment
+            continue
 
 
 def stamp_of(filename: str) -> tuple[int, int] | None:
