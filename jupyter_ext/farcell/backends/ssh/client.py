@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import secrets
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,7 +24,11 @@ from .destination import CONNECT_S, Destination, control_path
 CONTROL_S = 10.0
 LOGIN_S = 120.0
 """With a person typing."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0
 _UNREACHABLE = 255  # ssh's own exit code
+_SESSIONS_TAKEN = "Session open refused by peer"
+_NO_OTHER_WAY = ("-o", "ProxyCommand=exit 255")
+"""Where the shared connection takes no further session ssh would make another one, and log in anew, which may take a person."""
 _LOGIN_REFUSED = ("Permission denied", "Too many authentication failures", "Authentication failed")
 _HOST_KEY = ("Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED")
 
@@ -86,19 +92,29 @@ class SshClient:
     async def run(
         self, script: str, mark: str, payloads: Payloads = NOTHING, timeout_s: float = SCRIPT_S, watch: Watch = UNWATCHED
     ) -> Answer:
-        answer = await converse(self._argv(), script, mark, payloads, timeout_s, watch)
-        if answer is None:
-            raise TargetUnavailable(f"{self.target!r}: {self.destination.host} did not answer in {timeout_s:.0f} s.")
-        if answer.code == _UNREACHABLE and not answer.said:
-            raise self._failure(answer.code, answer.errors)
-        return answer
+        began, pause, was_lost = time.monotonic(), FIRST_PAUSE_S, False
+        while True:
+            answer = await converse(self._argv(*_NO_OTHER_WAY), script, mark, payloads, timeout_s, watch)
+            if answer is None:
+                raise TargetUnavailable(f"{self.target!r}: {self.destination.host} did not answer in {timeout_s:.0f} s.")
+            if answer.code != _UNREACHABLE or answer.said:
+                return answer
+            if _SESSIONS_TAKEN in answer.errors and time.monotonic() - began < timeout_s:
+                # sshd's MaxSessions, with many notebooks that start together: others' scripts end soon.
+                await asyncio.sleep(pause * (1 + random.random()))
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+            elif _SESSIONS_TAKEN not in answer.errors and not was_lost:
+                was_lost = True
+                await self.connect()
+            else:
+                raise self._failure(answer.code, answer.errors)
 
     def bridge(self) -> subprocess.Popen[bytes]:
         """For machines that let no sockets be forwarded."""
         return start_bridge(self._argv())
 
-    def _argv(self) -> list[str]:
-        return self.destination.argv(*self._shared(), command="exec sh")
+    def _argv(self, *options: str) -> list[str]:
+        return self.destination.argv(*self._shared(), *options, command="exec sh")
 
     async def forward(self, local: str, remote: str) -> None:
         """Has the socket `local` lead to the one over there; a socket that lay there before is replaced."""
