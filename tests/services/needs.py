@@ -76,9 +76,10 @@ def _has_capability(number: int) -> bool:
 SSH = Need("ssh", "test -x /usr/sbin/sshd && command -v ssh", ("openssh-server", "openssh-client"))
 SLURM = Need("slurm", "command -v slurmctld && command -v slurmd && command -v munged", ("slurm-wlm", "munge"), _slurm_obstacle)
 NETNS = Need("netns", f"command -v ip && {HEADERS}", ("iproute2", "gcc", "libc6-dev"), _netns_obstacle)
+SHELLS = Need("shells", "command -v tcsh && command -v fish", ("tcsh", "fish"))
 NVML = Need("nvml", HEADERS, ("gcc", "libc6-dev"), _nvml_obstacle)
-ALL = (SSH, SLURM, NETNS, NVML)
-USED = frozenset({"ssh", "slurm", "nvml"})
+ALL = (SSH, SHELLS, SLURM, NETNS, NVML)
+USED = frozenset({"ssh", "shells", "slurm", "nvml"})
 """What tests of farcell itself stand on. The others take minutes to install and start: they wait until they are named."""
 
 

@@ -26,6 +26,8 @@ LOGIN_S = 120.0
 """With a person typing."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0
 _UNREACHABLE = 255  # ssh's own exit code
+_OWN_SUFFIX = "." + 16 * "x"
+"""What ssh writes behind a shared connection's path while it makes it."""
 _SESSIONS_TAKEN = "Session open refused by peer"
 _NO_OTHER_WAY = ("-o", "ProxyCommand=exit 255")
 """Where the shared connection takes no further session ssh would make another one, and log in anew, which may take a person."""
@@ -41,10 +43,11 @@ class SshClient:
     """A shell on another machine. All methods run on one event loop."""
 
     def __init__(self, target: str, destination: Destination, persist_s: float) -> None:
-        """`persist_s`: how long the shared connection stays open without use."""
+        """`persist_s`: how long the shared connection stays open without use. Raises RuntimeFolderError."""
         self.target, self.destination = target, destination
         self._persist_s = persist_s
         self._folder = runtime.secure(runtime.secure(runtime.root()) / "ssh")
+        runtime.check_length(self._folder, destination.key + _OWN_SUFFIX)
         self._path: str | None = None
         self._refused: LoginRefused | None = None
 
