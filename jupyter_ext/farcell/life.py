@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from farcell_host.protocol.messages import Buffer, Channel, Message
 
 from . import earlier
-from .backends.base import Allocation, Backend, LaunchOptions, Scheduled, ShellBackend, Tell, backend_named
+from .backends.base import Allocation, Backend, LaunchOptions, Listing, Scheduled, ShellBackend, Tell, backend_named
 from .connection import Connection
 from .desk import Desk
 from .errors import FarcellError, HostDied, TargetUnavailable, ending
@@ -229,10 +229,19 @@ class Life:
             raise
 
     async def _open(self, backend: Backend, ask: Ask | None, tell: Tell) -> None:
-        for text in await earlier.settle(backend, self._options):
-            self._say(text)
-        allocation = await backend.launch(self._options, ask, tell)
-        for text in allocation.notices:
+        if isinstance(backend, Listing):  # another machine: it looks for earlier sessions while the new one starts
+            if isinstance(backend, ShellBackend):
+                await backend.shell(self._options, ask)  # one login, for both
+            settling = asyncio.ensure_future(earlier.settle(backend, self._options))
+            try:
+                allocation = await backend.launch(self._options, ask, tell)
+                said = await settling
+            finally:
+                settling.cancel()
+        else:
+            said = await earlier.settle(backend, self._options)
+            allocation = await backend.launch(self._options, ask, tell)
+        for text in (*said, *allocation.notices):
             self._say(text)
         await self._connect(backend, allocation)
 
