@@ -296,10 +296,18 @@ class Life:
             raise
 
     async def _open(self, backend: Backend, ask: Ask | None, tell: Tell) -> None:
-        for text in await earlier.settle(backend, self._options, ask) if self.queued is None else ():
-            self._say(text)
-        allocation = await backend.launch(self._options, ask, tell)
-        for text in allocation.notices:
+        if isinstance(backend, ShellBackend) and not isinstance(backend, Scheduled):
+            await backend.shell(self._options, ask)  # one login, for both: it looks for earlier sessions while the new one starts
+            settling = asyncio.ensure_future(earlier.settle(backend, self._options, ask))
+            try:
+                allocation = await backend.launch(self._options, ask, tell)
+                said = await settling
+            finally:
+                settling.cancel()
+        else:
+            said = await earlier.settle(backend, self._options, ask) if self.queued is None else []
+            allocation = await backend.launch(self._options, ask, tell)
+        for text in (*said, *allocation.notices):
             self._say(text)
         await self._connect(backend, allocation)
 

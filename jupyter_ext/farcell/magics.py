@@ -552,6 +552,8 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         options = parser.parse_args(words)
         from . import everywhere
 
+        for each in self.workspace.sessions.values():
+            each.acknowledge()
         found = everywhere.look(self.workspace.targets(), options.all)
         if options.end is None:
             self._show(everywhere.table(found))

@@ -430,7 +430,7 @@ class RemoteSession:
             connection.request("kill")
 
     def acknowledge(self) -> None:
-        """Of a session that is kept while this process ends: what has come was dealt with."""
+        """Tells the host now what it is told soon in any case: that what has come was dealt with."""
         if self.is_started and self._life.connection is not None:
             self._life.connection.acknowledge()
 

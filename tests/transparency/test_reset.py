@@ -17,5 +17,5 @@ def test_a_folder_that_is_not_in_the_sandbox_is_never_emptied(
     folder = tmp_path / where
     folder.mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(folder)
-    with pytest.raises(RuntimeError, match="not a folder below"):
+    with pytest.raises(RuntimeError, match="which is not below"):
         Baseline(str(tmp_path / "box"))
