@@ -566,8 +566,9 @@ class Connection:
         while self._inbound and not self._inbound[0].missing:
             inbound = self._inbound.popleft()
             try:
-                bulk = tuple(inbound.buffers()) if _BULK_KEY in inbound.message.parts[2] else ()
-                self._on_message(inbound.message, bulk)
+                if not inbound.is_released:
+                    bulk = tuple(inbound.buffers()) if _BULK_KEY in inbound.message.parts[2] else ()
+                    self._on_message(inbound.message, bulk)
             except Exception:
                 log.exception("A message of %s could not be handled", self._allocation.options.target)
             self._acknowledge(inbound.sequence)

@@ -54,6 +54,8 @@ class Inbound:
         self.missing: set[str] = set()
         self.mapped: dict[int, memoryview] = {}
         """By descriptor number, which means something on one stream only."""
+        self.is_released = False
+        """Whether the host has its buffers no more: another reader has taken what it brought."""
         self._came = 0
         self._rooms: dict[int, memoryview] = {}
         self._places: dict[str, list[memoryview]] = {}
@@ -64,6 +66,9 @@ class Inbound:
         for number, entry in enumerate(self.message.metadata.get(BULK_KEY, ())):
             if "descriptor" in entry:
                 descriptors.append((entry["descriptor"], entry["size"]))
+                continue
+            if "released" in entry:
+                self.is_released = True
                 continue
             room = self._rooms[number] = bulk_memory.room(entry["size"])
             for address, place in zip(entry["chunks"], bulk_memory.pieces(room), strict=True):
