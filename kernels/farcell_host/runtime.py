@@ -23,7 +23,7 @@ SOCKET = "socket"
 KERNEL_SOCKET = "kernel.socket"
 INTERRUPTED_FILE = "interrupted"  # the run that the host interrupted last
 IN_A_JOB = "FARCELL_IN_A_JOB"  # an environment variable: the kernel outlives its scheduler's SIGTERM
-_PATH_BYTES = 103  # sun_path has 104 bytes on macOS, 108 on Linux, with a closing NUL
+PATH_BYTES = 103  # sun_path has 104 bytes on macOS, 108 on Linux, with a closing NUL
 
 
 class RuntimeFolderError(FarcellHostError):
@@ -67,9 +67,9 @@ def secure(folder: Path) -> Path:
 def check_length(folder: Path) -> None:
     """Sockets in the folder must fit the system's limit for their paths."""
     longest = len(os.fsencode(folder.absolute() / KERNEL_SOCKET))
-    if longest > _PATH_BYTES:
+    if longest > PATH_BYTES:
         raise RuntimeFolderError(
-            f"{folder} is too long for Unix sockets ({longest} bytes, {_PATH_BYTES} fit). "
+            f"{folder} is too long for Unix sockets ({longest} bytes, {PATH_BYTES} fit). "
             "Set FARCELL_RUNTIME_DIR to a shorter folder."
         )
 

@@ -9,23 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commandline import farcell, said
 from notebooks import Notebook
 from places import define_target, over_ssh
 from sandbox import Sandbox
-from services.service import Ended, run
 from services.sshd import Sshd
-
-
-def farcell(box: Sandbox, *words: str) -> Ended:
-    """One command's end, whatever it is."""
-    return run([sys.executable, "-m", "farcell", *words], box.environment())
-
-
-def said(box: Sandbox, *words: str, code: int = 0) -> Any:
-    """What it says with --json."""
-    ended = farcell(box, *words, "--json")
-    assert ended.returncode == code, ended.stderr
-    return json.loads(ended.stdout)
 
 
 def targets_toml(box: Sandbox) -> Path:

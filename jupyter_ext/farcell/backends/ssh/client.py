@@ -50,7 +50,7 @@ class SshClient:
         if self._refused is not None and environment is None:
             raise self._refused
         if self._path is None:
-            code, out, errors = await _run(self.destination.settings(), CONTROL_S)
+            code, out, errors = await run_command(self.destination.settings(), CONTROL_S)
             if code != 0:
                 raise self._failure(code, errors)
             found = control_path(out)
@@ -66,7 +66,7 @@ class SshClient:
         self._refused = None
 
     async def _share(self, path: str, environment: Mapping[str, str] | None) -> None:
-        code, _, _ = await _run(self.destination.control(path, "check"), CONTROL_S)
+        code, _, _ = await run_command(self.destination.control(path, "check"), CONTROL_S)
         if code == 0:
             return
         _remove_dead(path)
@@ -112,7 +112,7 @@ class SshClient:
     async def _control(self, verb: str, local: str, remote: str) -> None:
         assert self._path is not None
         options = ("-o", "StreamLocalBindUnlink=yes", "-L", f"{local}:{remote}")
-        code, _, errors = await _run(self.destination.control(self._path, verb, *options), CONTROL_S)
+        code, _, errors = await run_command(self.destination.control(self._path, verb, *options), CONTROL_S)
         if code != 0:
             raise self._failure(code, errors)
 
@@ -153,7 +153,7 @@ def _lives(pid: str) -> bool:
     return True
 
 
-async def _run(argv: list[str], timeout_s: float) -> tuple[int, str, str]:
+async def run_command(argv: list[str], timeout_s: float) -> tuple[int, str, str]:
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
