@@ -111,6 +111,18 @@ def find_host(folder: Path) -> HostInfo | None:
         return None
 
 
+def is_taken(folder: Path) -> bool:
+    """Whether a host has the folder, also one that has not said yet where it listens."""
+    try:
+        fd = os.open(folder / HOST_FILE, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(fd)
+    finally:
+        os.close(fd)
+
+
 def live_hosts(folder: Path | None = None) -> Iterator[HostInfo]:
     """All hosts of this user that live on this machine, found by their locks."""
     base = folder or root()

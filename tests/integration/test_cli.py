@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -142,3 +143,38 @@ def _runs(notebook: Notebook) -> list[str]:
 
 def _session(listed: Any, target: str) -> str:
     return next(str(session["id"]) for session in listed["sessions"] if session["target"] == target)
+
+
+# -- what is left
+
+
+def test_only_what_no_session_uses_is_removed(sshd: Sshd, sandbox: Sandbox, notebook: Notebook) -> None:
+    """A session that lives goes on, and what it was started with stays."""
+    define_target(sandbox, "t", **over_ssh(sandbox, sshd))
+    notebook.run("%%remote t\nx = 1").check()
+    far = sandbox.folder / "far"
+    old, dead = far / "cache" / "host-0123456789abcdef.pyz", far / "r" / "s-00000000"
+    old.write_bytes(b"x" * 5000)
+    dead.mkdir()
+    (dead / "host.json").write_text("{}")
+    for path in (dead / "host.json", dead):
+        os.utime(path, (0, 0))
+    asked = farcell(sandbox, "clean", "t")
+    assert asked.returncode == 0 and str(old) in asked.stdout and str(dead) in asked.stdout and "--yes" in asked.stderr
+    assert old.exists() and dead.exists()
+    cleaned = said(sandbox, "clean", "t", "--all", "--yes")
+    assert {str(old), str(dead)} <= set(cleaned["removed"]) and not old.exists() and not dead.exists()
+    (host,) = [each for each in cleaned["found"] if each["kind"] == "kernel host" and each["path"] != str(old)]
+    assert host["used"] == "a process here" and host["path"] not in cleaned["removed"]
+    assert notebook.run("%%remote t\nx + 1").check().result == "2"
+    notebook.run("%remote stop t").check()
+    assert host["path"] in said(sandbox, "clean", "t", "--all", "--yes")["removed"]
+
+
+def test_nothing_is_left_where_nothing_was(sshd: Sshd, sandbox: Sandbox) -> None:
+    """Nor by looking."""
+    define_target(sandbox, "t", **over_ssh(sandbox, sshd))
+    clean = farcell(sandbox, "clean", "t")
+    assert clean.returncode == 0 and clean.stdout == "Left on 't', used by nothing: nothing\n"
+    assert not (sandbox.folder / "far").exists()
+    assert said(sandbox, "clean", "local", "--yes") == {"target": "local", "found": [], "removed": []}

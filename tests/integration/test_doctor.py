@@ -172,6 +172,8 @@ def test_a_cluster_is_looked_at_from_its_login_node(login_node: Sshd, sandbox: S
     define_target(sandbox, "bad", **over_slurm(sandbox, login_node, partition="no-such"))
     found = checks(sandbox, "good")
     assert "to start at" in found["job as asked for"]["found"] and "can be reached" in found["way to nodes"]["found"]
+    (left,) = said(sandbox, "clean", "good", "--all")["found"]
+    assert left["kind"] == "kernel host" and not left["used"] and not left["stale"]
     assert "gpu" in found["GPUs"]["found"] and found["its locks and fsync"]["verdict"] == "ok"
     found = checks(sandbox, "bad", code=1)
     assert [name for name, verdict in verdicts(found).items() if verdict == "wrong"] == ["job as asked for"]

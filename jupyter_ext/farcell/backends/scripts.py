@@ -102,6 +102,19 @@ if [ ! -f "$1" ]; then
 fi
 """
 
+_LEFT = """\
+cache={cache} state={state} jobs=
+runtime="${{FARCELL_RUNTIME_DIR:-/tmp/farcell-$(id -u)}}"
+if [ ! -d "$cache" ] && [ ! -d "$runtime" ] && [ ! -d "${{state:-/dev/null}}" ]; then
+  farcell_say run
+  exit 0
+fi
+if command -v squeue > /dev/null 2>&1; then
+  jobs=$(squeue --noheader --user="$(id -un)" --format=%j 2>/dev/null) || jobs=${{state:+unknown}}
+  jobs=$(printf '%s' "$jobs" | tr '\\n' ' ')
+fi
+"""
+
 _PYTHON = """\
 farcell_said=$({python} "$pyz" environment make --cache "$cache" --shown {shown} {options} 2>&1 > /dev/null < /dev/null)
 code=$?
@@ -198,6 +211,17 @@ def ask(mark: str, place: Place, arguments: Sequence[str]) -> str:
     parts = [setup_part(place.setup), *exported(place.env), _IS_THERE]
     parts += [folder_part(place.cache), ship_part(place.digest, place.size), "farcell_say run\n"]
     return framed(mark, "".join([*parts, _with_a_python(place, lambda shown: shlex.join(arguments), " < /dev/null")]))
+
+
+def leftovers(mark: str, place: Place, state: str, arguments: Sequence[str]) -> str:
+    """What farcell has left there, by its own command (its lines are all that follows the last mark); nothing is written where it
+    has left nothing. `state`: a word of the shell, the folder of jobs, or an empty one."""
+    parts = [setup_part(place.setup), *exported(place.env), _LEFT.format(cache=cache_folder(place.cache), state=state)]
+    parts += [folder_part(place.cache), ship_part(place.digest, place.size), "farcell_say run\n"]
+    words = (
+        f'leftovers --cache "$cache" ${{state:+--state "$state"}} --current {place.digest} --jobs "$jobs" {shlex.join(arguments)}'
+    )
+    return framed(mark, "".join([*parts, _with_a_python(place, lambda shown: words, " < /dev/null")]))
 
 
 def exported(env: Mapping[str, str]) -> list[str]:

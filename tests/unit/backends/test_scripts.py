@@ -12,7 +12,8 @@ from farcell.backends import scripts
 LOGIND: dict[str, str] = {
     "busctl": "echo b $KILLS",  # busctl(1), get-property: the type and the value
     "loginctl": "echo $LINGERS",  # loginctl(1), show-user --value
-    "systemd-run": 'while [ "$1" != -- ]; do shift; done; shift\n[ -n "$BUS" ] || { echo Failed to connect to bus; exit 1; }\nexec "$@"',
+    "systemd-run": 'while [ "$1" != -- ]; do shift; done; shift\n'
+    '[ -n "$BUS" ] || { echo Failed to connect to bus; exit 1; }\nexec "$@"',
 }
 
 
