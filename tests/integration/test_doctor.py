@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -178,3 +179,22 @@ def test_a_cluster_is_looked_at_from_its_login_node(login_node: Sshd, sandbox: S
     found = checks(sandbox, "bad", code=1)
     assert [name for name, verdict in verdicts(found).items() if verdict == "wrong"] == ["job as asked for"]
     assert "invalid partition" in found["job as asked for"]["found"].lower()
+
+
+def test_at_a_terminal_it_asks_what_ssh_asks(sshd: Sshd, sandbox: Sandbox) -> None:
+    """Here whether an unknown host is to be trusted; the answer is ssh's to keep."""
+    known = sandbox.folder / "known_hosts"
+    asking = f"-o UserKnownHostsFile={known} -o StrictHostKeyChecking=ask -o BatchMode=no"
+    define_target(sandbox, "t", **over_ssh(sandbox, sshd, ssh=f"ssh -F {sshd.config} {asking}"))
+    unasked = checks(sandbox, "t", code=1)
+    assert unasked["host key"]["verdict"] == "wrong" and not known.exists()
+    ours, theirs = os.openpty()
+    words = [sys.executable, "-m", "farcell", "doctor", "t"]
+    with subprocess.Popen(
+        words, env=sandbox.environment(), stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as asked:
+        os.write(ours, b"yes\n")
+        output, _ = asked.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert asked.returncode == 0 and "Are you sure you want to continue connecting" in output and known.read_text()

@@ -14,7 +14,7 @@ from ..errors import TargetUnavailable
 from ..relay.notebook import Notebook
 from ..targets import Target
 from ..threads import loop_thread
-from .output import console, person, say, show_json
+from .output import person, put, say, show_json
 
 _SILENCE_S = 180.0
 _STYLES = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.WRONG: "bold red", Verdict.UNCHECKED: "dim"}
@@ -77,4 +77,4 @@ def _show(check: Check) -> None:
     line.add_row(Text(check.verdict.value, style=_STYLES[check.verdict]), Text(check.name), Text(check.found))
     if check.fix and check.verdict is not Verdict.OK:
         line.add_row("", "", Text(f"-> {check.fix}", style="bold" if check.verdict is Verdict.WRONG else ""))
-    console().print(line)
+    put(line)
