@@ -37,7 +37,9 @@ def test_a_good_target_is_good(sshd: Sshd, sandbox: Sandbox) -> None:
     define_target(sandbox, "t", **over_ssh(sandbox, sshd))
     found = checks(sandbox, "t")
     assert "wrong" not in verdicts(found).values() and "not checked" not in verdicts(found).values()
-    assert list(found)[:6] == ["configuration", "ssh configuration", "network", "host key", "login", "login shell"]
+    assert list(found)[:7] == [
+        "configuration", "this machine", "ssh configuration", "network", "host key", "login", "login shell",
+    ]  # fmt: skip
     assert found["kernel's packages"]["verdict"] == "ok"
     assert [path.suffix for path in (sandbox.folder / "far" / "cache").iterdir()] == [".pyz"]
 
@@ -98,6 +100,14 @@ def test_a_wrong_configuration_is_told_first(sandbox: Sandbox) -> None:
     assert [check["verdict"] for check in found] == ["wrong"] and "targets.t.keep_s" in found[0]["found"]
     unknown = farcell(sandbox, "doctor", "t2")
     assert unknown.returncode == 2 and "Unknown target 't2'" in unknown.stderr
+
+
+def test_a_folder_here_that_is_too_long_for_sockets_is_named(sshd: Sshd, sandbox: Sandbox) -> None:
+    define_target(sandbox, "t", **over_ssh(sandbox, sshd))
+    sandbox.runtime = sandbox.folder / ("r" * 80)
+    found = checks(sandbox, "t", code=1)
+    assert found["this machine"]["verdict"] == "wrong" and "103 fit" in found["this machine"]["found"]
+    assert all(found[each]["verdict"] == "not checked" for each in AFTER_LOGIN)
 
 
 def test_pythons_that_will_not_do_are_named(sshd: Sshd, sandbox: Sandbox) -> None:

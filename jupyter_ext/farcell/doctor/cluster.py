@@ -7,8 +7,7 @@ from typing import Any
 
 from ..backends.base import LaunchOptions
 from .checks import Check, note, ok, unchecked, wrong
-from .machine import FEW_BYTES, locks
-from .machine import _folder as folder_check
+from .machine import FEW_BYTES, folder_check, locks
 from .script import LINES
 
 COMMANDS, TRIAL, NODES, GRES, STATE, STATE_LOCKS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import shlex
 import socket
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from farcell_host import runtime
 from farcell_host.chunkstore import cache_folder
 
 from ..backends import scripts
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 CONNECT_S = 6.0
 SETTINGS_S = 10.0
 SCRIPT_S = 90.0
-CONFIGURATION, SECRETS, SETUP = "configuration", "secrets", "setup"
+CONFIGURATION, EXTRA, SECRETS, SETUP = "configuration", "packages here", "secrets", "setup"
 
 
 class Examination:
@@ -50,6 +52,9 @@ class Examination:
         self._on_check(ok(CONFIGURATION, f"{options.target!r} is right in targets.toml: backend {options.backend}"))
         if options.secrets:
             self._on_check(_secrets(options))
+        if options.backend == "slurm" and importlib.util.find_spec("cryptography") is None:
+            missing = "sessions in jobs need the package cryptography here, for their keys"
+            self._on_check(wrong(EXTRA, missing, "pip install 'farcell[slurm]'"))
         shell = await self._shell()
         names = _names(options)
         if shell is None:
@@ -76,6 +81,13 @@ class Examination:
         return await self._logged_in(backend, options, options.host)
 
     async def _logged_in(self, backend: ShellBackend, options: LaunchOptions, host: str) -> Shell | None:
+        here = _own_folder()
+        self._on_check(here)
+        if here.verdict is Verdict.WRONG:
+            self._say(
+                way.not_reached([way.CONFIGURATION, way.NETWORK, way.HOST_KEY, way.LOGIN, way.SHELL], "ssh cannot be started")
+            )
+            return None
         destination = Destination(host, options.user, tuple(shlex.split(options.ssh)))
         try:
             code, text, errors = await run_command(destination.settings(), SETTINGS_S)
@@ -226,6 +238,15 @@ def _placed(options: LaunchOptions) -> LaunchOptions:
     is_job = options.backend == "slurm"
     cache = options.cache_dir if is_job else options.env.get("FARCELL_CACHE_DIR", str(cache_folder()))
     return replace(options, python=options.python or shlex.quote(sys.executable), cache_dir=cache)
+
+
+def _own_folder() -> Check:
+    folder = runtime.root()
+    try:
+        runtime.secure(folder)
+    except (OSError, runtime.RuntimeFolderError) as error:
+        return way.own_folder(str(folder), str(error))
+    return way.own_folder(str(folder), None)
 
 
 def _secrets(options: LaunchOptions) -> Check:

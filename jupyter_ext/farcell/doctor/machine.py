@@ -69,7 +69,7 @@ def session_folders(answers: Answers) -> list[Check]:
     move = (
         "Set FARCELL_RUNTIME_DIR, in env of the target, to a folder of the machine's own disk that is yours, such as /var/tmp/me."
     )
-    found = [_folder(RUNTIME, folder, move, FEW_BYTES)]
+    found = [folder_check(RUNTIME, folder, move, FEW_BYTES)]
     if folder["exists"] and (folder.get("owner") != probe["uid"] or folder.get("is_link")):
         what = "is a symbolic link" if folder.get("is_link") else f"belongs to user {folder.get('owner')}, not to you"
         found = [wrong(RUNTIME, f"{folder['path']} {what}", move)]
@@ -95,7 +95,7 @@ def cache(answers: Answers, makes_environment: bool) -> list[Check]:
     """Where the kernel host, environments, sent data and snapshots are kept."""
     folder = _probe(answers)["cache"]
     move = "Set cache_dir of the target to another folder, on a disk with room."
-    found = [_folder(CACHE, folder, move, ENVIRONMENT_BYTES if makes_environment else FEW_BYTES)]
+    found = [folder_check(CACHE, folder, move, ENVIRONMENT_BYTES if makes_environment else FEW_BYTES)]
     if makes_environment and folder.get("noexec") and "error" not in folder:
         found = [
             wrong(CACHE, f"{folder['path']} is on a disk mounted noexec: an environment there cannot load its libraries", move)
@@ -118,7 +118,7 @@ def locks(name: str, folder: Mapping[str, Any], move: str) -> Check:
     return ok(name, text) if seconds < SLOW_FSYNC_S else note(name, text, move)
 
 
-def _folder(name: str, folder: Mapping[str, Any], fix: str, wanted_bytes: int) -> Check:
+def folder_check(name: str, folder: Mapping[str, Any], fix: str, wanted_bytes: int) -> Check:
     where = folder["path"] if folder["exists"] else f"{folder['path']} (to be made in {folder['at']})"
     if folder.get("errno") in _FULL or ("error" not in folder and folder["free_bytes"] < wanted_bytes):
         free = f"{human_bytes(folder['free_bytes'])} free" if "free_bytes" in folder else "no room"
@@ -138,7 +138,7 @@ def temporary(answers: Answers) -> list[Check]:
     probe = _probe(answers)
     folder, shm = probe["temporary"], probe["shm"]
     elsewhere = "Set TMPDIR, in env of the target, to another folder."
-    found = [_folder(TEMPORARY, folder, elsewhere, FEW_BYTES)]
+    found = [folder_check(TEMPORARY, folder, elsewhere, FEW_BYTES)]
     if folder.get("noexec") and "error" not in folder:
         text = f"{folder['path']} is mounted noexec: what is compiled while it runs (torch.compile, triton) cannot be loaded"
         found = [note(TEMPORARY, text, elsewhere)]
