@@ -1,4 +1,4 @@
-"""All sessions of a user: on this machine, and on those that ssh targets lead to, whichever notebook began them.
+"""All sessions of a user: on this machine, on those that ssh leads to, and jobs of clusters, whichever notebook began them.
 
 Machines are asked side by side and without a person: one that would ask for a password is told of instead. Targets that share
 a machine and a folder for sessions are one place, which is asked once; the next of its targets is tried only when the login is
@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from farcell_host.commands import OTHER_VERSION
+
+from . import earlier
 from .backends.base import LaunchOptions, Listing, backend_named
 from .backends.ssh.client import LoginRefused
 from .errors import FarcellError, TargetUnavailable, UsageError
@@ -55,6 +58,13 @@ class Session:
         return None if found is None else str(found)
 
     @property
+    def where(self) -> str:
+        """The machine, in words."""
+        job, node = self.status.get("job"), self.status.get("node")
+        machine = str(node or self.options.host or "this machine")
+        return f"{machine} (job {job})" if job else machine
+
+    @property
     def left(self) -> list[str]:
         """Runs that are lost when it ends: not begun, in progress, or with results that nobody has taken."""
         going = [self.run] if self.run is not None else []
@@ -94,6 +104,11 @@ def choose(found: Found, id: str, yes: bool = False, hint: str = "") -> Session:
         unasked = f" Not asked: {'; '.join(found.faults)}" if found.faults else ""
         raise UsageError(f"Say which session by the beginning of its id{hint}. Found: {known}.{unasked}")
     session = chosen[0]
+    if session.status.get("state") == OTHER_VERSION and not yes:
+        raise UsageError(
+            f"Session {session.id} on {session.target!r} is of farcell {session.status.get('version')}, whose runs cannot be "
+            "asked for here. --yes ends it with all that it has."
+        )
     if session.left and not yes:
         runs = ", ".join(run[:8] for run in session.left)
         raise UsageError(
@@ -118,7 +133,7 @@ def table(found: Found) -> Table:
         [
             each.id,
             each.target,
-            each.options.host or "this machine",
+            each.where,
             each.status.get("notebook"),
             each.status.get("state"),
             duration(each.status["idle_s"]) if "idle_s" in each.status else None,
@@ -143,7 +158,8 @@ def _places(targets: Sequence[Target]) -> list[list[LaunchOptions]]:
         options = target.launch_options()
         where: tuple[Any, ...] = (_LOCAL,)
         if not options.backend.startswith(_LOCAL):
-            where = (options.backend, options.ssh, options.user, options.host, options.env.get("FARCELL_RUNTIME_DIR"))
+            folder = options.state_dir if options.backend == "slurm" else options.env.get("FARCELL_RUNTIME_DIR")
+            where = (options.backend, options.ssh, options.user, options.host, folder)
         places.setdefault(where, []).append(options)
     return list(places.values())
 
@@ -156,7 +172,9 @@ async def _ask(place: Sequence[LaunchOptions]) -> Found:
             return Found(faults=[f"{options.target!r} was not asked: its backend {options.backend} has no list of sessions."])
         try:
             told = await asyncio.wait_for(backend.sessions(options), ASK_S)
-            return Found([Session(options, each) for each in told])
+            earlier.close_books(told)
+            sessions = [Session(options, each) for each in told]
+            return Found([each for each in sessions if each.left or not each.status.get("is_over")])
         except asyncio.TimeoutError:
             return Found(faults=[f"{options.target!r} was not asked: no answer in {ASK_S:.0f} s."])
         except LoginRefused as error:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from farcell_host.journal import messages_of
 from farcell_host.protocol.messages import Buffer, Channel, Message
 
 from . import earlier, journals
@@ -88,6 +89,7 @@ class Life:
         self.recorder: Recorder | None = None
         """Where a ledger is kept, once a host has been reached."""
         self._host_dead: str | None = None
+        self._shows_transfers = True
         self._kernels = 0
         self._is_released = False
         self._restarted_epoch = 0  # the death of this kernel and those before it is our own doing
@@ -129,10 +131,12 @@ class Life:
     def start(self) -> None:
         """Makes sure that a kernel is up: launches a host, or restarts a kernel that has died."""
         self._cell = self._notebook.cell_header()
-        self._show_away()
+        if self.connection is not None and self.connection.away is not None:
+            self.connection.retry()  # with longer pauses until now, as nobody waited
+            self._show_away()
         if self.closing is not None and self.is_started:
             self._wait_for_end(self.closing)
-        if self._host_dead is not None:
+        if self._host_dead is not None and not self._resume(self._host_dead):
             self._say(f"The kernel host on {self.target!r} is gone ({self._host_dead}); a new one starts.")
             self.stop()
         if not self.is_started:
@@ -142,6 +146,25 @@ class Life:
             how = ending(died.exit_code, died.signal)
             self._say(f"The remote kernel on {self.target!r} {how}; a new one starts. What was only there is lost.")
             self.restart()
+
+    def _resume(self, why: str) -> bool:
+        """Whether the job of a host that is gone will start once more by itself: then that is waited for, and not a new one."""
+        backend, allocation = self._backend, self.allocation
+        if not isinstance(backend, Scheduled) or allocation is None:
+            return False
+        with Line(self._notebook, waiting(f"asking what became of the job on {self.target!r}")):
+            if not loop_thread().submit(backend.is_put_back(allocation)).result(START_TIMEOUT_S):
+                return False
+            self._part()
+            loop_thread().submit(backend.resume(allocation)).result(START_TIMEOUT_S)
+        self._say(f"The session on {self.target!r} has ended ({why}). {self.queued} was put back into the queue: it is taken up.")
+        return True
+
+    def _part(self) -> None:
+        """Ends the connection alone."""
+        connection, self.connection = self.connection, None
+        self.kernel = self.dead = self._host_dead = None
+        loop_thread().submit(self._end(connection, None, is_dead=True)).result(STOP_TIMEOUT_S)
 
     def adopt(self, allocation: Allocation) -> None:
         """Takes over a host that is there, from another driver; all that it has kept comes once more."""
@@ -164,6 +187,27 @@ class Life:
         assert self._backend is not None and self.allocation is not None
         with journals.observed(self._backend, self.allocation, on_message) as journal:
             yield journal
+
+    @contextlib.contextmanager
+    def left(self, allocation: Allocation) -> Iterator[Iterator[Message]]:
+        """What a host that is gone has left of its journal; when that could be read and shown, it is removed."""
+        if self._backend is None:
+            self._backend = backend_named(self._options.backend)
+        backend = self._backend
+        assert isinstance(backend, Scheduled)
+        with Line(self._notebook, waiting(f"reading the journal of a session on {self.target!r}")):
+            data = loop_thread().submit(backend.journal(allocation)).result(START_TIMEOUT_S)
+        yield (message for _, message in messages_of(data))
+        loop_thread().submit(backend.release(allocation)).result(START_TIMEOUT_S)
+
+    @contextlib.contextmanager
+    def showing_no_transfers(self) -> Iterator[None]:
+        """For whoever shows a bar for more than one of them."""
+        self._shows_transfers = False
+        try:
+            yield
+        finally:
+            self._shows_transfers = True
 
     def ask(self, op: str, **fields: Any) -> dict[str, Any]:
         """A question to the host that takes no turn; raises TargetUnavailable when it does not answer in time."""
@@ -223,7 +267,7 @@ class Life:
             raise
 
     async def _open(self, backend: Backend, ask: Ask | None, tell: Tell) -> None:
-        for text in await earlier.settle(backend, self._options):
+        for text in await earlier.settle(backend, self._options) if self.queued is None else ():
             self._say(text)
         allocation = await backend.launch(self._options, ask, tell)
         for text in allocation.notices:
@@ -242,6 +286,7 @@ class Life:
         )
         connection.on_transfer = self._show_transfer
         connection.on_away = self._show_away
+        connection.is_awaited = self.is_waited_for
         self.connection = connection
         await connection.open()
         from .recorder import recorder  # while the kernel starts
@@ -338,7 +383,7 @@ class Life:
     def _show_transfer(self, is_upload: bool) -> None:
         """Bytes are on their way in pieces."""
         connection = self.connection
-        if connection is not None:
+        if connection is not None and self._shows_transfers:
             text = f"sending to {self.target!r}" if is_upload else f"fetching from {self.target!r}"
             Line(self._notebook, transfer(text, connection.uploading if is_upload else connection.downloading)).begin()
 
@@ -375,3 +420,11 @@ class Life:
             self._host_dead = reason
             self._on_event(HostEnded(reason))
             self._news.notify_all()
+        if self.closing is None and self.allocation is not None:  # without a last word
+            loop_thread().submit(self._close_book(self._backend, self.allocation))
+
+    async def _close_book(self, backend: Backend | None, allocation: Allocation) -> None:
+        """The ledger learns when the job of a host that died has ended."""
+        ending = await backend.ending(allocation) if isinstance(backend, Scheduled) else None
+        if ending is not None:
+            earlier.close_book(ending)

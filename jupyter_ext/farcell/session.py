@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +35,7 @@ from .capture.objects import may_be_changed
 from .capture.writes import bound_by, writes
 from .conflicts import Conflict
 from .conversation import Conversation
+from .copying import Copied
 from .detached import DetachedRelay, DetachedRun, Unattended
 from .earlier import HeldBack, LeftRun, names_in
 from .errors import Conflict as ConflictError
@@ -53,7 +53,7 @@ from .relay.line import Line, waiting
 from .relay.notebook import Notebook
 from .relay.run_relay import ReplayRelay, RunRelay
 from .restoring import Restoring
-from .run import PATIENCE_S, Event, Finish, HostEnded, KernelEnded, Noticed
+from .run import PATIENCE_S, Event, Finish, HostEnded, KernelEnded, Noticed, Replied
 from .summaries import Moved, RunSummary, SessionStatus
 from .turns import Turns
 from .working_folder import WorkingFolder
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 
 CONFIRM_BYTES = 8 << 30
 LIMIT_BYTES = 1 << 20
+SCHEDULERS_DOING = ("NODE_FAIL", "PREEMPTED", "put back into the queue")
 LIMIT_BYTES_LOCAL = 64 << 20
 _FETCHED = "_farcell_fetched"  # a name of our own for what a ref stands for, while it is fetched
 
@@ -95,7 +96,7 @@ class RemoteSession:
         self._life.is_waited_for = lambda: self._conversation.pending is not None or self._turns.is_own
         self._restoring = Restoring(self._life, self._conversation, self.notebook)
         self._packages = Packages(options, self.notebook, self._conversation)
-        self._folder = WorkingFolder(options, self.notebook, self._conversation, self._confirm_size)
+        self._folder = WorkingFolder(options, self.notebook, self._life, self._conversation, self._confirm_size)
         self.conflicts: dict[str, Conflict] = {}
         self._told_of_order = False
         self._was_pressed = False
@@ -136,11 +137,11 @@ class RemoteSession:
                 except (HostDied, KeyboardInterrupt) as error:
                     if not restartable or not self._is_schedulers_doing(error):
                         raise
-                self.notebook.say("The run begins again in a new job, as --restartable says.")
+                self.notebook.say("The run begins again, as --restartable says.")
 
     def _is_schedulers_doing(self, error: BaseException) -> bool:
         if isinstance(error, HostDied):
-            return self._life.closing is not None or any(state in error.detail for state in ("NODE_FAIL", "PREEMPTED"))
+            return self._life.closing is not None or any(word in error.detail for word in SCHEDULERS_DOING)
         return self._life.closing is not None and not self._was_pressed
 
     def plan(self, names: Names, optional: Names = ()) -> list[PlanRow]:
@@ -174,6 +175,20 @@ class RemoteSession:
             sizes = returned.nbytes
             values = self.notebook.namespace
             return [Moved(name, type(values[name]).__name__, sizes) for name in wanted if name in values]
+
+    def put(
+        self, path: str, there: str | None, exclude: Sequence[str] = (), overwrite: bool = False, yes: bool = False
+    ) -> Copied:
+        """Copies a file or a folder of this side's to the target."""
+        with self._turns.take():
+            self.start()
+            return self._folder.put(path, there, exclude, overwrite, yes)
+
+    def get(self, path: str, here: str | None, exclude: Sequence[str] = (), overwrite: bool = False) -> Copied:
+        """Copies a file or a folder of the target's to this side."""
+        with self._turns.take():
+            self.start()
+            return self._folder.get(path, here, exclude, overwrite)
 
     def fetch(self, ref: Ref) -> Any:
         """Brings a ref's value here, under every name that the ref has in the notebook."""
@@ -322,7 +337,7 @@ class RemoteSession:
             self._life.start()
         if self._life.launches > launches:
             self._packages = Packages(self.options, self.notebook, self._conversation)
-            self._folder = WorkingFolder(self.options, self.notebook, self._conversation, self._confirm_size)
+            self._folder = WorkingFolder(self.options, self.notebook, self._life, self._conversation, self._confirm_size)
             self._conversation.known = None
         kernel, connection = self._life.kernel, self._life.connection
         known = self._conversation.known
@@ -406,13 +421,7 @@ class RemoteSession:
     def log(self, lines: int = 50) -> str:
         """The last lines of the remote kernel's and the host's log."""
         self._need_started()
-        assert self._life.allocation is not None
-        parts = []
-        for name in ("kernel.log", "host.log"):
-            path = Path(self._life.allocation.runtime) / name
-            if path.exists():
-                parts.append(f"== {path}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-lines:]))
-        return "\n".join(parts)
+        return "\n".join(f"== {each['path']}\n{each['text']}" for each in self._life.ask("log", lines=lines)["files"])
 
     def _state(self) -> str:
         if not self.is_started:
@@ -591,8 +600,10 @@ class RemoteSession:
 
     def attach(self, left: LeftRun) -> None:
         """Takes over a run of this notebook's earlier kernel: its outputs from the beginning in the present cell, then what it
-        changed; raises what it raised."""
+        changed; raises what it raised. Of a run whose host is gone, the outputs are all that is left."""
         with self._turns.take():
+            if left.is_journal:
+                return self._show_journal(left)
             if self.is_started:
                 raise UsageError(f"{self.target!r} has a session of this notebook already. %remote stop {self.target} ends it.")
             host = left.host
@@ -611,6 +622,21 @@ class RemoteSession:
                 self._conversation.ask_state(names=names, start_over=True, limit_bytes=self._limit_bytes)
                 self._conversation.taken(left.id)
             conclude(finish, Returned(), relay, self.notebook, self.target, self._life.log_path, None)
+
+    def _show_journal(self, left: LeftRun) -> None:
+        host, target = left.host, self.target
+        relay = ReplayRelay(self.notebook, self.notebook.execution_count)
+        key, finish = left.id.encode(), Finish(host=HostEnded(f"its job has ended: {host.fields['state']}"))
+        with self._life.left(Allocation(self.options, host.runtime, details=host.fields)) as journal:
+            for message in journal:
+                if key not in bytes(message.parts[1]):
+                    continue
+                if message.channel is Channel.SHELL:
+                    finish = Finish(reply=Replied(message))
+                elif message.channel == Channel.IOPUB and message.msg_type not in COMM_MESSAGES and not relay.receive(message):
+                    relay.publish(message)
+        self.notebook.say(left.what_is_saved())
+        conclude(finish, Returned(), relay, self.notebook, target, f"{host.fields['session']}/job.log", None)
 
     def replay(self, run: str) -> None:
         """Shows all outputs of a run again, in the present cell, as the host's journal has them."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import signal
 import socket
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from . import runtime, walltime
 from .door import Door
 from .retirement import write_whole
+from .usage import job_of
 
 if TYPE_CHECKING:
     from .host import Host
@@ -26,10 +29,20 @@ if TYPE_CHECKING:
 RENDEZVOUS = "rendezvous.json"
 IDENTITY = "identity.pem"
 JOURNAL = "journal"
+LOG = "job.log"
 RELEASED = "released"
 SNAPSHOTS = "snapshots"
 ENDED = "ended.json"
+STATE = "state.json"
+STATE_S = 1.0
+"""So often it is looked whether there is news for the session's folder."""
+FRESH_S = 60.0
+"""So often it is written without any, as a sign of life."""
+_TOLD = ("state", "run", "waiting_runs", "untaken_runs", "connections")
+_MEASURED = ("idle_s", "memory_bytes", "kernel_memory_bytes")
 WALL_TIME = "its wall time is over"
+
+log = logging.getLogger("farcell.host")
 
 
 def serve_batch(session: Path, serve: Callable[[Path, Mapping[str, Path], Callable[[Host], None]], None]) -> int:
@@ -40,24 +53,59 @@ def serve_batch(session: Path, serve: Callable[[Path, Mapping[str, Path], Callab
     shutil.rmtree(session / JOURNAL, ignore_errors=True)  # of this job before it was requeued: another host's
     os.environ[runtime.IN_A_JOB] = "1"
     doors: list[Door] = []
+    hosts: list[Host] = []
 
     def on_listening(host: Host) -> None:
+        hosts.append(host)
         door = Door(session / IDENTITY, folder / "attach.socket")
         doors.append(door)
-        fields = {**host.info(), **place(), "addresses": [f"{each}:{door.port}" for each in addresses()]}
+        ledger = {"session": host.info()["session"], "job": (job_of(os.environ) or {}).get("id")}
+        fields = {**host.info(), **place(), "ledger": ledger, "addresses": [f"{each}:{door.port}" for each in addresses()]}
         write_whole(session / RENDEZVOUS, fields)
         _watch_over(host, session)
+        host.beside(_keep_known(host, session))
 
     try:
-        places = {"journal": session / JOURNAL, "snapshots": session.parent.parent / SNAPSHOTS, "report": session / ENDED}
+        places = {
+            "journal": session / JOURNAL,
+            "snapshots": session.parent.parent / SNAPSHOTS,
+            "report": session / ENDED,
+            "log": session / LOG,
+        }
         serve(folder, places, on_listening)
     finally:
         for door in doors:
             door.close()
         with contextlib.suppress(OSError):
             (session / RENDEZVOUS).unlink()
-        shutil.rmtree(session / JOURNAL, ignore_errors=True)
+        if any(host.leaves_journal for host in hosts):
+            with contextlib.suppress(OSError):
+                write_whole(session / STATE, _told(hosts[0]))
+        else:
+            shutil.rmtree(session / JOURNAL, ignore_errors=True)
     return 0
+
+
+def _told(host: Host) -> dict[str, Any]:
+    status = host.status()
+    return {"at": time.time(), **{key: status[key] for key in (*_TOLD, *_MEASURED)}}
+
+
+async def _keep_known(host: Host, session: Path) -> None:
+    """What it says of itself lies in the session's folder, for whoever cannot reach the node, or comes when that is no more."""
+    written: dict[str, Any] = {"at": 0.0}
+    synced = 0
+    while True:
+        told, last = _told(host), host.last
+        try:
+            if last != synced:
+                await host.sync_journal()
+            if any(told[key] != written.get(key) for key in _TOLD) or told["at"] - written["at"] > FRESH_S:
+                await asyncio.to_thread(write_whole, session / STATE, told)
+        except OSError as error:
+            log.warning("What the session does cannot be written into %s: %s", session, error)
+        written, synced = told, last
+        await asyncio.sleep(STATE_S)
 
 
 def _watch_over(host: Host, session: Path) -> None:

@@ -48,11 +48,11 @@ from .usage import Accounts
 WANTED = "a notebook asked for it"
 _BACKLOG = 64
 _LONGEST_TICK_S = 5.0
-_FIRST_DRIVER_S = 600.0  # whoever started it and does not come by then never will
 _GOODBYE_S = 2.0
 _SILENT_S = 30.0  # clients that can be cut off ask for a sign of life every two
 _INTERRUPT_AGAIN_S = 1.0
 _LEAD_S = 20.0
+_LOG_BYTES = 1 << 20
 _SAVED_BYTES_PER_S = 50e6  # a slow shared file system
 
 log = logging.getLogger("farcell.host")
@@ -65,6 +65,7 @@ class HostOptions:
     cwd: str | None = None
     idle_timeout_s: float = 3600.0
     keep_s: float = 600.0
+    first_driver_s: float = 600.0  # whoever started it and does not come by then never will
     journal_bytes: int = journal.QUOTA_BYTES
     chunk_bytes: int = chunkstore.QUOTA_BYTES
     notebook: str | None = None
@@ -75,6 +76,7 @@ class HostOptions:
     is_job: bool = False  # the batch step of a scheduler's job, which ends with it
     snapshots: Path = field(default_factory=lambda: chunkstore.cache_folder() / "snapshots")
     report: Path | None = None  # a file that says why the host has ended
+    log: Path | None = None  # what this process prints, where that is not host.log in the runtime folder
     save_grace_s: float = 10.0
 
     def start_kernel(self) -> KernelProcess:
@@ -85,7 +87,7 @@ class Host:
     def __init__(self, options: HostOptions, lock: runtime.HostLock, process: KernelProcess) -> None:
         """`process`: the first kernel, started before this module and what it needs were imported."""
         self.options = options
-        self.started = time.time()
+        self.started, self._began = time.time(), time.monotonic()
         self._lock = lock
         self._journal = Journal(options.journal or options.runtime / "journal", options.journal_bytes)
         self._held = HeldBulk()
@@ -154,6 +156,14 @@ class Host:
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
 
+    async def sync_journal(self) -> None:
+        """Has what the kernel has said so far in the journal's file system, and not in this node's memory alone."""
+        fd = self._journal.open_newest()
+        try:
+            await asyncio.to_thread(os.fdatasync, fd)
+        finally:
+            os.close(fd)
+
     def notify(self, text: str, **more: Any) -> None:
         """Shown in the notebook, beside the output of the cell that runs."""
         self._publish(Message.build(Channel.CONTROL, "farcell_notice", {"text": text, **more}))
@@ -204,14 +214,18 @@ class Host:
         if verdict is Verdict.WARN:
             self._warn_of_release()
         # A scheduler's job begins when it can, with its notebook perhaps asleep.
-        first_s = math.inf if self._had_driver or options.report is not None else _FIRST_DRIVER_S
+        first_s = math.inf if self._had_driver or options.report is not None else options.first_driver_s
         if verdict is Verdict.RELEASE:
             self.retirement.begin(f"nothing was run for {spoken(options.idle_timeout_s)}")
         elif now - self._driverless_at > min(options.keep_s, first_s):
-            self.stop(f"no notebook came{' back' if self._had_driver else ''} for {min(options.keep_s, first_s):g} s")
+            why = f"no notebook came{' back' if self._had_driver else ''} for {min(options.keep_s, first_s):g} s"
+            if options.report is not None and self._untaken:  # whoever comes later finds what it made
+                self.retirement.begin(why)
+            else:
+                self.stop(why)
         elif not (options.runtime / runtime.HOST_FILE).exists():
             self.stop("the runtime folder is gone")
-        pause = min(_LONGEST_TICK_S, max(0.05, min(options.idle_timeout_s, options.keep_s) / 10))
+        pause = min(_LONGEST_TICK_S, max(0.05, min(options.idle_timeout_s, options.keep_s, options.first_driver_s) / 10))
         asyncio.get_running_loop().call_later(pause, self._tick)
 
     def _gpu_in_use(self) -> None:
@@ -225,6 +239,11 @@ class Host:
             f"ends in {spoken(watch.lead_s)}. Its variables are saved then as far as they can be; what cannot be, and what its "
             "threads do, is lost. Any cell on it keeps it; idle_timeout_s of the target says for how long."
         )
+
+    @property
+    def leaves_journal(self) -> bool:
+        """Whether what the kernel has said is left to whoever asks later: there are runs whose results nobody has taken."""
+        return self.options.report is not None and self._why != WANTED and bool(self._untaken or self._kernel.run)
 
     @property
     def _is_working(self) -> bool:
@@ -256,7 +275,7 @@ class Host:
         self._telemetry.close()
         self._accounts.close(self._is_recorded, self._why)
         self._held.close()
-        self._journal.close()
+        self._journal.close(keep=self.leaves_journal)
         shutil.rmtree(self.options.runtime, ignore_errors=True)
         self._lock.close()
 
@@ -310,6 +329,11 @@ class Host:
         self._delivery.abort("The remote kernel was restarted before this began")
         self._kernel = self._adopt(self.options.start_kernel(), before.epoch + 1)
         self._write_info()
+
+    @property
+    def last(self) -> int:
+        """How many messages are journalled."""
+        return self._journal.last
 
     @property
     def run(self) -> str | None:
@@ -475,6 +499,7 @@ class Host:
             pid=os.getpid(),
             kernel_pid=self._kernel.process.pid,
             direct=self._kernel.direct,
+            version=__version__,
         )
 
     def _displace(self, link: PeerLink) -> None:
@@ -617,6 +642,13 @@ class Host:
         self._accounts.drop_left([str(session) for session in fields.get("left", ())])
         return {}
 
+    async def _op_log(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        """The last lines of what the kernel and the host have printed outside of cells."""
+        folder, lines = self.options.runtime, int(fields["lines"])
+        found = [folder / runtime.KERNEL_LOG, self.options.log or folder / runtime.HOST_LOG]
+        texts = await asyncio.to_thread(lambda: [_last_lines(file, lines) for file in found])
+        return {"files": [{"path": str(file), "text": text} for file, text in zip(found, texts, strict=True)]}
+
     def _op_snapshots(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         return self.retirement.offer()
 
@@ -624,6 +656,10 @@ class Host:
         return {"removed": self.retirement.forget()}
 
     def _op_status(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        return self.status()
+
+    def status(self) -> dict[str, Any]:
+        """What it says of itself (docs/architecture.md)."""
         kernel = self._kernel
         state = "dead" if not kernel.is_alive else "starting" if not kernel.is_ready else "busy" if kernel.asked else "idle"
         now = time.monotonic()
@@ -641,9 +677,19 @@ class Host:
             "memory_bytes": capabilities.resident_bytes(),
             "kernel_memory_bytes": capabilities.resident_bytes(kernel.process.pid) if kernel.is_alive else None,
             "idle_s": now - self._active_at,
+            "age_s": now - self._began,
             "connections": [[other.role, other.hello.client] for other in self._links if other.hello is not None],
             "capabilities": capabilities.report(),
         }
+
+
+def _last_lines(file: Path, lines: int) -> str:
+    try:
+        with open(file, "rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - _LOG_BYTES))
+            return "\n".join(stream.read().decode(errors="replace").splitlines()[-lines:])
+    except OSError as error:
+        return f"(it cannot be read: {error.strerror})"
 
 
 def serve(options: HostOptions, lock: runtime.HostLock, process: KernelProcess, on_listening: Callable[[Host], None]) -> None:

@@ -46,7 +46,8 @@ class Leftover:
 
 
 class Leftovers:
-    """Of one user, in these folders: `cache`, the sessions' here, and `state`, that of jobs."""
+    """Of one user: in `cache`, in the sessions' folder here, and in `state`, where jobs keep their snapshots. Folders of jobs'
+    sessions are not looked at: their results may be wanted still, and listing sessions removes those that are not."""
 
     def __init__(self, cache: Path, state: Path | None = None, current: str = "", jobs: Iterable[str] = ()) -> None:
         """`current`: the digest of the kernel host that is sent now; `jobs`: the names of this user's, or UNKNOWN_JOBS."""
@@ -59,7 +60,6 @@ class Leftovers:
 
     def found(self) -> Iterator[Leftover]:
         yield from self._sessions()
-        yield from self._job_sessions()
         yield from self._hosts()
         yield from self._environments()
         yield from self._wheels()
@@ -93,16 +93,6 @@ class Leftovers:
             used = "a process here" if any(str(folder) in command for command in self._commands) else ""
             if left.age_s > SETTLED_S or used:
                 yield Leftover(**{**left.__dict__, "used": used})
-
-    def _job_sessions(self) -> Iterator[Leftover]:
-        """Of a job that ended by itself its notebook takes the folder away."""
-        if self._state is None:
-            return
-        for folder in _entries(self._state / "sessions", "s-*"):
-            is_over = any((folder / name).exists() for name in ("ended.json", "failed"))
-            left = self._left("job", folder, "its job is over", True, "" if is_over or not self._jobs else "a job")
-            if left.age_s > SETTLED_S:
-                yield left
 
     def _hosts(self) -> Iterator[Leftover]:
         for file in _entries(self._cache, "host-*.pyz*"):

@@ -21,6 +21,8 @@ from .errors import FarcellHostError
 HOST_FILE = "host.json"
 SOCKET = "socket"
 KERNEL_SOCKET = "kernel.socket"
+HOST_LOG = "host.log"
+KERNEL_LOG = "kernel.log"
 INTERRUPTED_FILE = "interrupted"  # the run that the host interrupted last
 IN_A_JOB = "FARCELL_IN_A_JOB"  # an environment variable: the kernel outlives its scheduler's SIGTERM
 PATH_BYTES = 103  # sun_path has 104 bytes on macOS, 108 on Linux, with a closing NUL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -164,13 +165,15 @@ class Client:
         )
 
     def run(self, questions: Questions | None, *options: str, host: str = "gpu-a") -> tuple[int, str, str]:
-        """(exit code, stdout, stderr)."""
+        """(exit code, stdout, stderr). A jump's ssh may outlive the one that started it, and holds its stderr: it is ended."""
         with self.start(questions, *options, host=host) as process:
             try:
-                out, errors = process.communicate(timeout=LIMIT_S)
+                code = process.wait(LIMIT_S)
             finally:
-                process.kill()
-        return process.returncode, out, errors
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            out, errors = process.communicate(timeout=LIMIT_S)
+        return code, out, errors
 
 
 def test_a_password_is_asked_in_the_notebook(sandbox: Sandbox) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from commandline import farcell, said
 from notebooks import Notebook
-from places import define_target, over_ssh
+from places import define_target, over_slurm, over_ssh
 from sandbox import Sandbox
 from services.sshd import Sshd
 
@@ -122,6 +122,19 @@ def test_sessions_and_their_runs_are_seen_from_a_terminal(sshd: Sshd, sandbox: S
     assert rest[0]["content"]["text"] == "done\n" and rest[-1]["content"]["status"] == "ok"
     assert following.returncode == 0
     assert said(sandbox, "sessions", "--end", _session(listed, "t"), "--yes")["target"] == "t"
+
+
+def test_a_run_in_a_job_is_seen_from_a_terminal(login_node: Sshd, sandbox: Sandbox, notebook: Notebook) -> None:
+    """And what its job may use is not removed."""
+    define_target(sandbox, "t", **over_slurm(sandbox, login_node))
+    notebook.run("%%remote t\nprint('in a job')").check()
+    notebook.run("from farcell.api import workspace\nid = workspace().runs[0].summary.run").check()
+    shown = farcell(sandbox, "logs", str(notebook.value("id"))[:8])
+    assert (shown.returncode, shown.stdout) == (0, "in a job\n"), shown.stderr
+    found = said(sandbox, "clean", "t", "--all", "--yes")
+    assert {each["used"] for each in found["found"] if each["kind"] == "kernel host"} <= {"a job", "a process here"}
+    assert not found["removed"]
+    notebook.run("%remote stop t").check()
 
 
 def test_what_cannot_be_asked_or_found_is_said(sandbox: Sandbox) -> None:

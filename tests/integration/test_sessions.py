@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hostclient import wait_until
+from hostclient import wait_until, wait_until_taken
 from notebooks import Cell, Notebook
 from places import define_target, over_ssh
 from sandbox import Sandbox
@@ -38,6 +38,7 @@ def test_a_session_of_another_notebook_is_listed_and_ended(notebook: Notebook, o
     """With what it is, what it does and how much memory it has; its notebook is told when it next looks."""
     assert rows(other.run("%remote sessions")) == []
     notebook.run("%%remote\nmade = 1").check()
+    wait_until_taken(notebook.sandbox.runtime)
     (row,) = rows(other.run("%remote sessions"))
     assert re.search(r" local +this machine .* idle +\d+ s +- +\d+(\.\d+)? [MG]i?B$", row), row
     assert "has ended" in other.run(f"%remote sessions --end {session_in(row)}").check().stdout
@@ -119,6 +120,24 @@ def test_a_first_cell_tells_of_a_run_that_was_left_over_ssh(sshd: Sshd, sandbox:
     found = re.search(r"Run \w{8} on 't' goes on.* (%remote sessions --all --end s-\w{8} --yes) ends it\.", told)
     assert found is not None, told
     assert "has ended" in notebook.run(found[1]).check().stdout
+
+
+def test_a_session_that_a_notebook_drives_is_nobodys_earlier_one(sandbox: Sandbox) -> None:
+    """Two notebooks of one name, such as copies in two folders of a server's: neither ends what the other has."""
+    with Notebook(sandbox, name="same.ipynb") as first, Notebook(sandbox, name="same.ipynb") as second:
+        for notebook in (first, second):
+            notebook.run("%load_ext farcell").check()
+        first.run("%%remote --keep kept\nkept = [1]").check()
+        assert "attach" not in second.run("%%remote\nkept = [2]").check().stderr
+        assert first.run("%%remote\nprint(kept)").check().stdout == "[1]\n"
+
+
+def test_the_logs_of_a_session_over_ssh(sshd: Sshd, sandbox: Sandbox, notebook: Notebook) -> None:
+    """They lie on the target."""
+    define_target(sandbox, "t", **over_ssh(sandbox, sshd))
+    notebook.run("%%remote t\nimport os; os.write(2, b'said by hand\\n')").check()
+    told = notebook.run("%remote log t --lines 3").check().stdout
+    assert "said by hand" in told and f"== {sandbox.folder}/far/r/s-" in told and "host.log" in told
 
 
 def test_an_id_that_is_none_is_said(other: Notebook) -> None:

@@ -78,17 +78,12 @@ SLURM = Need("slurm", "command -v slurmctld && command -v slurmd && command -v m
 NETNS = Need("netns", f"command -v ip && {HEADERS}", ("iproute2", "gcc", "libc6-dev"), _netns_obstacle)
 NVML = Need("nvml", HEADERS, ("gcc", "libc6-dev"), _nvml_obstacle)
 ALL = (SSH, SLURM, NETNS, NVML)
-USED = frozenset({"ssh", "slurm", "nvml"})
-"""What tests of farcell itself stand on. The others take minutes to install and start: they wait until they are named."""
 
 
 def ensure(need: Need) -> None:
     """Returns when the service can be started; otherwise skips the test, or fails it where FARCELL_REQUIRE names the service."""
-    required = required_services(os.environ)
-    if need.service not in USED and need.service not in required:
-        pytest.skip(f"optional: {need.service}: no backend uses it yet; FARCELL_REQUIRE={need.service} tries it")
     if reason := missing(need):
-        if need.service in required:
+        if need.service in required_services(os.environ):
             pytest.fail(f"FARCELL_REQUIRE names {need.service}, but {reason}", pytrace=False)
         pytest.skip(f"optional: {need.service}: {reason}")
 

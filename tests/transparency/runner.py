@@ -71,9 +71,10 @@ class Kernel:
             self.notebook = Notebook(self.place, cwd=work)
             if with_farcell:
                 self._quietly("%load_ext farcell")
-            self._quietly("__import__('transparency.reset').reset.remember()")
+            remember = f"__import__('transparency.reset').reset.remember({str(self.place.folder)!r})"
+            self._quietly(remember)
             if with_farcell:
-                self._remotely("__import__('transparency.reset').reset.remember()")
+                self._remotely(remember)
             for fault in faults:
                 planting = f"__import__('transparency.faults').faults.plant({fault!r})"
                 self._remotely(planting)

@@ -14,8 +14,8 @@ HERE = "this machine"
 CONFIGURATION, NETWORK, HOST_KEY, LOGIN, SHELL = "ssh configuration", "network", "host key", "login", "login shell"
 SLOW_SHELL_S = 2.0
 _SHOWN_LINES = 3
-_SOCKET_NAME_BYTES = 12 + 17
-"""A destination's key, and what ssh puts behind it while it makes the socket."""
+_SOCKET_NAME_BYTES = 12 + 7 + 17
+"""A destination's key, which of its connections it is, and what ssh puts behind it while it makes the socket."""
 
 
 def own_folder(folder: str, fault: str | None) -> Check:

@@ -137,16 +137,6 @@ def test_snapshots_are_kept_until_they_expire(cache: Path, tmp_path: Path) -> No
     assert list(by_name(Leftovers(cache, state))) == ["k-2"]
 
 
-def test_folders_of_jobs_are_left_over_when_no_job_is_there(cache: Path, tmp_path: Path) -> None:
-    session = tmp_path / "state" / "sessions" / "s-1"
-    session.mkdir(parents=True)
-    aged(session)
-    assert by_name(Leftovers(cache, tmp_path / "state", jobs=["farcell-t"]))["s-1"].used
-    (session / "ended.json").touch()
-    aged(session)
-    assert not by_name(Leftovers(cache, tmp_path / "state", jobs=["farcell-t"]))["s-1"].used
-
-
 def test_nothing_but_what_is_left_over_is_removed(cache: Path, tmp_path: Path) -> None:
     """Not what is linked to either."""
     precious = tmp_path / "precious.pyz"

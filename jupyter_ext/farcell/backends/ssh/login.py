@@ -34,6 +34,11 @@ class Login:
             "Nothing was tried without it; the next cell on it asks again."
         )
 
+    def doubt(self) -> None:
+        """See `SshClient.doubt`."""
+        if self._client is not None:
+            self._client.doubt()
+
     async def _connected(self, options: LaunchOptions, environment: Mapping[str, str] | None = None) -> SshClient:
         if self._client is None:
             if options.host is None:
