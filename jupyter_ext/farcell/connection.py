@@ -200,6 +200,12 @@ class Connection:
         self.loop.call_soon_threadsafe(self._locked, self._request, answer, op, fields)
         return answer
 
+    def acknowledge(self) -> None:
+        """Tells the host at once what was handled: before somebody else asks it, or nobody is there to do so."""
+        with self._lock:
+            if self._handled_unacknowledged and not self.closed:
+                self._send_ack()
+
     def uploaded(self) -> None:
         """The peer has answered the message with the bulk: nothing of it will be asked for again."""
         with self._lock:
@@ -521,10 +527,11 @@ class Connection:
     def _accept(self, sequence: int, message: Message) -> None:
         inbound = Inbound(sequence, message)
         if _BULK_KEY in message.parts[2]:
-            for entry in message.metadata.get(BULK_KEY, ()):
-                inbound.missing.update(entry.get("chunks", ()))
-                if "descriptor" in entry:
-                    inbound.mapped[entry["descriptor"]] = self._map(entry["descriptor"], entry["size"])
+            try:
+                descriptors = inbound.expect()
+            except ValueError as error:
+                raise ProtocolError(f"The host's message names chunks that do not make up its buffers: {error}") from error
+            inbound.mapped.update({id: self._map(id, size) for id, size in descriptors})
             self._ask_chunks(inbound)
             if inbound.missing and inbound.sizes[1] >= SHOWN_BYTES:
                 self.on_transfer(False)
@@ -549,8 +556,10 @@ class Connection:
     def _chunk(self, address: str, data: Buffer) -> None:
         for inbound in self._inbound:
             if address in inbound.missing and bulk_memory.matches(address, data):
-                inbound.missing.discard(address)
-                inbound.chunks[address] = memoryview(data)
+                try:
+                    inbound.arrived(address, data)
+                except ValueError as error:
+                    raise ProtocolError(f"The host sent a chunk that does not fit: {error}") from error
         self._deliver()
 
     def _deliver(self) -> None:

@@ -318,7 +318,8 @@ class Conversation:
         names = request.content.get("names", ())
         module = request.content.get("module")
         source = find_source(module, request.content.get("anew", False)) if module else None
-        there = [name for name in names if self.exchange.has(name)]
+        # Attached to, there is no exchange yet with the kernel that it runs in.
+        there = [name for name in names if (self.known.has(name) if self.known is not None else name in self._notebook.namespace)]
         content = {
             "run": request.content.get("run"),
             "found": [],

@@ -44,6 +44,10 @@ class _LeftInQueue(Exception):
     """The person goes, the job stays."""
 
 
+class RunIsLeft(Exception):
+    """The person goes, and the cell is to run when its job starts."""
+
+
 @dataclass(frozen=True)
 class RemoteKernel:
     """`epoch` counts the kernels of one host, `number` all those of a session, whose hosts may end too; `direct`: it is served
@@ -128,8 +132,9 @@ class Life:
         """What nobody was told of who began to wait just now."""
         return self.dead or (HostEnded(self._host_dead) if self._host_dead is not None else None)
 
-    def start(self) -> None:
-        """Makes sure that a kernel is up: launches a host, or restarts a kernel that has died."""
+    def start(self, can_leave: bool = False) -> None:
+        """Makes sure that a kernel is up: launches a host, or restarts a kernel that has died. With `can_leave` a person who
+        does not wait for a job may leave the cell with it: RunIsLeft."""
         self._cell = self._notebook.cell_header()
         if self.connection is not None and self.connection.away is not None:
             self.connection.retry()  # with longer pauses until now, as nobody waited
@@ -140,7 +145,7 @@ class Life:
             self._say(f"The kernel host on {self.target!r} is gone ({self._host_dead}); a new one starts.")
             self.stop()
         if not self.is_started:
-            self._launch()
+            self._launch(can_leave)
         elif self.dead is not None:
             died, self.dead = self.dead, None
             how = ending(died.exit_code, died.signal)
@@ -170,6 +175,9 @@ class Life:
         """Takes over a host that is there, from another driver; all that it has kept comes once more."""
         if self._backend is None:
             self._backend = backend_named(self._options.backend)
+        if isinstance(self._backend, Scheduled) and allocation.details.get("is_waiting"):
+            loop_thread().submit(self._backend.resume(allocation)).result(START_TIMEOUT_S)
+            return self._launch(is_of_run=True)
         self.kernel = self.dead = None
         self._restarted_epoch = 0
         self.launches += 1
@@ -187,6 +195,15 @@ class Life:
         assert self._backend is not None and self.allocation is not None
         with journals.observed(self._backend, self.allocation, on_message) as journal:
             yield journal
+
+    def leave_run(self, run: str, pieces: list[bytes], again: bool) -> str:
+        """Leaves it with the job that waits in the queue, which is nothing of this session's any more; the job, in words."""
+        backend, queued = self._backend, self.queued
+        if not isinstance(backend, Scheduled) or queued is None:
+            raise TargetUnavailable(f"The job on {self.target!r} has just started: run the cell again.")
+        with Line(self._notebook, waiting(f"leaving the run with {queued} on {self.target!r}")):
+            loop_thread().submit(backend.leave_run(run, pieces, again)).result()
+        return queued
 
     @contextlib.contextmanager
     def left(self, allocation: Allocation) -> Iterator[Iterator[Message]]:
@@ -229,6 +246,12 @@ class Life:
 
     def stop(self) -> None:
         """Ends host, kernel and connection, and clears what a host that died left behind."""
+        ending = self.begin_stop()
+        if ending is not None:
+            ending.result(2 * STOP_TIMEOUT_S)
+
+    def begin_stop(self) -> concurrent.futures.Future[None] | None:
+        """As `stop`, which is over when the future is."""
         connection, self.connection = self.connection, None
         allocation, is_dead = self.allocation, self._host_dead is not None
         self.kernel = self.dead = self._host_dead = None
@@ -236,10 +259,11 @@ class Life:
             with contextlib.suppress(TargetUnavailable):  # it ends by itself: nobody comes to its host
                 loop_thread().submit(cast(Scheduled, self._backend).withdraw()).result(WITHDRAW_TIMEOUT_S)
         if connection is None and allocation is None:
-            return
-        loop_thread().submit(self._end(connection, allocation, is_dead)).result(2 * STOP_TIMEOUT_S)
+            return None
+        return loop_thread().submit(self._end(connection, allocation, is_dead))
 
-    def _launch(self) -> None:
+    def _launch(self, can_leave: bool = False, is_of_run: bool = False) -> None:
+        """`is_of_run`: the job that waits has a run of its own, and goes on without us."""
         if self._backend is None:
             self._backend = backend_named(self._options.backend)
         self.kernel = self.dead = None
@@ -255,22 +279,35 @@ class Life:
         opening = loop_thread().submit(self._open(self._backend, ask, desk.tell))
         try:
             with Line(self._notebook, lambda seconds: f"{desk.about} ({seconds:.0f} s)"):
-                self._wait(desk, opening)
+                self._wait(desk, opening, can_leave, is_of_run)
                 self._wait_for_kernel(0, time.monotonic() + START_TIMEOUT_S)
         except _LeftInQueue as left:
             opening.cancel()
+            if is_of_run:
+                cast(Scheduled, self._backend).forget()
             self._say(str(left))
             raise KeyboardInterrupt from None
+        except RunIsLeft:
+            opening.cancel()
+            raise
         except BaseException:
             opening.cancel()
             self.stop()
             raise
 
     async def _open(self, backend: Backend, ask: Ask | None, tell: Tell) -> None:
-        for text in await earlier.settle(backend, self._options) if self.queued is None else ():
-            self._say(text)
-        allocation = await backend.launch(self._options, ask, tell)
-        for text in allocation.notices:
+        if isinstance(backend, ShellBackend) and not isinstance(backend, Scheduled):
+            await backend.shell(self._options, ask)  # one login, for both: it looks for earlier sessions while the new one starts
+            settling = asyncio.ensure_future(earlier.settle(backend, self._options, ask))
+            try:
+                allocation = await backend.launch(self._options, ask, tell)
+                said = await settling
+            finally:
+                settling.cancel()
+        else:
+            said = await earlier.settle(backend, self._options, ask) if self.queued is None else []
+            allocation = await backend.launch(self._options, ask, tell)
+        for text in (*said, *allocation.notices):
             self._say(text)
         await self._connect(backend, allocation)
 
@@ -311,7 +348,7 @@ class Life:
             await self._backend.release(allocation)
             self._is_released = True
 
-    def _wait(self, desk: Desk, future: concurrent.futures.Future[Any]) -> None:
+    def _wait(self, desk: Desk, future: concurrent.futures.Future[Any], can_leave: bool = False, is_of_run: bool = False) -> None:
         while True:
             try:
                 return desk.wait(future, START_TIMEOUT_S)
@@ -319,17 +356,27 @@ class Life:
                 raise TargetUnavailable(f"{self.target!r} did not answer in time.") from None
             except KeyboardInterrupt:
                 queued = self.queued
-                if queued is None or not self._waits_on(queued):
+                if queued is None or not self._waits_on(queued, can_leave, is_of_run):
                     raise
 
-    def _waits_on(self, queued: str) -> bool:
-        """Asks after Ctrl-C, where somebody can be asked: False to withdraw the job; raises _LeftInQueue."""
+    def _waits_on(self, queued: str, can_leave: bool, is_of_run: bool) -> bool:
+        """Asks after Ctrl-C, where somebody can be asked: False to withdraw the job; raises _LeftInQueue and RunIsLeft."""
         if not self._notebook.allow_stdin:
+            if is_of_run:
+                raise _LeftInQueue(f"{queued} stays in the queue with its run.")
             return False
-        answers = "[c]ancel it, [k]eep waiting, or [l]eave it there for the next cell?"
-        said = self._notebook.ask(f"{queued} on {self.target!r} waits in the queue: {answers} ").strip().lower()
+        answers = ["[c]ancel it", "[k]eep waiting"]
+        answers += ["[l]eave it there with its run"] if is_of_run else ["[l]eave it there for the next cell"]
+        if can_leave:
+            answers.append("[d]etach: this cell runs when the job starts, with nobody there")
+        choice = ", ".join(answers[:-1]) + f", or {answers[-1]}?"
+        said = self._notebook.ask(f"{queued} on {self.target!r} waits in the queue: {choice} ").strip().lower()
+        if said.startswith("l") and is_of_run:
+            raise _LeftInQueue(f"{queued} stays in the queue with its run.")
         if said.startswith("l"):
             raise _LeftInQueue(f"{queued} stays in the queue for the next cell on {self.target!r}; this cell was not run.")
+        if said.startswith("d") and can_leave:
+            raise RunIsLeft
         return said.startswith("k")
 
     def _wait_for_end(self, why: str) -> None:
@@ -404,14 +451,17 @@ class Life:
 
     def reconnect(self) -> None:
         """Logs in again with somebody there who can be asked, and tries at once. Raises TargetUnavailable."""
+        if self._backend is None:
+            self._backend = backend_named(self._options.backend)
         backend = self._backend
-        if not isinstance(backend, ShellBackend) or self.connection is None:
+        if not isinstance(backend, ShellBackend):
             return
         desk = Desk(self._notebook, f"logging in on {self.target!r}")
         ask = desk.ask if self._notebook.allow_stdin else None
         with Line(self._notebook, lambda seconds: f"{desk.about} ({seconds:.0f} s)"):
             self._wait(desk, loop_thread().submit(backend.shell(self._options, ask)))
-        self.connection.retry()
+        if self.connection is not None:
+            self.connection.retry()
 
     def _on_ended(self, reason: str) -> None:
         with self._news:

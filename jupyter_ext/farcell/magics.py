@@ -313,7 +313,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         log [TARGET] [--lines N]    the runs so far; with --lines the kernel's and the host's log
         log RUN --replay            all outputs of a run again
         reconnect [TARGET]          logs in again, asking what ssh asks, and tries a lost connection at once
-        sessions [--all]            sessions of all notebooks on this machine; with --all on those that ssh reaches, too
+        sessions [--all]            sessions of all notebooks on this machine; with --all on those that ssh reaches, and jobs
         sessions --end ID [--yes]   ends one of them
         save [TARGET]               keeps what the remote kernel holds, for when it ends without a warning
         restore [TARGET] [NAMES]    brings that back
@@ -552,6 +552,8 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         options = parser.parse_args(words)
         from . import everywhere
 
+        for each in self.workspace.sessions.values():
+            each.acknowledge()
         found = everywhere.look(self.workspace.targets(), options.all)
         if options.end is None:
             self._show(everywhere.table(found))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from farcell_host import hashing_seed
 from farcell_host.protocol.messages import Buffer, Channel, Message
@@ -33,18 +33,19 @@ from .asked import Asked, Names, Prepared, reasons_of
 from .backends.base import Allocation, Backend, LaunchOptions
 from .capture.objects import may_be_changed
 from .capture.writes import bound_by, writes
-from .conflicts import Conflict
+from .conflicts import ID_LENGTH, Conflict
 from .conversation import Conversation
 from .copying import Copied
 from .detached import DetachedRelay, DetachedRun, Unattended
 from .earlier import HeldBack, LeftRun, names_in
 from .errors import Conflict as ConflictError
-from .errors import FarcellError, HostDied, Refused, UsageError
+from .errors import FarcellError, HostDied, Refused, UsageError, without_frames
 from .exchange import NOTHING, Exchange, PlanRow, Returned, plan_rows
 from .journals import Replay
-from .life import Life
+from .life import STOP_TIMEOUT_S, Life, RunIsLeft
 from .outcome import conclude
 from .packages import Packages
+from .queued import HASH, LeftBehind
 from .refs import Ref, human_bytes
 from .relay.card import Card
 from .relay.comms import MESSAGES as COMM_MESSAGES
@@ -129,7 +130,10 @@ class RemoteSession:
         asked = Asked.of(code, names, optional=optional, imports=imports, send_files=send_files, out=out, keep=keep, yes=yes)
         with self._turns.take():
             while True:
-                self.start()
+                try:
+                    self.start(can_leave=not asked.files)
+                except RunIsLeft:
+                    self._leave(asked, restartable)
                 self._folder.send(asked.files, yes)
                 self._folder.offer(code, asked.files)
                 try:
@@ -330,11 +334,12 @@ class RemoteSession:
         if pending is not None:
             pending.press()
 
-    def start(self) -> None:
-        """Makes sure that a kernel is up: launches a host, or restarts a kernel that has died."""
+    def start(self, can_leave: bool = False) -> None:
+        """Makes sure that a kernel is up: launches a host, or restarts a kernel that has died. `can_leave`: raises RunIsLeft
+        when the person wants the cell to run without waiting for the job."""
         launches = self._life.launches
         with self._turns.interrupts.raising():
-            self._life.start()
+            self._life.start(can_leave)
         if self._life.launches > launches:
             self._packages = Packages(self.options, self.notebook, self._conversation)
             self._folder = WorkingFolder(self.options, self.notebook, self._life, self._conversation, self._confirm_size)
@@ -360,8 +365,7 @@ class RemoteSession:
             self.notebook.say(f"What was saved of the session before cannot be brought back: {error}")
 
     def reconnect(self) -> None:
-        """Logs in again where that takes a person, and has a lost connection tried again at once."""
-        self._need_started()
+        """Logs in, again or before there is a session, where that takes a person; has a lost connection tried again at once."""
         self._life.reconnect()
 
     def save(self) -> None:
@@ -402,11 +406,18 @@ class RemoteSession:
 
     def stop(self) -> None:
         """Ends host, kernel and connection, and a run of another thread with them. The next run starts anew."""
+        ending = self.begin_stop()
+        if ending is not None:
+            ending.result(2 * STOP_TIMEOUT_S)
+
+    def begin_stop(self) -> concurrent.futures.Future[None] | None:
+        """As `stop`, which is over when the future is."""
         self._end_run()
         with self._turns.take():
-            self._life.stop()
+            ending = self._life.begin_stop()
             self._comms.ended()
             self._conversation.known = None
+            return ending
 
     def _end_run(self) -> None:
         """Interrupts the run of another thread; one that does not stop is killed."""
@@ -417,6 +428,11 @@ class RemoteSession:
         run = self.detached
         if not (run.over.wait(PATIENCE_S) if run is not None else self._turns.wait_until_free(PATIENCE_S)):
             connection.request("kill")
+
+    def acknowledge(self) -> None:
+        """Tells the host now what it is told soon in any case: that what has come was dealt with."""
+        if self.is_started and self._life.connection is not None:
+            self._life.connection.acknowledge()
 
     def log(self, lines: int = 50) -> str:
         """The last lines of the remote kernel's and the host's log."""
@@ -516,13 +532,36 @@ class RemoteSession:
             self.options.price_per_hour,
         )
 
-    def _prepare(self, asked: Asked) -> Prepared:
-        """What goes out with a run, as the notebook is now."""
+    def _leave(self, asked: Asked, restartable: bool = False) -> NoReturn:
+        """Leaves a run with the job that waits in the queue; raises KeyboardInterrupt, which says how to come back to it."""
+        self._conversation.known = self._new_exchange(0, (HASH,))
+        self._conversation.is_touched = False
+        left = LeftBehind(self._conversation.known)
+        try:
+            prepared = self._prepare(asked, left)
+            with self._turns.interrupts.raising():
+                pieces = left.pieces(self.notebook.cell_header(), prepared.content, prepared.payload, lambda: None)
+                job = self._life.leave_run(left.run, pieces, restartable)
+        finally:
+            self._conversation.known = None
+        id = left.run[:ID_LENGTH]
+        raise without_frames(
+            KeyboardInterrupt(
+                f"Run {id} waits with {job[0].lower()}{job[1:]} and begins when that starts, with nobody there. "
+                f"%remote attach {id} shows all of it then, and takes what it has changed."
+            )
+        )
+
+    def _prepare(self, asked: Asked, left: LeftBehind | None = None) -> Prepared:
+        """What goes out with a run, as the notebook is now; `left` where there is no kernel yet."""
         exchange = self._conversation.exchange
         watch = Watch(dict(self.notebook.namespace), in_place=bool(users(threading.enumerate())))
         with self._turns.interrupts.raising():
-            capture = self._capture(exchange, asked.why, asked.also, asked.imports)
-            self._packages.tell(capture, asked.imports)
+            if left is not None:
+                capture = left.capture(asked)
+            else:
+                capture = self._capture(exchange, asked.why, asked.also, asked.imports)
+                self._packages.tell(capture, asked.imports)
             self._confirm(capture, asked.yes)
             payload = exchange.pack(capture)
         watch.names.update(capture.parts)
@@ -568,7 +607,10 @@ class RemoteSession:
         """
         asked = Asked.of(code, names, **options)
         with self._turns.take():
-            self.start()
+            try:
+                self.start(can_leave=not asked.files)
+            except RunIsLeft:
+                self._leave(asked)
             self._folder.send(asked.files, asked.yes)
             self._folder.offer(code, asked.files)
             prepared = self._prepare(asked)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import runtime, walltime
 from .door import Door
+from .errors import FarcellHostError
 from .retirement import write_whole
 from .usage import job_of
 
@@ -34,8 +35,12 @@ RELEASED = "released"
 SNAPSHOTS = "snapshots"
 ENDED = "ended.json"
 STATE = "state.json"
+QUEUED, QUEUED_AGAIN = "queued", "queued-again"
+"""A run that was left with the job: begun once, or whenever the job begins."""
 STATE_S = 1.0
-"""So often it is looked whether there is news for the session's folder."""
+"""So often what the kernel has said is made to outlive the node."""
+PAUSE_S = 0.5
+"""Between two writes of news."""
 FRESH_S = 60.0
 """So often it is written without any, as a sign of life."""
 _TOLD = ("state", "run", "waiting_runs", "untaken_runs", "connections")
@@ -95,17 +100,31 @@ async def _keep_known(host: Host, session: Path) -> None:
     """What it says of itself lies in the session's folder, for whoever cannot reach the node, or comes when that is no more."""
     written: dict[str, Any] = {"at": 0.0}
     synced = 0
+    left = {session / QUEUED, session / QUEUED_AGAIN}
     while True:
+        for file in [file for file in left if file.exists()]:
+            left.remove(file)
+            try:
+                host.take(await asyncio.to_thread(file.read_bytes))
+                if file.name == QUEUED:
+                    file.unlink()
+            except (OSError, FarcellHostError) as error:
+                log.error("The run in %s cannot be begun: %s", file, error)
+                host.notify(f"The run that was left with this job cannot be begun: {error}")
         told, last = _told(host), host.last
         try:
             if last != synced:
                 await host.sync_journal()
             if any(told[key] != written.get(key) for key in _TOLD) or told["at"] - written["at"] > FRESH_S:
+                written = told  # told again when it is news again: a full disk is not worn out
                 await asyncio.to_thread(write_whole, session / STATE, told)
         except OSError as error:
             log.warning("What the session does cannot be written into %s: %s", session, error)
-        written, synced = told, last
-        await asyncio.sleep(STATE_S)
+        synced = last
+        await asyncio.sleep(PAUSE_S)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(host.news.wait(), STATE_S - PAUSE_S)
+        host.news.clear()
 
 
 def _watch_over(host: Host, session: Path) -> None:

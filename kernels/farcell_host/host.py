@@ -38,6 +38,7 @@ from .kernellink import BULK_KEY, FromKernel
 from .kernelprocess import KernelProcess
 from .peerlink import PeerLink
 from .protocol import events
+from .protocol.frames import FrameReader, Kind, MessageAssembler, decode_chunk
 from .protocol.messages import Channel, Message, encode_json
 from .protocol.roles import OBSERVER_REQUESTS, ONCE_REQUESTS, Answers, Inbox, Roles
 from .retirement import Retirement
@@ -116,6 +117,8 @@ class Host:
             notebook=options.notebook,
             price_per_hour=options.price_per_hour,
         )
+        self.news = asyncio.Event()
+        """That there may be something to say of runs and connections; whoever waits for it clears it."""
         self._is_recorded = False
         self._why: str | None = None
         self._idleness = Idleness(options.idle_timeout_s)
@@ -155,6 +158,15 @@ class Host:
         task = asyncio.ensure_future(work)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
+
+    def take(self, data: bytes) -> None:
+        """What a notebook has left for it, which is not connected: frames, as a driver sends them."""
+        assembler = MessageAssembler()
+        for frame in FrameReader().feed(data):
+            if frame.kind == Kind.CHUNK:
+                self._delivery.chunk(*decode_chunk(frame))
+            elif (message := assembler.add(frame)) is not None:
+                self._delivery.accept(message, {})
 
     async def sync_journal(self) -> None:
         """Has what the kernel has said so far in the journal's file system, and not in this node's memory alone."""
@@ -272,6 +284,7 @@ class Host:
         for link in list(self._links):
             link.close()
         self._kernel.close()
+        self._delivery.end()
         self._telemetry.close()
         self._accounts.close(self._is_recorded, self._why)
         self._held.close()
@@ -290,6 +303,7 @@ class Host:
         kernel = self._kernel
         content = {**fields, "epoch": kernel.epoch, "pid": kernel.process.pid, "direct": kernel.direct}
         self._publish(Message.build(Channel.CONTROL, "farcell_kernel_started", content))
+        self.news.set()
         self._delivery.advance()
 
     def _kernel_ended(self) -> None:
@@ -307,6 +321,7 @@ class Host:
             if not asked.done():
                 asked.set_exception(FarcellHostError("the remote kernel has ended"))
         self._answered.set()
+        self.news.set()
 
     def _tell_death(self, exit_code: int | None, died_of: str | None) -> None:
         kernel = self._kernel
@@ -401,12 +416,14 @@ class Host:
         if answered:
             self._active_at = time.monotonic()
             self._answered.set()
+            self.news.set()
             self._delivery.advance()
 
     def _to_kernel(self, run: str | None, message: Message) -> None:
         self._accounts.sent(run, message)
         if run is not None:
             self._telemetry.run_began()
+            self.news.set()
 
     def _run_ended(self, run: str, reply: Message, entry: Entry) -> Entry:
         """What to journal as its reply: as it came, unless there is something to add of the GPUs."""
@@ -450,6 +467,7 @@ class Host:
         if error is not None:
             log.info("A connection was lost: %s", error)
         self._links.discard(link)
+        self.news.set()
 
     def _handle(self, link: PeerLink, happened: list[events.Event]) -> None:
         left = deque(happened)
@@ -483,6 +501,7 @@ class Host:
             link.refuse(admission.code, admission.message)
             return
         link.hello, link.role, link.generation = hello, admission.role, admission.generation
+        self.news.set()
         if admission.role == "driver":
             self._had_driver = True
             self._displace(link)
@@ -536,6 +555,7 @@ class Host:
             self._held.release(min(sequence, self._journal.last))
             for run in [run for run, reply in self._untaken.items() if reply <= sequence and run not in self._delivery.detached]:
                 del self._untaken[run]
+                self.news.set()
 
     # -- requests
 
@@ -611,7 +631,7 @@ class Host:
         return {"usage": self._accounts.records(ended=time.time(), reason=WANTED)}
 
     def _op_missing(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
-        return {"missing": self._store.missing(fields["addresses"])}
+        return {"missing": self._delivery.missing(fields["addresses"])}
 
     def _op_chunks(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         return {"missing": link.send_chunks(fields["addresses"])}
@@ -620,6 +640,7 @@ class Host:
         """What a detached run has changed has been merged."""
         self._delivery.detached.discard(str(fields["run"]))
         self._untaken.pop(str(fields["run"]), None)
+        self.news.set()
         return {}
 
     def _op_release(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:

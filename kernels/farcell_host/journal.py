@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from .errors import FarcellHostError, ProtocolError
 from .protocol.frames import (
+    HEAD_BYTES,
     Flags,
     Frame,
     FrameReader,
@@ -42,13 +43,17 @@ log = logging.getLogger("farcell.host")
 
 
 def messages_of(data: bytes) -> Iterator[tuple[int, Message]]:
-    """The messages in a journal's files, one file after the other, with their numbers: as far as they are whole."""
+    """The messages in a journal's files, one file after the other, with their numbers: as far as they are whole. A node that
+    dies may leave half a frame at the end, or zeros."""
     reader, assembler = FrameReader(), MessageAssembler()
+    at = 0
     try:
-        for frame in reader.feed(data):
-            message = assembler.add(frame)
-            if message is not None:
-                yield frame.sequence, message
+        while (end := at + HEAD_BYTES + int.from_bytes(data[at : at + 4], "big")) <= len(data):
+            for frame in reader.feed(data[at:end]):
+                message = assembler.add(frame)
+                if message is not None:
+                    yield frame.sequence, message
+            at = end
     except ProtocolError as error:
         log.warning("The journal of a host that is gone cannot be read further: %s", error)
 

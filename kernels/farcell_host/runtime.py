@@ -66,9 +66,9 @@ def secure(folder: Path) -> Path:
     return folder
 
 
-def check_length(folder: Path) -> None:
-    """Sockets in the folder must fit the system's limit for their paths."""
-    longest = len(os.fsencode(folder.absolute() / KERNEL_SOCKET))
+def check_length(folder: Path, name: str = KERNEL_SOCKET) -> None:
+    """Sockets in the folder must fit the system's limit for their paths; `name` is the longest that they have."""
+    longest = len(os.fsencode(folder.absolute() / name))
     if longest > PATH_BYTES:
         raise RuntimeFolderError(
             f"{folder} is too long for Unix sockets ({longest} bytes, {PATH_BYTES} fit). "

@@ -106,6 +106,67 @@ def test_a_job_that_is_put_back_is_taken_up_again(cluster: Slurm, login_node: Ss
     assert notebook.value("tries") == ["1", "2"] and jobs(cluster) == [job]
 
 
+LEFT = """
+import mine, sys
+for n in range(3): print('line', n)
+data.append(int(big.sum()) + mine.two)
+made = {'of': data}
+try: getattr(sys.modules['__main__'], 'se' + 'cret')
+except Exception as error: print(error)
+made['of']
+"""
+
+
+def leave_in_queue(cluster: Slurm, notebook: Notebook, holding: list[str]) -> str:
+    """Has the cell wait in the queue, presses Ctrl-C and detaches it; the run."""
+    (notebook.sandbox.folder / "mine.py").write_text("two = 2\n")
+    notebook.run("import numpy, mine\nbig, data, secret = numpy.ones(200_000, 'i8'), [0], 1").check()
+    running = notebook.start(f"%%remote t\n{LEFT}", answers=["d"])
+    until(lambda: len(jobs(cluster)) == len(holding) + 1, 60, "the job in the queue")
+    (job,) = set(jobs(cluster)) - set(holding)
+    running.until(lambda cell: any(f"job {job} " in line for line in cell.lines), 60)
+    notebook.interrupt()
+    cell = running.finish(60)
+    assert cell.error is not None
+    found = re.search(rf"Run (\w{{8}}) waits with job {job} and begins when that starts", cell.error.value)
+    assert found is not None, cell.error.value
+    return found[1]
+
+
+def test_a_cell_is_left_with_its_job_and_attached_to_in_the_queue(
+    cluster: Slurm, login_node: Sshd, sandbox: Sandbox, notebook: Notebook
+) -> None:
+    """It has what it reads, also large values and modules of the notebook's own, and asks nobody for more."""
+    define_target(sandbox, "t", **over_slurm(sandbox, login_node, gpus=2))
+    holding = [cluster.submit("sleep 600", "--gres=gpu:2") for _ in cluster.nodes]
+    run = leave_in_queue(cluster, notebook, holding)
+    attached = notebook.start(f"%remote attach {run}")
+    attached.until(lambda cell: "pending until there is room for it (Resources)" in "\n".join(cell.lines), 60)
+    cluster.run("scancel", *holding)
+    cell = attached.finish(60).check()
+    assert cell.stdout.startswith("line 0\nline 1\nline 2\n") and "name 'secret' cannot be fetched" in cell.stdout
+    assert notebook.value("(made, made['of'] is data)") == ({"of": [0, 200_002]}, True)
+    assert notebook.run("%%remote t\ndata.append(3); len(data)").check().result == "3"
+
+
+def test_what_a_cell_made_that_was_left_with_its_job_outlives_the_job(
+    cluster: Slurm, login_node: Sshd, sandbox: Sandbox, notebook: Notebook
+) -> None:
+    """With nobody there from its beginning to its job's end: its output is shown later, and what it made is brought back."""
+    define_target(sandbox, "t", **over_slurm(sandbox, login_node, gpus=2, keep_s=1))
+    holding = [cluster.submit("sleep 600", "--gres=gpu:2") for _ in cluster.nodes]
+    run = leave_in_queue(cluster, notebook, holding)
+    notebook.restart()
+    cluster.run("scancel", *holding)
+    until(lambda: not jobs(cluster), 60, "the job's end")
+    notebook.run("%load_ext farcell").check()
+    cell = notebook.run(f"%remote attach {run}").check()
+    assert cell.stdout.startswith("line 0\nline 1\nline 2\n")
+    assert "Its session has saved big, data, made, n as it ended: %remote restore t brings them back." in cell.stderr
+    notebook.run("%remote restore t made").check()
+    assert notebook.value("made") == {"of": [0, 200_002]}
+
+
 @pytest.mark.slow
 def test_what_a_node_leaves_that_dies(cluster: Slurm, login_node: Sshd, sandbox: Sandbox, notebook: Notebook) -> None:
     """All output until then, in the cell that waits though its link was cut before, and in a kernel that comes later; the ledger
@@ -120,9 +181,8 @@ def test_what_a_node_leaves_that_dies(cluster: Slurm, login_node: Sshd, sandbox:
         state = session_folder(sandbox) / "state.json"
         until(lambda: '"run": "' in state.read_text(), 30, "the run in the session's folder")
         kept.restart()
-        waiting = cut.start(
-            f"%%remote t\n{GOES_ON}print('last words', flush=True)\ntime.sleep(0.5)\nos.mkdir(said)\ntime.sleep(600)"
-        )
+        last = "print('last words', flush=True)\ntime.sleep(0.5)\nos.mkdir(said)\ntime.sleep(600)"
+        waiting = cut.start(f"%%remote t\n{GOES_ON}{last}")
         waiting.until("begun")
         first, second = jobs(cluster)
         login_node.freeze()

@@ -37,9 +37,7 @@ class Baseline:
         shell = _shell()
         self.cwd = os.getcwd()
         if not self.cwd.startswith(os.path.join(sandbox, "")):
-            raise RuntimeError(
-                f"Programs leave files, which are removed with all else in {self.cwd}: not a folder below {sandbox}"
-            )
+            raise RuntimeError(f"Files of programs are removed with all else in {self.cwd}, which is not below {sandbox}")
         self.environment = dict(os.environ)
         self.path = list(sys.path)
         self.filters = list(warnings.filters)

@@ -176,6 +176,13 @@ class Scheduled(Protocol):
     async def withdraw(self) -> None:
         """Takes it out of the queue; raises TargetUnavailable when the scheduler cannot be told."""
 
+    async def leave_run(self, run: str, pieces: list[bytes], again: bool) -> None:
+        """Gives what waits in the queue a run of its own, as frames, and forgets it; raises TargetUnavailable. With `again` the
+        run begins anew whenever the job does."""
+
+    def forget(self) -> None:
+        """What waits in the queue goes its own way."""
+
     async def is_put_back(self, allocation: Allocation) -> bool:
         """Of an allocation that is gone: whether its job waits in the queue once more, or has begun anew since; raises
         TargetUnavailable when the scheduler cannot be asked."""

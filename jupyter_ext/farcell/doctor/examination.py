@@ -21,7 +21,7 @@ from ..backends.base import LaunchOptions, ShellBackend, Tell, backend_named
 from ..backends.bootstrap import Bootstrap
 from ..backends.shell import LocalShell, Shell, new_mark
 from ..backends.ssh.backend import secret_values
-from ..backends.ssh.client import run_command
+from ..backends.ssh.client import OWN_SUFFIX, run_command
 from ..backends.ssh.destination import Destination
 from ..errors import TargetUnavailable, UsageError
 from . import cluster, machine, script, way
@@ -81,14 +81,14 @@ class Examination:
         return await self._logged_in(backend, options, options.host)
 
     async def _logged_in(self, backend: ShellBackend, options: LaunchOptions, host: str) -> Shell | None:
-        here = _own_folder()
+        destination = Destination(host, options.user, tuple(shlex.split(options.ssh)))
+        here = _own_folder(destination)
         self._on_check(here)
         if here.verdict is Verdict.WRONG:
             self._say(
                 way.not_reached([way.CONFIGURATION, way.NETWORK, way.HOST_KEY, way.LOGIN, way.SHELL], "ssh cannot be started")
             )
             return None
-        destination = Destination(host, options.user, tuple(shlex.split(options.ssh)))
         try:
             code, text, errors = await run_command(destination.settings(), SETTINGS_S)
         except TargetUnavailable as error:
@@ -240,10 +240,11 @@ def _placed(options: LaunchOptions) -> LaunchOptions:
     return replace(options, python=options.python or shlex.quote(sys.executable), cache_dir=cache)
 
 
-def _own_folder() -> Check:
+def _own_folder(destination: Destination) -> Check:
     folder = runtime.root()
     try:
         runtime.secure(folder)
+        runtime.check_length(folder / "ssh", destination.key + OWN_SUFFIX)
     except (OSError, runtime.RuntimeFolderError) as error:
         return way.own_folder(str(folder), str(error))
     return way.own_folder(str(folder), None)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from farcell_host.runtime import PATH_BYTES
 
 from .checks import Check, note, ok, unchecked, wrong
 
@@ -14,18 +11,15 @@ HERE = "this machine"
 CONFIGURATION, NETWORK, HOST_KEY, LOGIN, SHELL = "ssh configuration", "network", "host key", "login", "login shell"
 SLOW_SHELL_S = 2.0
 _SHOWN_LINES = 3
-_SOCKET_NAME_BYTES = 12 + 7 + 17
-"""A destination's key, which of its connections it is, and what ssh puts behind it while it makes the socket."""
 
 
 def own_folder(folder: str, fault: str | None) -> Check:
-    """Where ssh's shared connections have their sockets, here. `fault`: why it cannot be had."""
-    move = "Set FARCELL_RUNTIME_DIR, where Jupyter and this command are started, to a short folder of your own, such as /tmp/fc."
+    """Where ssh's shared connections have their sockets, here. `fault`: why they cannot."""
     if fault is not None:
+        move = (
+            "Set FARCELL_RUNTIME_DIR, where Jupyter and this command are started, to a short folder of your own, such as /tmp/fc."
+        )
         return wrong(HERE, fault, move)
-    longest = len(os.fsencode(f"{folder}/ssh/")) + _SOCKET_NAME_BYTES
-    if longest > PATH_BYTES:
-        return wrong(HERE, f"below {folder} the path of ssh's socket has {longest} bytes; {PATH_BYTES} fit", move)
     return ok(HERE, f"sockets of connections are in {folder}")
 
 

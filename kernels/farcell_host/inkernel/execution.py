@@ -268,6 +268,15 @@ class Runner:
                 return False
             if name in self.exchange.replica.places:  # another thread was faster
                 return True
+            elsewhere = run.request.content.get("elsewhere")
+            if elsewhere is not None:  # nobody is there who could be asked
+                if name in elsewhere:
+                    raise NameError(
+                        f"name {name!r} cannot be fetched from the notebook: a detached run gets what its text reads when it is "
+                        f"sent off. To send it along: --in {name}"
+                    )
+                run.missing.add(name)
+                return False
             with self.guard:
                 self.flush()
                 run.channel.send_fetch({"run": run.request.content.get("run"), "names": [name]}, run.parent)
@@ -287,7 +296,7 @@ class Runner:
         """
         with self._fetch_lock:
             run = self._run
-            if run is None or name in run.missing_modules:
+            if run is None or name in run.missing_modules or run.request.content.get("elsewhere") is not None:
                 return False
             with self.guard:
                 asked: dict[str, Any] = {"run": run.request.content.get("run"), "names": [], "module": name, "anew": anew}

@@ -22,7 +22,7 @@ def listing(**files: Any) -> str:
     return "\n".join([*lines, *(["journal"] if "journal" in files else [])])
 
 
-def status(look: Look, **files: Any) -> dict[str, Any] | None:
+def status(look: Look, **files: Any) -> dict[str, Any]:
     (folder,) = parse_folders(listing(**files))
     return status_of(folder, look)
 
@@ -37,7 +37,6 @@ HOST = {"runtime": "/tmp/farcell-1000/s-12345678", "pid": 9, "socket": "/tmp/s",
 def test_a_job_that_waits_says_why() -> None:
     """A run that was left with it waits too."""
     found = status(look("PENDING", reason="Resources"), about={"run": "ab12"})
-    assert found is not None
     assert found["state"] == "pending until there is room for it (Resources)" and found["waiting_runs"] == ["ab12"]
     assert (found["runtime"], found["session"], found["job"]) == ("/home/ada/s/s-12345678", "/home/ada/s/s-12345678", "7")
 
@@ -45,7 +44,6 @@ def test_a_job_that_waits_says_why() -> None:
 def test_a_host_tells_what_it_does() -> None:
     said = {"state": "busy", "run": "cd34", "waiting_runs": [], "untaken_runs": [], "connections": [["driver", "x"]], "at": NOW}
     found = status(look("RUNNING", nodes="gpu1"), rendezvous=HOST, state=said)
-    assert found is not None
     assert (found["state"], found["run"], found["node"], found["runtime"]) == ("busy", "cd34", "gpu1", HOST["runtime"])
     assert found["connections"] == [["driver", "x"]]
 
@@ -55,19 +53,27 @@ def test_of_a_job_that_is_over_the_runs_are_left_that_nobody_has_taken(now: Look
     """As long as its journal is there; also when squeue has forgotten it."""
     said = {"state": "busy", "run": "cd34", "untaken_runs": ["ab12"], "at": NOW - 90}
     found = status(now, rendezvous=HOST, state=said, journal=True)
-    assert found is not None and found["untaken_runs"] == ["cd34", "ab12"] and found.get("run") is None and found["is_over"]
-    assert status(now, rendezvous=HOST, state=said) is None
-    assert status(now, rendezvous=HOST, state={**said, "run": None, "untaken_runs": []}, journal=True) is None
+    assert found["untaken_runs"] == ["cd34", "ab12"] and found.get("run") is None and found["is_over"]
+    assert status(now, rendezvous=HOST, state=said)["untaken_runs"] == []
+    assert status(now, rendezvous=HOST, state={**said, "run": None, "untaken_runs": []}, journal=True)["untaken_runs"] == []
+
+
+def test_of_a_host_without_a_last_word_the_end_is_told() -> None:
+    said = {"state": "busy", "run": "cd34", "at": NOW - 90}
+    assert status(look("NODE_FAIL", end=NOW - 60), rendezvous=HOST, state=said)["ended_unheard"] == NOW - 60
+    last = {"reason": "its wall time is over", "at": NOW - 70}
+    found = status(look("TIMEOUT", end=NOW - 60), state=said, ended=last)
+    assert found["ended"] == last and "ended_unheard" not in found
 
 
 def test_a_job_that_was_submitted_just_now_may_not_be_listed_yet() -> None:
     found = status(look(None), about={"submitted": NOW - 5})
-    assert found is not None and found["state"] == "submitted"
+    assert found["state"] == "submitted"
 
 
 def test_without_an_answer_of_squeue_nothing_is_over() -> None:
     found = status(Look(0.0, {}, "away"), rendezvous=HOST, state={"state": "busy", "run": "cd34", "at": NOW})
-    assert found is not None and found["run"] == "cd34"
+    assert found["run"] == "cd34"
 
 
 def test_the_end_of_a_job_is_slurms_word_or_the_last_sign_of_life() -> None:

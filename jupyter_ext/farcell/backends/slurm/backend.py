@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from ..ssh.questions import Ask
 
 AWAY_S = 5.0
+FIRST_S = 2
+"""After so long the queue is looked at for the first time: many jobs begin at once."""
 DECIDED_S = 20.0
 """So long a job may be on its way out before it is taken to be over."""
 PUT_BACK = "put back into the queue"
@@ -114,6 +116,24 @@ class SlurmBackend:
         }
         return Allocation(options, fields["runtime"], fields["pid"], None, details, submitted.notices)
 
+    async def leave_run(self, run: str, pieces: list[bytes], again: bool) -> None:
+        submitted = self._submitted
+        if submitted is None:
+            raise TargetUnavailable("The job has just started: run the cell again.")
+        options, mark = submitted.options, new_mark()
+        shell = await self.shell(options)
+        about = _about(options, submitted.details["command"], run=run)
+        sizes = {scripts.ABOUT: len(about), scripts.RUN: sum(map(len, pieces))}
+        script = scripts.leave(mark, submitted.session, sizes, again)
+        answer = await shell.run(script, mark, {scripts.ABOUT: [about], scripts.RUN: pieces})
+        if scripts.ERROR in answer.said or "left" not in answer.said:
+            why = answer.said.get(scripts.ERROR) or answer.errors.strip()[-500:]
+            raise TargetUnavailable(f"{options.target!r}: the run could not be left with job {submitted.job}: {why}")
+        self._submitted = None
+
+    def forget(self) -> None:
+        self._submitted = None
+
     async def is_put_back(self, allocation: Allocation) -> bool:
         shell = await self.shell(allocation.options)
         deadline = time.monotonic() + DECIDED_S
@@ -156,16 +176,10 @@ class SlurmBackend:
         prepared = await supplied(shell, options, tell, bootstrap.prepare)  # nodes may reach no index
         tell(f"submitting a job to {options.target!r}")
         digest, data = host_zipapp()
-        about = {
-            "notebook": options.notebook,
-            "target": options.target,
-            "submitted": time.time(),
-            "command": prepared.command,
-        }
         sent = {
             scripts.ENVIRONMENT: scripts.environment(variables),
             scripts.IDENTITY: identity,
-            scripts.ABOUT: json.dumps(about).encode(),
+            scripts.ABOUT: _about(options, prepared.command),
         }
         mark = new_mark()
         script = scripts.submit(
@@ -200,13 +214,14 @@ class SlurmBackend:
 
     async def _wait(self, options: LaunchOptions, submitted: Submitted, tell: Tell) -> dict[str, Any]:
         """Until the host says where it is: the queue has no time-out. Raises TargetUnavailable when the job is over before."""
-        where, job = options.target, submitted.job
+        where, job, seconds = options.target, submitted.job, FIRST_S
         tell(f"job {job} on {where!r} submitted")
         while True:
             try:
                 shell = await self.shell(options)
                 mark = new_mark()
-                script = scripts.wait(mark, submitted.session, submitted.gone)
+                script = scripts.wait(mark, submitted.session, submitted.gone, seconds)
+                seconds = scripts.WAIT_S
                 answer = await shell.run(script, mark, timeout_s=6 * scripts.WAIT_S)
                 found = answer.said.get("found")
                 if found == "rendezvous.json":
@@ -214,7 +229,8 @@ class SlurmBackend:
                 if found is not None:
                     raise JobFailed(f"{where!r}, job {job}: {answer.output.strip()}")
                 gone = "gone" in answer.said
-                look = await self._queue(options).look(shell, 0.0 if gone else WATCHED_S)
+                fresh_s = 0.0 if gone else min(WATCHED_S, time.time() - submitted.at)  # of before, it would lack the job
+                look = await self._queue(options).look(shell, fresh_s)
                 if gone:  # on another login node a new folder may be late
                     await asyncio.sleep(1.0)
             except (JobFailed, LoginRefused):
@@ -436,6 +452,12 @@ class SlurmBackend:
 
 class JobFailed(TargetUnavailable):
     """The job is over, or its script gave up, before there was a kernel."""
+
+
+def _about(options: LaunchOptions, command: str, **more: Any) -> bytes:
+    """For whoever finds the session's folder."""
+    about = {"notebook": options.notebook, "target": options.target, "submitted": time.time(), "command": command}
+    return json.dumps({**about, **more}).encode()
 
 
 def _identity_file(session: str) -> Path:

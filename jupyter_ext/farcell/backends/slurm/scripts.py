@@ -5,14 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
+from ..scripts import ERROR as ERROR
 from ..scripts import folder_part, framed, python_part, setup_part, ship_part, with_python
 
 ENVIRONMENT = "environment"
 IDENTITY = "identity"
 ABOUT = "about"
+RUN = "run"
 """Names of what a submission asks for."""
 WAIT_S = 10
-_FILES = {ENVIRONMENT: "environment.sh", IDENTITY: "identity.pem", ABOUT: "about.json"}
+_FILES = {ENVIRONMENT: "environment.sh", IDENTITY: "identity.pem", ABOUT: "about.json", RUN: "queued"}
 
 _STATE = """\
 state={state}
@@ -139,13 +141,26 @@ def state_folder(state: str | None) -> str:
     return shlex.quote(state) if state else '"${XDG_STATE_HOME:-$HOME/.local/state}/farcell"'
 
 
-def wait(mark: str, session: str, gone: int | None = None) -> str:
+def wait(mark: str, session: str, gone: int | None = None, seconds: int = WAIT_S) -> str:
     """Of the job's start after the one numbered `gone`, or of any: until its host has said where it is, or the job why not.
 
-    `found FILE` and its content; `nothing` after ten seconds; `gone` where somebody seems to have ended it.
+    `found FILE` and its content; `nothing` after so many seconds; `gone` where somebody seems to have ended it.
     """
     stale = shlex.quote("farcell: no such line" if gone is None else f'"restarts": {gone}[,}}]')
-    return framed(mark, _WAIT.format(session=shlex.quote(session), ticks=5 * WAIT_S, stale=stale))
+    return framed(mark, _WAIT.format(session=shlex.quote(session), ticks=5 * seconds, stale=stale))
+
+
+def leave(mark: str, session: str, sizes: Mapping[str, int], again: bool) -> str:
+    """A run into the folder of a job that waits; with `again` it is not used up when the job begins."""
+    files = {name: f"{_FILES[name]}.new" for name in sizes}
+    run = "queued-again" if again else _FILES[RUN]
+    return framed(
+        mark,
+        f"umask 077\nsession={shlex.quote(session)}\n"
+        + "".join(_RECEIVE.format(name=name, size=size, file=files[name]) for name, size in sizes.items())
+        + f'mv -f "$session/{files[ABOUT]}" "$session/{_FILES[ABOUT]}"\nmv -f "$session/{files[RUN]}" "$session/{run}"\n'
+        + "farcell_say left\nexit 0\n",
+    )
 
 
 def folders(mark: str, state: str | None) -> str:
