@@ -27,7 +27,7 @@ LOGIN_S = 120.0
 """With a person typing."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0
 _UNREACHABLE = 255  # ssh's own exit code
-_OWN_SUFFIX = "." + 6 * "x" + "." + 16 * "x"
+OWN_SUFFIX = "." + 6 * "x" + "." + 16 * "x"
 """What is behind a shared connection's key in its path, and what ssh writes behind that while it makes it."""
 _SESSIONS_TAKEN = "Session open refused by peer"
 _NO_OTHER_WAY = ("-o", "ProxyCommand=exit 255")
@@ -48,7 +48,7 @@ class SshClient:
         """The control socket of the shared connection in use; another one when that has been replaced."""
         self._persist_s = persist_s
         self._folder = runtime.secure(runtime.secure(runtime.root()) / "ssh")
-        runtime.check_length(self._folder, destination.key + _OWN_SUFFIX)
+        runtime.check_length(self._folder, destination.key + OWN_SUFFIX)
         self._users: str | None = None
         self._is_configured = False
         self._doubted: set[str] = set()
@@ -64,7 +64,7 @@ class SshClient:
         if self._refused is not None and environment is None:
             raise self._refused
         if not self._is_configured:
-            code, out, errors = await _run(self.destination.settings(), CONTROL_S)
+            code, out, errors = await run_command(self.destination.settings(), CONTROL_S)
             if code != 0:
                 raise self._failure(code, errors)
             self._users = control_path(out)
@@ -87,7 +87,7 @@ class SshClient:
     async def _share(self, environment: Mapping[str, str] | None) -> str:
         doubted = []
         for path in self._connections():
-            if (await _run(self.destination.control(path, "check"), CONTROL_S))[0] == 0:
+            if (await run_command(self.destination.control(path, "check"), CONTROL_S))[0] == 0:
                 if path not in self._doubted:
                     self._is_lost = False
                     return path
@@ -108,7 +108,7 @@ class SshClient:
         self._doubted.discard(path)
         for other in doubted:
             if other not in (path, self._users):  # it ends when nothing goes over it, and nobody else takes it
-                await _run(self.destination.control(other, "stop"), CONTROL_S)
+                await run_command(self.destination.control(other, "stop"), CONTROL_S)
         return path
 
     def _connections(self) -> list[str]:
@@ -163,7 +163,7 @@ class SshClient:
     async def _control(self, verb: str, local: str, remote: str) -> None:
         assert self.path is not None
         options = ("-o", "StreamLocalBindUnlink=yes", "-L", f"{local}:{remote}")
-        code, _, errors = await _run(self.destination.control(self.path, verb, *options), CONTROL_S)
+        code, _, errors = await run_command(self.destination.control(self.path, verb, *options), CONTROL_S)
         if code != 0:
             raise self._failure(code, errors)
 
@@ -206,7 +206,7 @@ def _lives(pid: str) -> bool:
     return True
 
 
-async def _run(argv: list[str], timeout_s: float) -> tuple[int, str, str]:
+async def run_command(argv: list[str], timeout_s: float) -> tuple[int, str, str]:
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
