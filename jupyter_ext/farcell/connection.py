@@ -201,7 +201,7 @@ class Connection:
         return answer
 
     def acknowledge(self) -> None:
-        """Tells the host at once what was handled: nobody will be there to do so."""
+        """Tells the host at once what was handled: before somebody else asks it, or nobody is there to do so."""
         with self._lock:
             if self._handled_unacknowledged and not self.closed:
                 self._send_ack()
@@ -527,10 +527,11 @@ class Connection:
     def _accept(self, sequence: int, message: Message) -> None:
         inbound = Inbound(sequence, message)
         if _BULK_KEY in message.parts[2]:
-            for entry in message.metadata.get(BULK_KEY, ()):
-                inbound.missing.update(entry.get("chunks", ()))
-                if "descriptor" in entry:
-                    inbound.mapped[entry["descriptor"]] = self._map(entry["descriptor"], entry["size"])
+            try:
+                descriptors = inbound.expect()
+            except ValueError as error:
+                raise ProtocolError(f"The host's message names chunks that do not make up its buffers: {error}") from error
+            inbound.mapped.update({id: self._map(id, size) for id, size in descriptors})
             self._ask_chunks(inbound)
             if inbound.missing and inbound.sizes[1] >= SHOWN_BYTES:
                 self.on_transfer(False)
@@ -555,16 +556,19 @@ class Connection:
     def _chunk(self, address: str, data: Buffer) -> None:
         for inbound in self._inbound:
             if address in inbound.missing and bulk_memory.matches(address, data):
-                inbound.missing.discard(address)
-                inbound.chunks[address] = memoryview(data)
+                try:
+                    inbound.arrived(address, data)
+                except ValueError as error:
+                    raise ProtocolError(f"The host sent a chunk that does not fit: {error}") from error
         self._deliver()
 
     def _deliver(self) -> None:
         while self._inbound and not self._inbound[0].missing:
             inbound = self._inbound.popleft()
             try:
-                bulk = tuple(inbound.buffers()) if _BULK_KEY in inbound.message.parts[2] else ()
-                self._on_message(inbound.message, bulk)
+                if not inbound.is_released:
+                    bulk = tuple(inbound.buffers()) if _BULK_KEY in inbound.message.parts[2] else ()
+                    self._on_message(inbound.message, bulk)
             except Exception:
                 log.exception("A message of %s could not be handled", self._allocation.options.target)
             self._acknowledge(inbound.sequence)

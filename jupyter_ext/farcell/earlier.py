@@ -15,15 +15,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from farcell_host import __version__, runtime
 from farcell_host.commands import OTHER_VERSION, SILENT, ask_status
 from farcell_host.protocol.messages import Buffer, Message
 
-from .backends.base import Allocation, Backend, Ending, LaunchOptions, Listing
+from .backends.base import Allocation, Backend, Ending, LaunchOptions, Listing, ShellBackend
 from .conflicts import ID_LENGTH
 from .errors import FarcellError
+
+if TYPE_CHECKING:
+    from .backends.ssh.questions import Ask
 
 LIST_TIMEOUT_S = 60.0
 _own: set[str] = set()
@@ -38,12 +41,12 @@ def is_own(folder: str) -> bool:
     return PurePosixPath(folder).name in _own
 
 
-async def settle(backend: Backend, options: LaunchOptions) -> list[str]:
-    """Ends what is idle; what to say about the rest."""
+async def settle(backend: Backend, options: LaunchOptions, ask: Ask | None = None) -> list[str]:
+    """Ends what is idle; what to say about the rest. `ask` is that of `Backend.launch`; TargetUnavailable where a login fails."""
     if not options.notebook:
         return []
     if not options.backend.startswith("local"):
-        return await _told_over_there(backend, options)
+        return await _told_over_there(backend, options, ask)
     said = []
     loop = asyncio.get_running_loop()
     for host in runtime.live_hosts():
@@ -61,9 +64,11 @@ async def settle(backend: Backend, options: LaunchOptions) -> list[str]:
     return said
 
 
-async def _told_over_there(backend: Backend, options: LaunchOptions) -> list[str]:
+async def _told_over_there(backend: Backend, options: LaunchOptions, ask: Ask | None) -> list[str]:
     if not isinstance(backend, Listing):
         return []
+    if isinstance(backend, ShellBackend):  # who may be asked is asked first: a login without anybody would be refused before
+        await backend.shell(options, ask)
     try:
         statuses = await asyncio.wait_for(backend.sessions(options), LIST_TIMEOUT_S)
     except (FarcellError, OSError, ValueError, asyncio.TimeoutError):

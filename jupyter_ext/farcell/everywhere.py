@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -30,6 +31,8 @@ _LOCAL = "local"
 ASK_S = 60.0
 """For one place: a login over a slow line and a first copy of the kernel host."""
 END_S = 60.0
+TAKEN_S = 0.3
+"""Within it a connected notebook says that it has what a run has brought back: not at once, to spare its cells the time."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,12 @@ class Session:
         going = [self.run] if self.run is not None else []
         return [*going, *map(str, self.status.get("waiting_runs") or ()), *map(str, self.status.get("untaken_runs") or ())]
 
+    @property
+    def is_settling(self) -> bool:
+        """Whether its notebook may be about to say that it has what its runs have brought back."""
+        is_driven = any(role == "driver" for role, _ in self.status.get("connections") or ())
+        return is_driven and bool(self.status.get("untaken_runs"))
+
 
 @dataclass
 class Found:
@@ -93,6 +102,15 @@ def look(targets: Targets, everywhere: bool) -> Found:
     finally:
         for answer in asked:
             answer.cancel()
+    return found
+
+
+def look_to_end(targets: Targets, everywhere: bool) -> Found:
+    """As `look`, once what is settling has settled."""
+    found = look(targets, everywhere)
+    if any(each.is_settling for each in found.sessions):
+        time.sleep(TAKEN_S)
+        found = look(targets, everywhere)
     return found
 
 

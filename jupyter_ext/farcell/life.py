@@ -246,6 +246,12 @@ class Life:
 
     def stop(self) -> None:
         """Ends host, kernel and connection, and clears what a host that died left behind."""
+        ending = self.begin_stop()
+        if ending is not None:
+            ending.result(2 * STOP_TIMEOUT_S)
+
+    def begin_stop(self) -> concurrent.futures.Future[None] | None:
+        """As `stop`, which is over when the future is."""
         connection, self.connection = self.connection, None
         allocation, is_dead = self.allocation, self._host_dead is not None
         self.kernel = self.dead = self._host_dead = None
@@ -253,8 +259,8 @@ class Life:
             with contextlib.suppress(TargetUnavailable):  # it ends by itself: nobody comes to its host
                 loop_thread().submit(cast(Scheduled, self._backend).withdraw()).result(WITHDRAW_TIMEOUT_S)
         if connection is None and allocation is None:
-            return
-        loop_thread().submit(self._end(connection, allocation, is_dead)).result(2 * STOP_TIMEOUT_S)
+            return None
+        return loop_thread().submit(self._end(connection, allocation, is_dead))
 
     def _launch(self, can_leave: bool = False, is_of_run: bool = False) -> None:
         """`is_of_run`: the job that waits has a run of its own, and goes on without us."""
@@ -290,10 +296,18 @@ class Life:
             raise
 
     async def _open(self, backend: Backend, ask: Ask | None, tell: Tell) -> None:
-        for text in await earlier.settle(backend, self._options) if self.queued is None else ():
-            self._say(text)
-        allocation = await backend.launch(self._options, ask, tell)
-        for text in allocation.notices:
+        if isinstance(backend, ShellBackend) and not isinstance(backend, Scheduled):
+            await backend.shell(self._options, ask)  # one login, for both: it looks for earlier sessions while the new one starts
+            settling = asyncio.ensure_future(earlier.settle(backend, self._options, ask))
+            try:
+                allocation = await backend.launch(self._options, ask, tell)
+                said = await settling
+            finally:
+                settling.cancel()
+        else:
+            said = await earlier.settle(backend, self._options, ask) if self.queued is None else []
+            allocation = await backend.launch(self._options, ask, tell)
+        for text in (*said, *allocation.notices):
             self._say(text)
         await self._connect(backend, allocation)
 
@@ -437,14 +451,17 @@ class Life:
 
     def reconnect(self) -> None:
         """Logs in again with somebody there who can be asked, and tries at once. Raises TargetUnavailable."""
+        if self._backend is None:
+            self._backend = backend_named(self._options.backend)
         backend = self._backend
-        if not isinstance(backend, ShellBackend) or self.connection is None:
+        if not isinstance(backend, ShellBackend):
             return
         desk = Desk(self._notebook, f"logging in on {self.target!r}")
         ask = desk.ask if self._notebook.allow_stdin else None
         with Line(self._notebook, lambda seconds: f"{desk.about} ({seconds:.0f} s)"):
             self._wait(desk, loop_thread().submit(backend.shell(self._options, ask)))
-        self.connection.retry()
+        if self.connection is not None:
+            self.connection.retry()
 
     def _on_ended(self, reason: str) -> None:
         with self._news:

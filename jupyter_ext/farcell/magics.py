@@ -552,12 +552,15 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         options = parser.parse_args(words)
         from . import everywhere
 
-        found = everywhere.look(self.workspace.targets(), options.all)
+        for each in self.workspace.sessions.values():
+            each.acknowledge()
         if options.end is None:
+            found = everywhere.look(self.workspace.targets(), options.all)
             self._show(everywhere.table(found))
             for fault in found.faults:
                 print(f"farcell: {fault}", file=sys.stderr)
             return
+        found = everywhere.look_to_end(self.workspace.targets(), options.all)
         hint = "" if options.all else ", and --all for those on other machines"
         chosen = everywhere.choose(found, options.end, options.yes, hint)
         mine = next((each for each in self.workspace.sessions.values() if each.status().runtime == chosen.runtime), None)

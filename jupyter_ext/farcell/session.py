@@ -42,7 +42,7 @@ from .errors import Conflict as ConflictError
 from .errors import FarcellError, HostDied, Refused, UsageError, without_frames
 from .exchange import NOTHING, Exchange, PlanRow, Returned, plan_rows
 from .journals import Replay
-from .life import Life, RunIsLeft
+from .life import STOP_TIMEOUT_S, Life, RunIsLeft
 from .outcome import conclude
 from .packages import Packages
 from .queued import HASH, LeftBehind
@@ -365,8 +365,7 @@ class RemoteSession:
             self.notebook.say(f"What was saved of the session before cannot be brought back: {error}")
 
     def reconnect(self) -> None:
-        """Logs in again where that takes a person, and has a lost connection tried again at once."""
-        self._need_started()
+        """Logs in, again or before there is a session, where that takes a person; has a lost connection tried again at once."""
         self._life.reconnect()
 
     def save(self) -> None:
@@ -407,11 +406,18 @@ class RemoteSession:
 
     def stop(self) -> None:
         """Ends host, kernel and connection, and a run of another thread with them. The next run starts anew."""
+        ending = self.begin_stop()
+        if ending is not None:
+            ending.result(2 * STOP_TIMEOUT_S)
+
+    def begin_stop(self) -> concurrent.futures.Future[None] | None:
+        """As `stop`, which is over when the future is."""
         self._end_run()
         with self._turns.take():
-            self._life.stop()
+            ending = self._life.begin_stop()
             self._comms.ended()
             self._conversation.known = None
+            return ending
 
     def _end_run(self) -> None:
         """Interrupts the run of another thread; one that does not stop is killed."""
@@ -424,7 +430,7 @@ class RemoteSession:
             connection.request("kill")
 
     def acknowledge(self) -> None:
-        """Of a session that is kept while this process ends: what has come was dealt with."""
+        """Tells the host now what it is told soon in any case: that what has come was dealt with."""
         if self.is_started and self._life.connection is not None:
             self._life.connection.acknowledge()
 

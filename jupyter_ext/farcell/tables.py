@@ -12,10 +12,18 @@ _MAX_CELL = 60
 class Table:
     """A title, a head and rows of strings; columns whose cells are all numbers or sizes stand to the right."""
 
-    def __init__(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str = "nothing") -> None:
+    def __init__(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[Any]],
+        empty: str = "nothing",
+        longest: int | None = _MAX_CELL,
+    ) -> None:
+        """A cell with more than `longest` characters is cut."""
         self.title = title
         self.columns = list(columns)
-        self.rows = [[_text(cell) for cell in row] for row in rows]
+        self.rows = [[_text(cell, longest) for cell in row] for row in rows]
         self.empty = empty
 
     def __repr__(self) -> str:
@@ -53,10 +61,10 @@ class Table:
         return [all(row[i][:1].isdigit() or row[i] in ("", "-") for row in self.rows) for i in range(len(self.columns))]
 
 
-def _text(cell: Any) -> str:
+def _text(cell: Any, longest: int | None) -> str:
     if cell is None:
         return "-"
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     text = " ".join(str(cell).split())
-    return text if len(text) <= _MAX_CELL else text[: _MAX_CELL - 3] + "..."
+    return text if longest is None or len(text) <= longest else text[: longest - 3] + "..."

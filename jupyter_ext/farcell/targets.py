@@ -47,7 +47,10 @@ def _folder(path: str) -> str:
 
 def _program(path: str) -> str:
     """`python3.12` is looked for on the target's PATH; a path of several parts would depend on where the host starts."""
-    first = path.partition(" ")[0]  # over ssh it may be a command line
+    try:
+        first = next(iter(shlex.split(path)), "")  # over ssh it may be a command line
+    except ValueError:  # a single path, with a quote in it
+        first = path
     if not first or ("/" in first and not first.startswith("/")):
         raise ValueError("must be a command or a whole path on the target, from / on")
     return path

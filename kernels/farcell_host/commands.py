@@ -66,6 +66,15 @@ def _parser() -> argparse.ArgumentParser:
     stop.add_argument("--runtime", required=True, type=Path)
     stop.set_defaults(command=_stop)
     commands.add_parser("environment", add_help=False, help="find or make a Python that can run a kernel (bootstrap/command.py)")
+    leftovers = commands.add_parser("leftovers", help="one JSON line for each thing that was left here, or that was removed")
+    leftovers.add_argument(
+        "--cache", type=Path, default=None, help="where environments and sent data are (default: the usual place)"
+    )
+    leftovers.add_argument("--state", type=Path, default=None, help="where sessions of jobs are")
+    leftovers.add_argument("--current", default="", metavar="DIGEST", help="the kernel host that is sent now")
+    leftovers.add_argument("--jobs", default="", metavar="NAMES", help="this user's jobs, separated by blanks")
+    leftovers.add_argument("--remove", nargs="+", default=None, metavar="PATH", help="remove these, as far as nothing uses them")
+    leftovers.set_defaults(command=_leftovers)
     zipapp = commands.add_parser("zipapp", help="write this package as one file that any Python can run")
     zipapp.add_argument("target", type=Path)
     zipapp.set_defaults(command=_zipapp)
@@ -295,6 +304,15 @@ def _gone(folder: Path, timeout_s: float) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def _leftovers(options: argparse.Namespace) -> int:
+    from . import chunkstore, leftovers
+
+    cache = options.cache or chunkstore.cache_folder()
+    found = leftovers.Leftovers(cache.absolute(), options.state, options.current, options.jobs.split())
+    leftovers.write(found.found() if options.remove is None else found.remove(options.remove))
+    return 0
 
 
 def _zipapp(options: argparse.Namespace) -> int:

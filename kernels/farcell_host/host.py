@@ -284,6 +284,7 @@ class Host:
         for link in list(self._links):
             link.close()
         self._kernel.close()
+        self._delivery.end()
         self._telemetry.close()
         self._accounts.close(self._is_recorded, self._why)
         self._held.close()
@@ -630,7 +631,7 @@ class Host:
         return {"usage": self._accounts.records(ended=time.time(), reason=WANTED)}
 
     def _op_missing(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
-        return {"missing": self._store.missing(fields["addresses"])}
+        return {"missing": self._delivery.missing(fields["addresses"])}
 
     def _op_chunks(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         return {"missing": link.send_chunks(fields["addresses"])}

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commandline import farcell, said
 from notebooks import Notebook
-from places import define_target, over_ssh
+from places import define_target, over_slurm, over_ssh
 from sandbox import Sandbox
-from services.service import Ended, run
 from services.sshd import Sshd
-
-
-def farcell(box: Sandbox, *words: str) -> Ended:
-    """One command's end, whatever it is."""
-    return run([sys.executable, "-m", "farcell", *words], box.environment())
-
-
-def said(box: Sandbox, *words: str, code: int = 0) -> Any:
-    """What it says with --json."""
-    ended = farcell(box, *words, "--json")
-    assert ended.returncode == code, ended.stderr
-    return json.loads(ended.stdout)
 
 
 def targets_toml(box: Sandbox) -> Path:
@@ -135,6 +124,19 @@ def test_sessions_and_their_runs_are_seen_from_a_terminal(sshd: Sshd, sandbox: S
     assert said(sandbox, "sessions", "--end", _session(listed, "t"), "--yes")["target"] == "t"
 
 
+def test_a_run_in_a_job_is_seen_from_a_terminal(login_node: Sshd, sandbox: Sandbox, notebook: Notebook) -> None:
+    """And what its job may use is not removed."""
+    define_target(sandbox, "t", **over_slurm(sandbox, login_node))
+    notebook.run("%%remote t\nprint('in a job')").check()
+    notebook.run("from farcell.api import workspace\nid = workspace().runs[0].summary.run").check()
+    shown = farcell(sandbox, "logs", str(notebook.value("id"))[:8])
+    assert (shown.returncode, shown.stdout) == (0, "in a job\n"), shown.stderr
+    found = said(sandbox, "clean", "t", "--all", "--yes")
+    assert {each["used"] for each in found["found"] if each["kind"] == "kernel host"} <= {"a job", "a process here"}
+    assert not found["removed"]
+    notebook.run("%remote stop t").check()
+
+
 def test_what_cannot_be_asked_or_found_is_said(sandbox: Sandbox) -> None:
     define_target(sandbox, "t", backend="ssh", host="no-such-host.invalid")
     found = said(sandbox, "sessions", code=1)
@@ -154,3 +156,38 @@ def _runs(notebook: Notebook) -> list[str]:
 
 def _session(listed: Any, target: str) -> str:
     return next(str(session["id"]) for session in listed["sessions"] if session["target"] == target)
+
+
+# -- what is left
+
+
+def test_only_what_no_session_uses_is_removed(sshd: Sshd, sandbox: Sandbox, notebook: Notebook) -> None:
+    """A session that lives goes on, and what it was started with stays."""
+    define_target(sandbox, "t", **over_ssh(sandbox, sshd))
+    notebook.run("%%remote t\nx = 1").check()
+    far = sandbox.folder / "far"
+    old, dead = far / "cache" / "host-0123456789abcdef.pyz", far / "r" / "s-00000000"
+    old.write_bytes(b"x" * 5000)
+    dead.mkdir()
+    (dead / "host.json").write_text("{}")
+    for path in (dead / "host.json", dead):
+        os.utime(path, (0, 0))
+    asked = farcell(sandbox, "clean", "t")
+    assert asked.returncode == 0 and str(old) in asked.stdout and str(dead) in asked.stdout and "--yes" in asked.stderr
+    assert old.exists() and dead.exists()
+    cleaned = said(sandbox, "clean", "t", "--all", "--yes")
+    assert {str(old), str(dead)} <= set(cleaned["removed"]) and not old.exists() and not dead.exists()
+    (host,) = [each for each in cleaned["found"] if each["kind"] == "kernel host" and each["path"] != str(old)]
+    assert host["used"] == "a process here" and host["path"] not in cleaned["removed"]
+    assert notebook.run("%%remote t\nx + 1").check().result == "2"
+    notebook.run("%remote stop t").check()
+    assert host["path"] in said(sandbox, "clean", "t", "--all", "--yes")["removed"]
+
+
+def test_nothing_is_left_where_nothing_was(sshd: Sshd, sandbox: Sandbox) -> None:
+    """Nor by looking."""
+    define_target(sandbox, "t", **over_ssh(sandbox, sshd))
+    clean = farcell(sandbox, "clean", "t")
+    assert clean.returncode == 0 and clean.stdout == "Left on 't', used by nothing: nothing\n"
+    assert not (sandbox.folder / "far").exists()
+    assert said(sandbox, "clean", "local", "--yes") == {"target": "local", "found": [], "removed": []}

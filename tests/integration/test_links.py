@@ -132,6 +132,7 @@ def test_a_device_that_goes_down_and_comes_up(far: Place, link: Link) -> None:
 @pytest.mark.slow
 def test_a_kernel_that_is_restarted_while_the_link_is_down(far: Place, link: Link) -> None:
     """The new one says that the machine cannot be reached, and takes the run over once it can."""
+    far.far("brought = bytes(1 << 20)").check()
     far.start(COUNT.format(count=30)).until("5\n")
     link.down()
     far.notebook.restart(now=True)

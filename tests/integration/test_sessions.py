@@ -92,8 +92,11 @@ def test_an_idle_session_is_released_and_what_only_it_had_comes_back(sandbox: Sa
     assert "nothing was run for 8 s" in cell.stderr
 
 
-def test_a_run_over_ssh_goes_on_while_the_kernel_is_restarted(sshd: Sshd, sandbox: Sandbox, notebook: Notebook) -> None:
-    """A new kernel attaches to it: all output from the beginning, then what it changed."""
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_run_over_ssh_goes_on_while_the_kernel_is_restarted(
+    is_over: bool, sshd: Sshd, sandbox: Sandbox, notebook: Notebook
+) -> None:
+    """A new kernel attaches to it, also after its end: all output from the beginning, then what it changed."""
     define_target(sandbox, "t", **over_ssh(sandbox, sshd))
     gate = sandbox.folder / "gate"
     notebook.run("data = [0]").check()
@@ -103,6 +106,10 @@ def test_a_run_over_ssh_goes_on_while_the_kernel_is_restarted(sshd: Sshd, sandbo
     ).until("begun")
     notebook.restart()
     notebook.run("%load_ext farcell").check()
+    if is_over:
+        gate.touch()
+        asked = "__import__('farcell.everywhere').everywhere.look(__import__('farcell.targets').targets.load(), True).sessions"
+        assert wait_until(lambda: bool(notebook.value(f"[each.status['untaken_runs'] for each in {asked}][0]")))
     cell = notebook.start("%remote attach")
     cell.until("begun")
     gate.touch()

@@ -76,8 +76,9 @@ def _has_capability(number: int) -> bool:
 SSH = Need("ssh", "test -x /usr/sbin/sshd && command -v ssh", ("openssh-server", "openssh-client"))
 SLURM = Need("slurm", "command -v slurmctld && command -v slurmd && command -v munged", ("slurm-wlm", "munge"), _slurm_obstacle)
 NETNS = Need("netns", f"command -v ip && {HEADERS}", ("iproute2", "gcc", "libc6-dev"), _netns_obstacle)
+SHELLS = Need("shells", "command -v tcsh && command -v fish", ("tcsh", "fish"))
 NVML = Need("nvml", HEADERS, ("gcc", "libc6-dev"), _nvml_obstacle)
-ALL = (SSH, SLURM, NETNS, NVML)
+ALL = (SSH, SHELLS, SLURM, NETNS, NVML)
 
 
 def ensure(need: Need) -> None:

@@ -7,6 +7,7 @@ import json
 import time
 from typing import Any
 
+from farcell_host.commands import OTHER_VERSION
 from farcell_host.protocol.messages import Message
 
 from .. import everywhere, journals, targets
@@ -54,8 +55,10 @@ def _names(session: Session, run: str) -> bool:
 
 def _show(session: Session, options: argparse.Namespace) -> bool:
     """Whether it has the run."""
+    status = {"found": time.time(), **session.status}  # since when a scheduler's answers count
+    if status.get("is_over") or status.get("is_waiting") or status.get("state") == OTHER_VERSION:
+        return False
     backend = backend_named(session.options.backend)
-    status = dict(session.status)
     allocation = Allocation(session.options, session.runtime, status.get("pid"), status.get("socket"), status)
     reading = Replay(options.run, _Lines() if options.json else RunRelay(Notebook({}), 0))
     try:

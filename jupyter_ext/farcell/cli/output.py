@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..tables import Table
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 _NO_END = 10_000
 """Columns of what is no terminal: nothing is folded there."""
@@ -29,14 +29,24 @@ def show(table: Table) -> None:
     from rich.table import Table as RichTable
 
     if not table.rows:
-        console().print(f"{table.title}: {table.empty}")
+        print(f"{table.title}: {table.empty}")
         return
     shown = RichTable(title=table.title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name, is_right in zip(table.columns, table.right, strict=True):
         shown.add_column(name, justify="right" if is_right else "left", overflow="fold")
     for row in table.rows:
         shown.add_row(*row)
-    console().print(shown)
+    put(shown)
+
+
+def put(shown: RenderableType) -> None:
+    """Where it goes into a file or a pipe, without the blanks that fill a terminal's lines."""
+    if sys.stdout.isatty():
+        console().print(shown)
+        return
+    with console().capture() as captured:
+        console().print(shown)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()), flush=True)
 
 
 def show_json(found: Any) -> None:

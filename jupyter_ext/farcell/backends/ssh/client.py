@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import secrets
 import socket
 import subprocess
@@ -24,7 +25,13 @@ from .logins import HOST_KEY, REFUSED, Login, Race
 CONTROL_S = 10.0
 LOGIN_S = 120.0
 """With a person typing."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0
 _UNREACHABLE = 255  # ssh's own exit code
+OWN_SUFFIX = "." + 6 * "x" + "." + 16 * "x"
+"""What is behind a shared connection's key in its path, and what ssh writes behind that while it makes it."""
+_SESSIONS_TAKEN = "Session open refused by peer"
+_NO_OTHER_WAY = ("-o", "ProxyCommand=exit 255")
+"""Where the shared connection takes no further session ssh would make another one, and log in anew, which may take a person."""
 
 
 class LoginRefused(TargetUnavailable):
@@ -35,12 +42,13 @@ class SshClient:
     """A shell on another machine. All methods run on one event loop."""
 
     def __init__(self, target: str, destination: Destination, persist_s: float) -> None:
-        """`persist_s`: how long the shared connection stays open without use."""
+        """`persist_s`: how long the shared connection stays open without use. Raises RuntimeFolderError."""
         self.target, self.destination = target, destination
         self.path: str | None = None
         """The control socket of the shared connection in use; another one when that has been replaced."""
         self._persist_s = persist_s
         self._folder = runtime.secure(runtime.secure(runtime.root()) / "ssh")
+        runtime.check_length(self._folder, destination.key + OWN_SUFFIX)
         self._users: str | None = None
         self._is_configured = False
         self._doubted: set[str] = set()
@@ -56,7 +64,7 @@ class SshClient:
         if self._refused is not None and environment is None:
             raise self._refused
         if not self._is_configured:
-            code, out, errors = await _run(self.destination.settings(), CONTROL_S)
+            code, out, errors = await run_command(self.destination.settings(), CONTROL_S)
             if code != 0:
                 raise self._failure(code, errors)
             self._users = control_path(out)
@@ -79,7 +87,7 @@ class SshClient:
     async def _share(self, environment: Mapping[str, str] | None) -> str:
         doubted = []
         for path in self._connections():
-            if (await _run(self.destination.control(path, "check"), CONTROL_S))[0] == 0:
+            if (await run_command(self.destination.control(path, "check"), CONTROL_S))[0] == 0:
                 if path not in self._doubted:
                     self._is_lost = False
                     return path
@@ -100,7 +108,7 @@ class SshClient:
         self._doubted.discard(path)
         for other in doubted:
             if other not in (path, self._users):  # it ends when nothing goes over it, and nobody else takes it
-                await _run(self.destination.control(other, "stop"), CONTROL_S)
+                await run_command(self.destination.control(other, "stop"), CONTROL_S)
         return path
 
     def _connections(self) -> list[str]:
@@ -119,19 +127,29 @@ class SshClient:
     async def run(
         self, script: str, mark: str, payloads: Payloads = NOTHING, timeout_s: float = SCRIPT_S, watch: Watch = UNWATCHED
     ) -> Answer:
-        answer = await converse(self._argv(), script, mark, payloads, timeout_s, watch)
-        if answer is None:
-            raise TargetUnavailable(f"{self.target!r}: {self.destination.host} did not answer in {timeout_s:.0f} s.")
-        if answer.code == _UNREACHABLE and not answer.said:
-            raise self._failure(answer.code, answer.errors)
-        return answer
+        began, pause, was_lost = time.monotonic(), FIRST_PAUSE_S, False
+        while True:
+            answer = await converse(self._argv(*_NO_OTHER_WAY), script, mark, payloads, timeout_s, watch)
+            if answer is None:
+                raise TargetUnavailable(f"{self.target!r}: {self.destination.host} did not answer in {timeout_s:.0f} s.")
+            if answer.code != _UNREACHABLE or answer.said:
+                return answer
+            if _SESSIONS_TAKEN in answer.errors and time.monotonic() - began < timeout_s:
+                # sshd's MaxSessions, with many notebooks that start together: others' scripts end soon.
+                await asyncio.sleep(pause * (1 + random.random()))
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+            elif _SESSIONS_TAKEN not in answer.errors and not was_lost:
+                was_lost = True
+                await self.connect()
+            else:
+                raise self._failure(answer.code, answer.errors)
 
     def bridge(self) -> subprocess.Popen[bytes]:
         """For machines that let no sockets be forwarded."""
         return start_bridge(self._argv())
 
-    def _argv(self) -> list[str]:
-        return self.destination.argv(*self._shared(), command="exec sh")
+    def _argv(self, *options: str) -> list[str]:
+        return self.destination.argv(*self._shared(), *options, command="exec sh")
 
     async def forward(self, local: str, remote: str) -> None:
         """Has the socket `local` lead to the one over there; a socket that lay there before is replaced."""
@@ -145,7 +163,7 @@ class SshClient:
     async def _control(self, verb: str, local: str, remote: str) -> None:
         assert self.path is not None
         options = ("-o", "StreamLocalBindUnlink=yes", "-L", f"{local}:{remote}")
-        code, _, errors = await _run(self.destination.control(self.path, verb, *options), CONTROL_S)
+        code, _, errors = await run_command(self.destination.control(self.path, verb, *options), CONTROL_S)
         if code != 0:
             raise self._failure(code, errors)
 
@@ -188,7 +206,7 @@ def _lives(pid: str) -> bool:
     return True
 
 
-async def _run(argv: list[str], timeout_s: float) -> tuple[int, str, str]:
+async def run_command(argv: list[str], timeout_s: float) -> tuple[int, str, str]:
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
