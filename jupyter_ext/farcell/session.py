@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from farcell_host import hashing_seed
 from farcell_host.protocol.messages import Buffer, Channel, Message
+from farcell_host.reasons import Reason
 from farcell_host.state import BOOK
 from farcell_host.state.capture import is_of_ipython
 from farcell_host.state.modules import MODULES, local_module, pseudo_name
@@ -139,7 +140,7 @@ class RemoteSession:
 
     def _is_schedulers_doing(self, error: BaseException) -> bool:
         if isinstance(error, HostDied):
-            return self._life.closing is not None or any(state in error.detail for state in ("NODE_FAIL", "PREEMPTED"))
+            return self._life.closing is not None or error.reason in (Reason.NODE_FAILURE, Reason.PREEMPTED)
         return self._life.closing is not None and not self._was_pressed
 
     def plan(self, names: Names, optional: Names = ()) -> list[PlanRow]:

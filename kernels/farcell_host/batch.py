@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import runtime, walltime
 from .door import Door
+from .lastwords import canceller, job_ending
+from .reasons import Reason
 from .retirement import write_whole
 
 if TYPE_CHECKING:
@@ -29,7 +32,17 @@ JOURNAL = "journal"
 RELEASED = "released"
 SNAPSHOTS = "snapshots"
 ENDED = "ended.json"
+JOB_LOG = "job.log"
 WALL_TIME = "its wall time is over"
+_ENDS = {
+    Reason.WALL_TIME: WALL_TIME,
+    Reason.PREEMPTED: "its job was preempted",
+    Reason.CANCELLED: "its job was cancelled",
+    Reason.NODE_FAILURE: "its node has failed",
+}
+_LOG_END_BYTES = 64 << 10
+_ACCOUNTS_S = 2.0
+"""There are 30 s between the signal and the end (KillWait), which the save needs."""
 
 
 def serve_batch(session: Path, serve: Callable[[Path, Mapping[str, Path], Callable[[Host], None]], None]) -> int:
@@ -69,7 +82,13 @@ def _watch_over(host: Host, session: Path) -> None:
         if (session / RELEASED).exists():
             host.stop("its notebook has released it")
         else:
-            retirement.begin("the scheduler ends its job")
+            host.beside(ended())
+
+    async def ended() -> None:
+        """What the scheduler has written into the job's output says why it does so; it comes before the signal."""
+        reason = _why_ended(session / JOB_LOG)
+        by = await _canceller() if reason is Reason.CANCELLED else ""
+        retirement.begin(f"{_ENDS.get(reason, 'the scheduler ends its job')}{by}", reason)
 
     def warn(seconds: float) -> None:
         minutes = max(1, round(seconds / 60))
@@ -82,10 +101,45 @@ def _watch_over(host: Host, session: Path) -> None:
         """By Slurm, which may be a minute early: our own clock knows better, where there is one."""
         left = await walltime.time_left()
         if left is None or left <= host.save_lead_s():
-            retirement.begin(WALL_TIME)
+            retirement.begin(WALL_TIME, Reason.WALL_TIME)
 
     loop.add_signal_handler(signal.SIGUSR1, lambda: host.beside(warned()))
-    host.beside(walltime.watch(walltime.time_left, host.save_lead_s, warn, lambda: retirement.begin(WALL_TIME)))
+    host.beside(walltime.watch(walltime.time_left, host.save_lead_s, warn, lambda: retirement.begin(WALL_TIME, Reason.WALL_TIME)))
+
+
+def _why_ended(log: Path) -> Reason:
+    try:
+        with open(log, "rb") as file:
+            file.seek(max(0, os.stat(file.fileno()).st_size - _LOG_END_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return Reason.UNKNOWN
+    return job_ending(text, os.environ.get("SLURM_JOB_ID", "")) or Reason.UNKNOWN
+
+
+async def _canceller() -> str:
+    """` by ada`, where the cluster keeps accounts that tell, else nothing. sacct(1)."""
+    job = os.environ.get("SLURM_JOB_ID", "")
+    words = ["sacct", "--noheader", "--allocations", "--parsable2", f"--jobs={job}", "--format=State"]
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        )
+    except OSError:
+        return ""
+    try:
+        out, _ = await asyncio.wait_for(process.communicate(), _ACCOUNTS_S)
+    except asyncio.TimeoutError:
+        process.kill()
+        await process.wait()
+        return ""
+    uid = canceller(out.decode(errors="replace").splitlines())
+    if uid is None:
+        return ""
+    try:
+        return f" by {pwd.getpwuid(int(uid)).pw_name}"
+    except KeyError:
+        return f" by user {uid}"
 
 
 def place() -> dict[str, Any]:

@@ -40,6 +40,7 @@ from .peerlink import PeerLink
 from .protocol import events
 from .protocol.messages import Channel, Message, encode_json
 from .protocol.roles import OBSERVER_REQUESTS, ONCE_REQUESTS, Answers, Inbox, Roles
+from .reasons import Reason
 from .retirement import Retirement
 from .stream import from_socket
 from .telemetry import Telemetry
@@ -206,7 +207,7 @@ class Host:
         # A scheduler's job begins when it can, with its notebook perhaps asleep.
         first_s = math.inf if self._had_driver or options.report is not None else _FIRST_DRIVER_S
         if verdict is Verdict.RELEASE:
-            self.retirement.begin(f"nothing was run for {spoken(options.idle_timeout_s)}")
+            self.retirement.begin(f"nothing was run for {spoken(options.idle_timeout_s)}", Reason.IDLE)
         elif now - self._driverless_at > min(options.keep_s, first_s):
             self.stop(f"no notebook came{' back' if self._had_driver else ''} for {min(options.keep_s, first_s):g} s")
         elif not (options.runtime / runtime.HOST_FILE).exists():
@@ -269,6 +270,7 @@ class Host:
 
     def _kernel_started(self, fields: dict[str, Any]) -> None:
         kernel = self._kernel
+        kernel.process.started()
         content = {**fields, "epoch": kernel.epoch, "pid": kernel.process.pid, "direct": kernel.direct}
         self._publish(Message.build(Channel.CONTROL, "farcell_kernel_started", content))
         self._delivery.advance()
@@ -296,7 +298,7 @@ class Host:
             "exit_code": exit_code,
             "signal": died_of,
             "run": kernel.run,
-            "log_tail": kernel.process.log_tail(),
+            **kernel.process.last_words(),
         }
         self._publish(Message.build(Channel.CONTROL, "farcell_kernel_died", content))
 
@@ -383,6 +385,7 @@ class Host:
         self._accounts.sent(run, message)
         if run is not None:
             self._telemetry.run_began()
+            self._kernel.process.run_began()
 
     def _run_ended(self, run: str, reply: Message, entry: Entry) -> Entry:
         """What to journal as its reply: as it came, unless there is something to add of the GPUs."""

@@ -20,6 +20,7 @@ from ..errors import TargetUnavailable, UsageError
 from .resources import Resources
 
 if TYPE_CHECKING:
+    from ..deaths import Death
     from .shell import Shell
     from .ssh.questions import Ask
 
@@ -155,7 +156,7 @@ class Scheduled(Protocol):
     async def withdraw(self) -> None:
         """Takes it out of the queue; raises TargetUnavailable when the scheduler cannot be told."""
 
-    async def obituary(self, allocation: Allocation) -> str | None:
+    async def obituary(self, allocation: Allocation) -> Death | None:
         """What became of an allocation that is gone, as far as the scheduler says; raises nothing."""
 
 

@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from farcell_host import runtime
+from farcell_host.reasons import Reason
 
+from ...deaths import of_login
 from ...errors import TargetUnavailable
 from ..filelock import locked
 from ..shell import NOTHING, SCRIPT_S, UNWATCHED, Answer, Payloads, Watch, converse, start_bridge
@@ -23,8 +25,7 @@ CONTROL_S = 10.0
 LOGIN_S = 120.0
 """With a person typing."""
 _UNREACHABLE = 255  # ssh's own exit code
-_LOGIN_REFUSED = ("Permission denied", "Too many authentication failures", "Authentication failed")
-_HOST_KEY = ("Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED")
+_NOT_AGAIN = (Reason.LOGIN_REFUSED, Reason.HOST_KEY_CHANGED, Reason.HOST_KEY_UNKNOWN)
 
 
 class LoginRefused(TargetUnavailable):
@@ -79,7 +80,9 @@ class SshClient:
             errors.seek(0)
             said = errors.read().decode(errors="replace")
         if ended is None:
-            raise TargetUnavailable(f"{self.target!r}: ssh did not get to {self.destination.host} in {limit:.0f} s.")
+            raise TargetUnavailable(
+                f"{self.target!r}: ssh did not get to {self.destination.host} in {limit:.0f} s.", Reason.UNREACHABLE
+            )
         if ended != 0:
             raise self._failure(ended, said)
 
@@ -88,7 +91,9 @@ class SshClient:
     ) -> Answer:
         answer = await converse(self._argv(), script, mark, payloads, timeout_s, watch)
         if answer is None:
-            raise TargetUnavailable(f"{self.target!r}: {self.destination.host} did not answer in {timeout_s:.0f} s.")
+            raise TargetUnavailable(
+                f"{self.target!r}: {self.destination.host} did not answer in {timeout_s:.0f} s.", Reason.UNREACHABLE
+            )
         if answer.code == _UNREACHABLE and not answer.said:
             raise self._failure(answer.code, answer.errors)
         return answer
@@ -129,17 +134,10 @@ class SshClient:
     def _failure(self, code: int | None, errors: str) -> TargetUnavailable:
         said = "\n".join(f"    {line}" for line in errors.strip().splitlines()[-10:]) or "    (nothing)"
         where = f"{self.target!r} ({self.destination.host})"
-        if any(text in errors for text in _HOST_KEY):
-            return LoginRefused(
-                f"{where}: the host's key is not the one that is known. If it was changed on purpose, remove the old one with "
-                f"ssh-keygen -R and log in once with ssh. It said:\n{said}"
-            )
-        if any(text in errors for text in _LOGIN_REFUSED):
-            return LoginRefused(
-                f"{where} needs authentication: run %remote reconnect {self.target}. "
-                f"A first cell there asks for it, too, where the front end can. ssh said:\n{said}"
-            )
-        return TargetUnavailable(f"{where} cannot be reached (ssh exit code {code}). It said:\n{said}")
+        reason, words = of_login(errors, self.target, self.destination.host)
+        if reason in _NOT_AGAIN:
+            return LoginRefused(f"{where} {words} ssh said:\n{said}", reason)
+        return TargetUnavailable(f"{where} {words} (ssh exit code {code}). It said:\n{said}", reason)
 
 
 def _lives(pid: str) -> bool:
