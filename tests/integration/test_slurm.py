@@ -247,7 +247,7 @@ def test_a_run_that_does_not_stop_is_not_saved_half(
     running.until("begun")
     cluster.run("scancel", "--batch", "--signal=TERM", *jobs(cluster))
     cell = running.finish(60)
-    assert cell.error is not None and "the scheduler ends its job" in cell.error.value
+    assert cell.error is not None and "its job was cancelled" in cell.error.value
     assert "Its variables could not be saved: the run did not stop within 1 s." in cell.stderr
     snapshots = sandbox.folder / "far" / "state" / "snapshots"
     assert not list(snapshots.glob("*"))
