@@ -1,7 +1,7 @@
 # One command each; every target sets up what it needs. Paths are relative, so that a folder with spaces in its name will do.
 #
 #   make demo    the example notebook, headless, with each cell's output as it comes
-#   make test    the whole suite            PYTEST="-k words -x" passes options on
+#   make test    the whole suite            PYTEST="-k words -x" passes options on, JOBS=0 runs it in one process
 #   make transparency   the promise in full: whole corpus, 10,000 generated programs, all planted faults, shipped notebooks
 #   make lint    ruff                       make types   mypy --strict
 #   make bench   the figures of README.md   make lab     JupyterLab in examples/
@@ -10,6 +10,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST ?=
+# Tests wait more than they compute; files are dealt out whole, since their tests share notebooks and servers.
+JOBS ?= 2
 
 BIN := $(VENV)/bin
 stamp = $(VENV)/.farcell-$(1)
@@ -23,7 +25,7 @@ demo: $(call stamp,demo)
 # Chromium is for tests/browser; who is not root is told there how to install it.
 test: $(call stamp,test)
 	@[ "$$(id -u)" != 0 ] || tools/need.sh "command -v chromium" chromium
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST)
 
 transparency: $(call stamp,transparency)
 	FARCELL_TRANSPARENCY=full $(BIN)/python -m pytest tests/transparency $(PYTEST)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import shutil
 import sys
@@ -156,6 +157,13 @@ class FrontEnd:
     def cache(self) -> Path:
         """Where a kernel host on this machine keeps the chunks it was sent."""
         return self._folder / "c"
+
+    def define_target(self, name: str, **keys: object) -> None:
+        """One more table in this notebook's targets.toml."""
+        folder = self._folder / "config" / "farcell"
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "targets.toml", "a") as file:
+            file.write(f"[targets.{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items()))
 
     def interrupt(self) -> None:
         self._manager.interrupt_kernel()

@@ -34,6 +34,7 @@ GROUPS = (
     "replicas",
     "widgets",
     "flood",
+    "links",
 )
 PACKAGES = ("farcell", "ipykernel", "ipython", "ipyparallel", "jupyter_client", "numpy", "pyzmq")
 RESULTS = Path(__file__).parent / "results"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -91,6 +92,32 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Nothing that a test started is alive when all are done."""
     left = end_processes(wait_for_end(_descendants, 5))
+    if (said := _to_main_process(session.config)) is not None:
+        said["left"] = left
+        return
+    left = [*_left_by_workers, *left]
     if left:
         print("\nleft behind by the session:\n  " + "\n  ".join(left))
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+# With pytest-xdist's -n tests run in workers, whose last words the main process gets.
+_left_by_workers: list[str] = []
+_told_by_workers: list[str] = []
+
+
+def _to_main_process(config: pytest.Config) -> dict[str, Any] | None:
+    """What a worker fills; None in the main process."""
+    return getattr(config, "workeroutput", None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    said = getattr(node, "workeroutput", {})
+    _left_by_workers.extend(said.get("left", ()))
+    _told_by_workers.extend(said.get("told", ()))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in _told_by_workers:
+        terminalreporter.write_line(line)

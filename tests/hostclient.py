@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from farcell_host import bulk
+from farcell_host import bulk, runtime
+from farcell_host.commands import ask_status
 from farcell_host.protocol import events
 from farcell_host.protocol.client import Client, Hello
 from farcell_host.protocol.frames import Descriptor
@@ -67,6 +68,12 @@ def wait_until(is_so: Callable[[], bool], timeout_s: float = 10.0) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def wait_until_taken(folder: Path) -> None:
+    """Until the one host in this runtime folder has heard, a little after a cell's end, that its results are taken."""
+    (host,) = runtime.live_hosts(folder)
+    assert wait_until(lambda: ask_status(host)["untaken_runs"] == []), "results that no notebook has taken"
 
 
 def command(*arguments: str, program: tuple[str, ...] = (sys.executable, "-m", "farcell_host"), **options: Any) -> Any:

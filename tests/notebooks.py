@@ -192,7 +192,14 @@ class Running:
 class Notebook:
     """One ipykernel and one front end. `python` may be another interpreter that has ipykernel; use as a context manager."""
 
-    def __init__(self, sandbox: Sandbox, python: str = sys.executable, cwd: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        python: str = sys.executable,
+        cwd: str | os.PathLike[str] | None = None,
+        name: str | None = None,
+    ) -> None:
+        """`name`: of the notebook's file, as Jupyter Server tells its kernel; else its connection file says who it is."""
         self.sandbox = sandbox
         self.stray: list[Message] = []
         self.listeners: list[Callable[[Message], None]] = []
@@ -205,7 +212,8 @@ class Notebook:
         )
         # 8 s: a kernel host may say good-bye to its remote kernel first; the manager kills what has not ended by then.
         self._manager.shutdown_wait_time = 8.0
-        self._manager.start_kernel(env=sandbox.environment(), cwd=os.fspath(cwd or sandbox.folder))
+        named = {} if name is None else {"JPY_SESSION_NAME": name}
+        self._manager.start_kernel(env=sandbox.environment() | named, cwd=os.fspath(cwd or sandbox.folder))
         self._connect()
 
     def _connect(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
 from dataclasses import dataclass
 
@@ -50,13 +52,19 @@ def over_ssh(box: Sandbox, sshd: Sshd, **keys: object) -> dict[str, object]:
     return {
         "backend": "ssh",
         "host": sshd.root,
-        "ssh": f"ssh -F {sshd.config}",
+        "ssh": shlex.join(sshd.client),
         "ssh_persist_s": 2.0,
         "python": sys.executable,
         "cache_dir": str(box.folder / "far" / "cache"),
-        "env": {"FARCELL_RUNTIME_DIR": str(box.folder / "far" / "r"), "TMPDIR": str(box.temporary)},
+        "env": {"FARCELL_RUNTIME_DIR": str(box.folder / "far" / "r"), "TMPDIR": str(box.temporary), **_path()},
         **keys,
     }
+
+
+def _path() -> dict[str, str]:
+    """Where the tests are run with one, the far kernel has the code under test, too, not what is installed in this Python."""
+    path = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": path} if path else {}
 
 
 def over_slurm(box: Sandbox, login_node: Sshd, **keys: object) -> dict[str, object]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from commands import call
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,9 +31,28 @@ def bare_python(folder: Path, real: str = sys.executable, without: tuple[str, ..
     return made
 
 
-def another_minor() -> str:
+def environment(name: str, real: str, wanted: tuple[str, ...]) -> Path:
+    """A Python of an environment with these packages and what they need, nothing of farcell's: made once, under a lock."""
+    folder = ROOT / ".venvs" / name
+    python = folder / "bin" / "python"
+    recipe = "\n".join([*_ask(real, "import sys; print(sys.version)"), str(folder), *wanted])
+    made = folder / "recipe"
+    folder.parent.mkdir(exist_ok=True)
+    with open(folder.with_name(f"{folder.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists() or made.read_text() != recipe:
+            shutil.rmtree(folder, ignore_errors=True)
+            # Our own pip fills it: a Debian without python3-venv has no other.
+            call(real, "-m", "venv", "--without-pip", folder, cwd=ROOT)
+            options = ("--quiet", "--disable-pip-version-check")
+            call(sys.executable, "-m", "pip", "--python", python, "install", *options, *wanted, cwd=ROOT)
+            made.write_text(recipe)
+    return python
+
+
+def another_minor(newest: bool = False) -> str:
     """A Python of another minor version that farcell runs on; the test is skipped where this machine has none."""
-    for version, executable in _known():
+    for version, executable in reversed(_known()) if newest else _known():
         if version != ".".join(map(str, sys.version_info[:2])):
             return executable
     pytest.skip("optional: only one Python of 3.10 to 3.13 is on this machine")

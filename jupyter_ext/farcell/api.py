@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .budgets import Budgets
     from .capture.reads import Reads
     from .conflicts import Conflict
+    from .copying import Copied
     from .detached import DetachedRun
     from .earlier import LeftRun
     from .environment import Comparison
@@ -194,6 +195,22 @@ class Workspace:
             raise UsageError(f"There is no such detached run. There are: {known}.")
         return found[-1]
 
+    def of_other_versions(self) -> list[str]:
+        """What to say of sessions of this notebook, on this machine, that this farcell cannot talk to."""
+        from farcell_host import runtime
+
+        from .relay.notebook import Notebook
+
+        name = Notebook(self.namespace, self.shell).name
+        hosts = [host for host in runtime.live_hosts() if host.fields.get("notebook") == name]
+        if not hosts:
+            return []
+        from farcell_host.commands import ask_status
+
+        from .earlier import other_version, others_among
+
+        return [other_version(each) for each in others_among(map(ask_status, hosts), name)]
+
     def left_runs(self) -> list[LeftRun]:
         """Runs of this notebook's earlier kernel, whose results nobody has taken."""
         from farcell_host import runtime
@@ -217,10 +234,13 @@ class Workspace:
         found = everywhere.look(self.targets(), True)
         for fault in found.faults:
             notebook.say(fault)
-        return left_among((each.status for each in found.sessions if each.options.host is not None), notebook.name)
+        return left_among((each.status for each in found.sessions if not each.options.backend.startswith("local")), notebook.name)
 
-    def attach(self, id: str | None) -> None:
-        """Shows all output of such a run here, waits for its end, and takes what it has changed; raises what it raised."""
+    def attach(self, id: str | None, takeover: bool = False) -> None:
+        """Shows all output of such a run here, waits for its end, and takes what it has changed; raises what it raised.
+
+        One that another kernel is connected to is taken from that only with `takeover`.
+        """
         from .errors import UsageError
 
         left = self.left_runs()
@@ -229,8 +249,17 @@ class Workspace:
         found = [run for run in left if id is None or run.id.startswith(id)]
         if len(found) != 1:
             known = ", ".join(f"{run.id[:8]} ({run.target}, {'over' if run.is_over else 'running'})" for run in left) or "none"
-            raise UsageError(f"Say which run by the beginning of its id. Left by an earlier kernel of this notebook: {known}.")
-        self.session(self.targets().get(found[0].target)).attach(found[0])
+            others = "".join(f"\n{each}" for each in self.of_other_versions())
+            raise UsageError(
+                f"Say which run by the beginning of its id. Left by an earlier kernel of this notebook: {known}.{others}"
+            )
+        run = found[0]
+        if run.is_driven and not takeover:
+            raise UsageError(
+                f"Run {run.id[:8]} on {run.target!r} belongs to another kernel of this notebook, which is connected to it or was "
+                f"until just now. %remote attach {run.id[:8]} --takeover takes it from there."
+            )
+        self.session(self.targets().get(run.target)).attach(run)
 
     def replay(self, id: str) -> None:
         """Shows the outputs of a run of this notebook again."""
@@ -497,6 +526,25 @@ class Remote:
     def pull(self, *names: str) -> list[Moved]:
         """Brings these names back now, however large."""
         return self.session.pull(names)
+
+    def put(
+        self, path: str, there: str | None = None, *, exclude: Iterable[str] = (), overwrite: bool = False, yes: bool = False
+    ) -> Copied:
+        """Copies a file or a folder to the target: into its working folder, or to `there`, named from that on.
+
+        What is the same there does not travel. Raises Refused, and writes nothing, where a file there is newer and another
+        (unless `overwrite`), links lead out of the folder, or the disk there is too full. `exclude` are globs of names, `yes`
+        sends very much without asking.
+        """
+        if not self.session.is_started:
+            self._workspace.check_budget(self._target)
+        return self.session.put(path, there, tuple(exclude), overwrite, yes)
+
+    def get(self, path: str, here: str | None = None, *, exclude: Iterable[str] = (), overwrite: bool = False) -> Copied:
+        """Copies a file or a folder of the target here, as `put` does in the other direction."""
+        if not self.session.is_started:
+            self._workspace.check_budget(self._target)
+        return self.session.get(path, here, tuple(exclude), overwrite)
 
     def env_diff(self) -> Comparison:
         """Where the target's versions of the packages that this notebook has imported differ, or are missing."""

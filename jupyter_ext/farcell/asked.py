@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from farcell_host.filetree import Entry
 from farcell_host.state.payload import Capture, Payload
 from farcell_host.state.watch import Watch
 
@@ -23,7 +24,7 @@ class Asked:
     why: dict[str, str]
     also: dict[str, str]
     imports: tuple[str, ...]
-    files: list[files.File]
+    files: list[Entry]
     out: tuple[str, ...]
     keep: tuple[str, ...]
     yes: bool

@@ -50,10 +50,12 @@ def _for_line(magics: RemoteMagics, before: list[str]) -> list[str]:
         return ["diff", "sync", "ship"]
     if before[0] == "env":
         return [*(_targets(magics) if len(before) == 2 else []), *(["--yes"] if before[1] != "diff" else [])]
-    if before[0] in _TAKE_TARGET or before[-1] == "--target":
+    if before[0] in _TAKE_TARGET or before[-1] in ("--target", "-t"):
         return _targets(magics)
     if before[0] in ("pull", "push"):
         return [*_names(magics), "--target"]
+    if before[0] in ("put", "get"):
+        return ["--target", "--exclude", "--overwrite", *(["--yes"] if before[0] == "put" else [])]
     return []
 
 

@@ -1,8 +1,8 @@
 """The only event loop beside the notebook: a daemon thread that drives the protocol over byte streams, for all
 sessions.
 
-A `Connection` opens a stream through its backend, and opens it again by itself when it is lost: with a growing pause,
-after asking the backend whether the host can still be there. The protocol's client sends again what was not
+A `Connection` opens a stream through its backend, and opens it again by itself when it is lost: with a growing pause where
+nobody waits for it, after asking the backend whether the host can still be there. The protocol's client sends again what was not
 acknowledged and drops what came twice, so nothing is lost and nothing is delivered twice over any number of cuts.
 
 A thread that waits for an answer writes its request itself and reads the stream itself (`wait`), under the connection's lock: two
@@ -26,9 +26,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from farcell_host import __version__, capabilities
 from farcell_host import bulk as bulk_memory
-from farcell_host import capabilities
 from farcell_host.errors import ProtocolError
+from farcell_host.journal import messages_of
 from farcell_host.protocol.client import Client
 from farcell_host.protocol.events import (
     Acknowledged,
@@ -47,7 +48,7 @@ from farcell_host.reasons import Reason
 from farcell_host.stream import Stream
 
 from . import transfers
-from .backends.base import Allocation, Backend, JobState, Opened, Scheduled
+from .backends.base import Allocation, Backend, JobState, Opened, Scheduled, Shared, Unreachable
 from .deaths import Death, of_login
 from .errors import Busy, TargetUnavailable
 from .threads import Alarm, loop_thread
@@ -56,6 +57,8 @@ from .transfers import BULK_KEY, Bulk, Inbound, Upload, Way
 OPEN_TIMEOUT_S = 20.0
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 5.0
+AWAITED_PAUSE_S = 0.5
+"""While a cell waits."""
 GIVE_UP_S = 60.0  # without a welcome, though the backend thinks the host is there
 BEAT_S = 2.0
 """So long a stream from another machine may be silent before it is asked for a sign of life."""
@@ -112,9 +115,12 @@ class Connection:
         """Told when bytes are to go in pieces, from here (True) or to here; under our lock, so it must be quick."""
         self.on_away: Callable[[], None] = lambda: None
         """Told when the stream is lost; `away` says for how long."""
+        self.is_awaited: Callable[[], bool] = lambda: False
+        """Whether a cell waits for what comes."""
         self.ended: str | None = None
         self._lost: tuple[float, str] | None = None  # when and why
         self._heard = False  # anything since the last beat
+        self._is_cut = False  # there is no way to the host, nor to who could be asked about it
         self._retry = asyncio.Event()
         self._refused: Refused | None = None
         self._stream: Stream | None = None
@@ -196,6 +202,12 @@ class Connection:
         self.loop.call_soon_threadsafe(self._locked, self._request, answer, op, fields)
         return answer
 
+    def acknowledge(self) -> None:
+        """Tells the host at once what was handled: before somebody else asks it, or nobody is there to do so."""
+        with self._lock:
+            if self._handled_unacknowledged and not self.closed:
+                self._send_ack()
+
     def uploaded(self) -> None:
         """The peer has answered the message with the bulk: nothing of it will be asked for again."""
         with self._lock:
@@ -224,6 +236,13 @@ class Connection:
             waiter.cancel()
         if self._welcomed.is_set():
             return self.welcome
+        if self._refused is not None and self._refused.code == "version":
+            theirs = self._allocation.details.get("version", "another version")
+            raise TargetUnavailable(
+                f"The kernel host on {self._allocation.options.target!r} is of farcell {theirs}, which this kernel's farcell "
+                f"({__version__}) cannot talk to ({self._refused.message}). Restart this notebook's kernel if farcell was "
+                "installed anew since it started."
+            )
         if self._refused is not None:
             raise (Busy if self._refused.code == "busy" else TargetUnavailable)(self._refused.message)
         raise TargetUnavailable(
@@ -262,13 +281,18 @@ class Connection:
                 self.reconnects += 1
                 self._lost = (lost_at, failure)
                 self.on_away()
+                if isinstance(self._backend, Shared):
+                    self._backend.doubt()
             elif self._lost is not None:
                 self._lost = (lost_at, failure)
             if self._refused is not None:
                 return self._end(Death(Reason.ENDED, self._refused.message))
-            state = await self._backend.poll(self._allocation)
+            state = JobState.UNKNOWN if self._is_cut else await self._backend.poll(self._allocation)
             if state is JobState.GONE:
-                why = await self._backend.obituary(self._allocation) if isinstance(self._backend, Scheduled) else None
+                why = None
+                if isinstance(self._backend, Scheduled):
+                    await self._read_left(self._backend)
+                    why = await self._backend.obituary(self._allocation)
                 text = f"its process has ended ({failure})" if failure else "its process has ended"
                 return self._end(why or Death(Reason.UNKNOWN, text))
             away = self.loop.time() - lost_at
@@ -280,13 +304,29 @@ class Connection:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._retry.wait(), pause)
             self._retry.clear()
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+            pause = min(2 * pause, AWAITED_PAUSE_S if self.is_awaited() else LONGEST_PAUSE_S)
+
+    async def _read_left(self, backend: Scheduled) -> None:
+        """What the host had journalled and not sent when it died, but for large values, which were in its memory alone."""
+        try:
+            data = await backend.journal(self._allocation, self.client.cursor)
+        except (OSError, ValueError, TargetUnavailable) as error:
+            log.warning("The journal of the host on %s cannot be read: %s", self._allocation.options.target, error)
+            return
+        with self._lock:
+            self._inbound.clear()
+            for sequence, message in messages_of(data):
+                if sequence > max(self._handled, self.client.cursor) and _BULK_KEY not in message.parts[2]:
+                    self._on_message(message, ())
+        self._alarm.ring()
 
     async def _open_once(self) -> str:
         """One stream's life; why it ended."""
+        self._is_cut = False
         try:
             opened = await asyncio.wait_for(self._backend.open_stream(self._allocation), OPEN_TIMEOUT_S)
         except (OSError, TargetUnavailable, asyncio.TimeoutError) as error:
+            self._is_cut = isinstance(error, Unreachable | asyncio.TimeoutError)
             return str(error) or type(error).__name__
         return await self._serve(opened)
 
@@ -337,7 +377,9 @@ class Connection:
             missed, self._heard = (0 if self._heard else missed + 1), False
             is_slow = not self._welcomed.is_set() or self._uploads or self.client.has_output
             if missed > (MISSED_WHILE_SENDING if is_slow else MISSED_BEATS):
+                self._is_cut = not isinstance(self._backend, Scheduled)  # a scheduler may know what has become of the node
                 stream.fail(TimeoutError(f"nothing was heard for {missed * BEAT_S:.0f} s"))
+                return
             elif missed:
                 with self._lock:
                     self.client.ping()
@@ -489,10 +531,11 @@ class Connection:
     def _accept(self, sequence: int, message: Message) -> None:
         inbound = Inbound(sequence, message)
         if _BULK_KEY in message.parts[2]:
-            for entry in message.metadata.get(BULK_KEY, ()):
-                inbound.missing.update(entry.get("chunks", ()))
-                if "descriptor" in entry:
-                    inbound.mapped[entry["descriptor"]] = self._map(entry["descriptor"], entry["size"])
+            try:
+                descriptors = inbound.expect()
+            except ValueError as error:
+                raise ProtocolError(f"The host's message names chunks that do not make up its buffers: {error}") from error
+            inbound.mapped.update({id: self._map(id, size) for id, size in descriptors})
             self._ask_chunks(inbound)
             if inbound.missing and inbound.sizes[1] >= SHOWN_BYTES:
                 self.on_transfer(False)
@@ -517,16 +560,19 @@ class Connection:
     def _chunk(self, address: str, data: Buffer) -> None:
         for inbound in self._inbound:
             if address in inbound.missing and bulk_memory.matches(address, data):
-                inbound.missing.discard(address)
-                inbound.chunks[address] = memoryview(data)
+                try:
+                    inbound.arrived(address, data)
+                except ValueError as error:
+                    raise ProtocolError(f"The host sent a chunk that does not fit: {error}") from error
         self._deliver()
 
     def _deliver(self) -> None:
         while self._inbound and not self._inbound[0].missing:
             inbound = self._inbound.popleft()
             try:
-                bulk = tuple(inbound.buffers()) if _BULK_KEY in inbound.message.parts[2] else ()
-                self._on_message(inbound.message, bulk)
+                if not inbound.is_released:
+                    bulk = tuple(inbound.buffers()) if _BULK_KEY in inbound.message.parts[2] else ()
+                    self._on_message(inbound.message, bulk)
             except Exception:
                 log.exception("A message of %s could not be handled", self._allocation.options.target)
             self._acknowledge(inbound.sequence)

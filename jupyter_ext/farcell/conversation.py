@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from farcell_host.protocol.messages import Channel, Message
+from farcell_host.protocol import HAS_FILES
+from farcell_host.protocol.messages import Buffer, Channel, Message
 from farcell_host.state.modules import MODULES, find_source, import_quietly, local_module, reload_quietly
 from farcell_host.state.payload import Capture, Payload
 from farcell_host.state.watch import Watch
 from farcell_host.threads import users
 
-from .errors import Refused
+from .errors import Refused, cancelled
 from .exchange import Exchange, Returned
 from .life import Life
 from .outcome import fail_if_ended
@@ -116,16 +117,46 @@ class Conversation:
         self, msg_type: str, content: dict[str, Any], payload: Payload | None = None, watch: Watch | None = None
     ) -> tuple[dict[str, Any], Returned]:
         """A request that is no run, and its reply; raises Refused for one that says no."""
+        reply, returned, _ = self._ask(msg_type, content, payload, watch)
+        return reply, returned
+
+    @property
+    def can_copy(self) -> bool:
+        """Whether the kernel serves `ask_files`: one that an older farcell has begun does not."""
+        assert self._life.connection is not None
+        return tuple(self._life.connection.welcome["protocol"]) >= HAS_FILES
+
+    def ask_files(self, operation: str, contents: Iterable[Buffer] | None = None, **arguments: Any) -> tuple[Any, list[Buffer]]:
+        """An operation of the target's `Files`: its answer, and the contents that it read; raises Refused."""
+        if not self.can_copy:
+            raise Refused(
+                f"The session on {self._life.target!r} was begun by an older farcell, whose kernels cannot copy files so. "
+                f"It goes on as it is; %remote stop {self._life.target} ends it, and the next one can."
+            )
+        content: dict[str, Any] = {"operation": operation, "arguments": arguments}
+        payload = None
+        if contents is not None:
+            payload = Payload({})
+            content["places"] = [payload.place(data) for data in contents]
+        reply, _, back = self._ask("farcell_files_request", content, payload, None)
+        return reply["answer"], [back.find(place) for place in reply["places"]]
+
+    def _ask(
+        self, msg_type: str, content: dict[str, Any], payload: Payload | None, watch: Watch | None
+    ) -> tuple[dict[str, Any], Returned, Payload]:
         relay = RunRelay(self._notebook, self._notebook.execution_count)
         pending, finish, returned = self._converse(relay, msg_type, content, payload, watch=watch)
         fail_if_ended(finish, self._life.target, self._life.log_path)
         assert finish.reply is not None
-        reply = finish.reply.message.content
+        message = finish.reply.message
+        reply = message.content
+        if reply.get("status") == "aborted":
+            raise cancelled(self._life.target)
         if reply.get("status", "ok") != "ok":
             raise Refused(f"{self._life.target!r}: {reply.get('message') or reply.get('status')}")
         if finish.interrupted or pending.pressed_late():
             raise KeyboardInterrupt
-        return {**reply, "run": pending.id}, returned
+        return {**reply, "run": pending.id}, returned, Payload({}, list(message.buffers), list(finish.reply.bulk))
 
     def ask_state(
         self,
@@ -287,7 +318,8 @@ class Conversation:
         names = request.content.get("names", ())
         module = request.content.get("module")
         source = find_source(module, request.content.get("anew", False)) if module else None
-        there = [name for name in names if self.exchange.has(name)]
+        # Attached to, there is no exchange yet with the kernel that it runs in.
+        there = [name for name in names if (self.known.has(name) if self.known is not None else name in self._notebook.namespace)]
         content = {
             "run": request.content.get("run"),
             "found": [],

@@ -1,4 +1,4 @@
-"""All sessions of a user: on this machine, and on those that ssh targets lead to, whichever notebook began them.
+"""All sessions of a user: on this machine, on those that ssh leads to, and jobs of clusters, whichever notebook began them.
 
 Machines are asked side by side and without a person: one that would ask for a password is told of instead. Targets that share
 a machine and a folder for sessions are one place, which is asked once; the next of its targets is tried only when the login is
@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from farcell_host.commands import OTHER_VERSION
+
+from . import earlier
 from .backends.base import LaunchOptions, Listing, backend_named
 from .backends.ssh.client import LoginRefused
 from .errors import FarcellError, TargetUnavailable, UsageError
@@ -27,6 +31,8 @@ _LOCAL = "local"
 ASK_S = 60.0
 """For one place: a login over a slow line and a first copy of the kernel host."""
 END_S = 60.0
+TAKEN_S = 0.3
+"""Within it a connected notebook says that it has what a run has brought back: not at once, to spare its cells the time."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +61,23 @@ class Session:
         return None if found is None else str(found)
 
     @property
+    def where(self) -> str:
+        """The machine, in words."""
+        job, node = self.status.get("job"), self.status.get("node")
+        machine = str(node or self.options.host or "this machine")
+        return f"{machine} (job {job})" if job else machine
+
+    @property
     def left(self) -> list[str]:
         """Runs that are lost when it ends: not begun, in progress, or with results that nobody has taken."""
         going = [self.run] if self.run is not None else []
         return [*going, *map(str, self.status.get("waiting_runs") or ()), *map(str, self.status.get("untaken_runs") or ())]
+
+    @property
+    def is_settling(self) -> bool:
+        """Whether its notebook may be about to say that it has what its runs have brought back."""
+        is_driven = any(role == "driver" for role, _ in self.status.get("connections") or ())
+        return is_driven and bool(self.status.get("untaken_runs"))
 
 
 @dataclass
@@ -86,16 +105,28 @@ def look(targets: Targets, everywhere: bool) -> Found:
     return found
 
 
-def choose(found: Found, id: str, yes: bool = False) -> Session:
+def look_to_end(targets: Targets, everywhere: bool) -> Found:
+    """As `look`, once what is settling has settled."""
+    found = look(targets, everywhere)
+    if any(each.is_settling for each in found.sessions):
+        time.sleep(TAKEN_S)
+        found = look(targets, everywhere)
+    return found
+
+
+def choose(found: Found, id: str, yes: bool = False, hint: str = "") -> Session:
     """By the beginning of its id; UsageError when that is none or several, or when runs would be lost and `yes` is not said."""
     chosen = [each for each in found.sessions if each.id.startswith(id) or each.id.removeprefix("s-").startswith(id)]
     if len(chosen) != 1:
         known = ", ".join(each.id for each in found.sessions) or "none"
         unasked = f" Not asked: {'; '.join(found.faults)}" if found.faults else ""
-        raise UsageError(
-            f"Say which session by the beginning of its id, and --all for those on other machines. Found: {known}.{unasked}"
-        )
+        raise UsageError(f"Say which session by the beginning of its id{hint}. Found: {known}.{unasked}")
     session = chosen[0]
+    if session.status.get("state") == OTHER_VERSION and not yes:
+        raise UsageError(
+            f"Session {session.id} on {session.target!r} is of farcell {session.status.get('version')}, whose runs cannot be "
+            "asked for here. --yes ends it with all that it has."
+        )
     if session.left and not yes:
         runs = ", ".join(run[:8] for run in session.left)
         raise UsageError(
@@ -120,7 +151,7 @@ def table(found: Found) -> Table:
         [
             each.id,
             each.target,
-            each.options.host or "this machine",
+            each.where,
             each.status.get("notebook"),
             each.status.get("state"),
             duration(each.status["idle_s"]) if "idle_s" in each.status else None,
@@ -145,7 +176,8 @@ def _places(targets: Sequence[Target]) -> list[list[LaunchOptions]]:
         options = target.launch_options()
         where: tuple[Any, ...] = (_LOCAL,)
         if not options.backend.startswith(_LOCAL):
-            where = (options.backend, options.ssh, options.user, options.host, options.env.get("FARCELL_RUNTIME_DIR"))
+            folder = options.state_dir if options.backend == "slurm" else options.env.get("FARCELL_RUNTIME_DIR")
+            where = (options.backend, options.ssh, options.user, options.host, folder)
         places.setdefault(where, []).append(options)
     return list(places.values())
 
@@ -158,7 +190,9 @@ async def _ask(place: Sequence[LaunchOptions]) -> Found:
             return Found(faults=[f"{options.target!r} was not asked: its backend {options.backend} has no list of sessions."])
         try:
             told = await asyncio.wait_for(backend.sessions(options), ASK_S)
-            return Found([Session(options, each) for each in told])
+            earlier.close_books(told)
+            sessions = [Session(options, each) for each in told]
+            return Found([each for each in sessions if each.left or not each.status.get("is_over")])
         except asyncio.TimeoutError:
             return Found(faults=[f"{options.target!r} was not asked: no answer in {ASK_S:.0f} s."])
         except LoginRefused as error:

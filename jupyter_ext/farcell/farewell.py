@@ -7,10 +7,14 @@ connection does not: the host then waits its `keep`, and a run goes on to its en
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import weakref
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from .life import STOP_TIMEOUT_S
 
 if TYPE_CHECKING:
     from .session import RemoteSession
@@ -34,15 +38,28 @@ def say_goodbye() -> None:
     """At exit, on the main thread: a session with an unfinished run is left alone. Last, what was used is written down."""
     if os.getpid() != _registered_pid:
         return
-    for session in list(_sessions):
+    endings = []
+    for session in list(_sessions):  # all at once: a front end kills a kernel that takes more than five seconds
         if session.has_something and not session.is_running and ends_for_good(session):
-            try:
-                session.stop()
-            except Exception:  # the others are still to be ended
-                log.warning("%s could not be ended", session.target, exc_info=True)
+            with _said(session.target):
+                endings.append((session.target, session.begin_stop()))
+        else:
+            session.acknowledge()
+    for target, ending in endings:
+        with _said(target):
+            if ending is not None:
+                ending.result(2 * STOP_TIMEOUT_S)
     for recorder in {session.recorder for session in list(_sessions)}:
         if recorder is not None:
             recorder.finish()
+
+
+@contextlib.contextmanager
+def _said(target: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception:  # the others are still to be ended
+        log.warning("%s could not be ended", target, exc_info=True)
 
 
 def ends_for_good(session: RemoteSession) -> bool:

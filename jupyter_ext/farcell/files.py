@@ -7,46 +7,28 @@ import glob
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-from farcell_host.filedigest import digest_of
-from farcell_host.state.payload import Payload
+from farcell_host.filetree import FILE, Entry
 
 from .backends.base import LaunchOptions
 from .capture.reads import PYTHON_MAGICS
 from .errors import UsageError
 
-REQUEST_BYTES = 32 << 20
-"""So much of files is in memory at once."""
-
 _READS_A_FILE = re.compile(r"(?:open|read|load|scan|from|gen|imread|parse)\w*|Path|File|memmap")
 _CELL_MAGIC = re.compile(r"\s*%%(\w+)[^\n]*\n")
 
 
-@dataclass(frozen=True)
-class File:
-    """One file of the notebook's folder, `path` relative to that with `/`."""
-
-    path: str
-    size: int
-    mode: int
-
-    def as_json(self) -> dict[str, Any]:
-        """What the target compares with its own; OSError when it cannot be read."""
-        return {"path": self.path, "size": self.size, "digest": digest_of(self.path)}
-
-
-def file_at(path: str) -> File:
+def file_at(path: str) -> Entry:
+    """One of the notebook's folder."""
     status = os.stat(path)
-    return File(Path(path).as_posix(), status.st_size, status.st_mode & 0o777)
+    return Entry(Path(path).as_posix(), FILE, status.st_size, status.st_mode & 0o777, status.st_mtime_ns)
 
 
-def matching(patterns: Iterable[str]) -> list[File]:
+def matching(patterns: Iterable[str]) -> list[Entry]:
     """The files that these names and globs mean, a folder with all that is in it; raises UsageError for one that means none."""
-    found: dict[str, File] = {}
+    found: dict[str, Entry] = {}
     for typed in patterns:
         pattern = typed[1:-1] if typed[:1] in ("'", '"') and typed[-1:] == typed[:1] else typed
         if not _lies_below(pattern):
@@ -63,14 +45,14 @@ def _lies_below(path: str) -> bool:
     return bool(path) and not os.path.isabs(path) and ".." not in Path(path).parts
 
 
-def _files_in(name: str) -> Iterator[File]:
+def _files_in(name: str) -> Iterator[Entry]:
     if os.path.isfile(name):
         yield file_at(name)
     for folder, _, names in os.walk(name):
         yield from (file_at(path) for each in sorted(names) if os.path.isfile(path := os.path.join(folder, each)))
 
 
-def named_in(code: str, transform: Callable[[str], str] | None) -> list[File]:
+def named_in(code: str, transform: Callable[[str], str] | None) -> list[Entry]:
     """Files of the notebook's folder that the cell opens or reads by a literal relative path."""
     return [file_at(path) for path in _literals(code, transform) if _lies_below(path) and os.path.isfile(path)]
 
@@ -110,25 +92,3 @@ def shares_folder(options: LaunchOptions) -> bool:
         return options.cwd is None or os.path.samefile(options.cwd, os.getcwd())
     except OSError:
         return False
-
-
-def requests(files: Iterable[File]) -> Iterator[tuple[list[dict[str, Any]], Payload]]:
-    """Pieces of these files with their content, as much at a time as one request takes."""
-    pieces: list[dict[str, Any]] = []
-    payload = Payload({})
-    room = REQUEST_BYTES
-    for file in files:
-        with open(file.path, "rb") as content:
-            offset, is_last = 0, False
-            while not is_last:
-                data = content.read(room)
-                is_last = offset + len(data) >= file.size or not data
-                place = payload.place(data)
-                pieces.append({"path": file.path, "offset": offset, "last": is_last, "mode": file.mode, "place": place})
-                offset += len(data)
-                room -= len(data)
-                if room <= 0:
-                    yield pieces, payload
-                    pieces, payload, room = [], Payload({}), REQUEST_BYTES
-    if pieces:
-        yield pieces, payload

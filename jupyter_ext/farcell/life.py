@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from farcell_host.journal import messages_of
 from farcell_host.protocol.messages import Buffer, Channel, Message
 from farcell_host.reasons import Reason
 
-from . import earlier
+from . import earlier, journals
 from .backends.base import Allocation, Backend, LaunchOptions, Scheduled, ShellBackend, Tell, backend_named
 from .connection import Connection
 from .deaths import Death, of_session
@@ -43,6 +44,10 @@ SAVE_TIMEOUT_S = 600.0
 
 class _LeftInQueue(Exception):
     """The person goes, the job stays."""
+
+
+class RunIsLeft(Exception):
+    """The person goes, and the cell is to run when its job starts."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,7 @@ class Life:
         self.recorder: Recorder | None = None
         """Where a ledger is kept, once a host has been reached."""
         self._host_dead: Death | None = None
+        self._shows_transfers = True
         self._kernels = 0
         self._is_released = False
         self._restarted_epoch = 0  # the death of this kernel and those before it is our own doing
@@ -128,26 +134,51 @@ class Life:
         """What nobody was told of who began to wait just now."""
         return self.dead or (HostEnded(self._host_dead) if self._host_dead is not None else None)
 
-    def start(self) -> None:
-        """Makes sure that a kernel is up: launches a host, or restarts a kernel that has died."""
+    def start(self, can_leave: bool = False) -> None:
+        """Makes sure that a kernel is up: launches a host, or restarts a kernel that has died. With `can_leave` a person who
+        does not wait for a job may leave the cell with it: RunIsLeft."""
         self._cell = self._notebook.cell_header()
-        self._show_away()
+        if self.connection is not None and self.connection.away is not None:
+            self.connection.retry()  # with longer pauses until now, as nobody waited
+            self._show_away()
         if self.closing is not None and self.is_started:
             self._wait_for_end(self.closing)
-        if self._host_dead is not None:
+        if self._host_dead is not None and not self._resume(self._host_dead.detail):
             self._say(f"The kernel host on {self.target!r} is gone ({self._host_dead.detail}); a new one starts.")
             self.stop()
         if not self.is_started:
-            self._launch()
+            self._launch(can_leave)
         elif self.dead is not None:
             died, self.dead = self.dead, None
             self._say(f"The remote kernel on {self.target!r} {died.death.detail}; a new one starts. What was only there is lost.")
             self.restart()
 
+    def _resume(self, why: str) -> bool:
+        """Whether the job of a host that is gone will start once more by itself: then that is waited for, and not a new one."""
+        backend, allocation = self._backend, self.allocation
+        if not isinstance(backend, Scheduled) or allocation is None:
+            return False
+        with Line(self._notebook, waiting(f"asking what became of the job on {self.target!r}")):
+            if not loop_thread().submit(backend.is_put_back(allocation)).result(START_TIMEOUT_S):
+                return False
+            self._part()
+            loop_thread().submit(backend.resume(allocation)).result(START_TIMEOUT_S)
+        self._say(f"The session on {self.target!r} has ended ({why}). {self.queued} was put back into the queue: it is taken up.")
+        return True
+
+    def _part(self) -> None:
+        """Ends the connection alone."""
+        connection, self.connection = self.connection, None
+        self.kernel = self.dead = self._host_dead = None
+        loop_thread().submit(self._end(connection, None, is_dead=True)).result(STOP_TIMEOUT_S)
+
     def adopt(self, allocation: Allocation) -> None:
         """Takes over a host that is there, from another driver; all that it has kept comes once more."""
         if self._backend is None:
             self._backend = backend_named(self._options.backend)
+        if isinstance(self._backend, Scheduled) and allocation.details.get("is_waiting"):
+            loop_thread().submit(self._backend.resume(allocation)).result(START_TIMEOUT_S)
+            return self._launch(is_of_run=True)
         self.kernel = self.dead = None
         self._restarted_epoch = 0
         self.launches += 1
@@ -163,12 +194,38 @@ class Life:
     def observed(self, on_message: Callable[[Message, tuple[Buffer, ...]], None]) -> Iterator[Connection]:
         """A second connection, which gets all that the host has kept and changes nothing."""
         assert self._backend is not None and self.allocation is not None
-        observer = Connection(self._backend, self.allocation, on_message, lambda reason: None, "observer")
-        loop_thread().submit(observer.open()).result(START_TIMEOUT_S)
+        with journals.observed(self._backend, self.allocation, on_message) as journal:
+            yield journal
+
+    def leave_run(self, run: str, pieces: list[bytes], again: bool) -> str:
+        """Leaves it with the job that waits in the queue, which is nothing of this session's any more; the job, in words."""
+        backend, queued = self._backend, self.queued
+        if not isinstance(backend, Scheduled) or queued is None:
+            raise TargetUnavailable(f"The job on {self.target!r} has just started: run the cell again.")
+        with Line(self._notebook, waiting(f"leaving the run with {queued} on {self.target!r}")):
+            loop_thread().submit(backend.leave_run(run, pieces, again)).result()
+        return queued
+
+    @contextlib.contextmanager
+    def left(self, allocation: Allocation) -> Iterator[Iterator[Message]]:
+        """What a host that is gone has left of its journal; when that could be read and shown, it is removed."""
+        if self._backend is None:
+            self._backend = backend_named(self._options.backend)
+        backend = self._backend
+        assert isinstance(backend, Scheduled)
+        with Line(self._notebook, waiting(f"reading the journal of a session on {self.target!r}")):
+            data = loop_thread().submit(backend.journal(allocation)).result(START_TIMEOUT_S)
+        yield (message for _, message in messages_of(data))
+        loop_thread().submit(backend.release(allocation)).result(START_TIMEOUT_S)
+
+    @contextlib.contextmanager
+    def showing_no_transfers(self) -> Iterator[None]:
+        """For whoever shows a bar for more than one of them."""
+        self._shows_transfers = False
         try:
-            yield observer
+            yield
         finally:
-            loop_thread().submit(observer.close()).result(STOP_TIMEOUT_S)
+            self._shows_transfers = True
 
     def ask(self, op: str, **fields: Any) -> dict[str, Any]:
         """A question to the host that takes no turn; raises TargetUnavailable when it does not answer in time."""
@@ -190,6 +247,12 @@ class Life:
 
     def stop(self) -> None:
         """Ends host, kernel and connection, and clears what a host that died left behind."""
+        ending = self.begin_stop()
+        if ending is not None:
+            ending.result(2 * STOP_TIMEOUT_S)
+
+    def begin_stop(self) -> concurrent.futures.Future[None] | None:
+        """As `stop`, which is over when the future is."""
         connection, self.connection = self.connection, None
         allocation, is_dead = self.allocation, self._host_dead is not None
         self.kernel = self.dead = self._host_dead = None
@@ -197,10 +260,11 @@ class Life:
             with contextlib.suppress(TargetUnavailable):  # it ends by itself: nobody comes to its host
                 loop_thread().submit(cast(Scheduled, self._backend).withdraw()).result(WITHDRAW_TIMEOUT_S)
         if connection is None and allocation is None:
-            return
-        loop_thread().submit(self._end(connection, allocation, is_dead)).result(2 * STOP_TIMEOUT_S)
+            return None
+        return loop_thread().submit(self._end(connection, allocation, is_dead))
 
-    def _launch(self) -> None:
+    def _launch(self, can_leave: bool = False, is_of_run: bool = False) -> None:
+        """`is_of_run`: the job that waits has a run of its own, and goes on without us."""
         if self._backend is None:
             self._backend = backend_named(self._options.backend)
         self.kernel = self.dead = None
@@ -216,22 +280,35 @@ class Life:
         opening = loop_thread().submit(self._open(self._backend, ask, desk.tell))
         try:
             with Line(self._notebook, lambda seconds: f"{desk.about} ({seconds:.0f} s)"):
-                self._wait(desk, opening)
+                self._wait(desk, opening, can_leave, is_of_run)
                 self._wait_for_kernel(0, time.monotonic() + START_TIMEOUT_S)
         except _LeftInQueue as left:
             opening.cancel()
+            if is_of_run:
+                cast(Scheduled, self._backend).forget()
             self._say(str(left))
             raise KeyboardInterrupt from None
+        except RunIsLeft:
+            opening.cancel()
+            raise
         except BaseException:
             opening.cancel()
             self.stop()
             raise
 
     async def _open(self, backend: Backend, ask: Ask | None, tell: Tell) -> None:
-        for text in await earlier.settle(backend, self._options):
-            self._say(text)
-        allocation = await backend.launch(self._options, ask, tell)
-        for text in allocation.notices:
+        if isinstance(backend, ShellBackend) and not isinstance(backend, Scheduled):
+            await backend.shell(self._options, ask)  # one login, for both: it looks for earlier sessions while the new one starts
+            settling = asyncio.ensure_future(earlier.settle(backend, self._options, ask))
+            try:
+                allocation = await backend.launch(self._options, ask, tell)
+                said = await settling
+            finally:
+                settling.cancel()
+        else:
+            said = await earlier.settle(backend, self._options, ask) if self.queued is None else []
+            allocation = await backend.launch(self._options, ask, tell)
+        for text in (*said, *allocation.notices):
             self._say(text)
         await self._connect(backend, allocation)
 
@@ -247,6 +324,7 @@ class Life:
         )
         connection.on_transfer = self._show_transfer
         connection.on_away = self._show_away
+        connection.is_awaited = self.is_waited_for
         self.connection = connection
         await connection.open()
         from .recorder import recorder  # while the kernel starts
@@ -271,7 +349,7 @@ class Life:
             await self._backend.release(allocation)
             self._is_released = True
 
-    def _wait(self, desk: Desk, future: concurrent.futures.Future[Any]) -> None:
+    def _wait(self, desk: Desk, future: concurrent.futures.Future[Any], can_leave: bool = False, is_of_run: bool = False) -> None:
         while True:
             try:
                 return desk.wait(future, START_TIMEOUT_S)
@@ -279,17 +357,27 @@ class Life:
                 raise TargetUnavailable(f"{self.target!r} did not answer in time.") from None
             except KeyboardInterrupt:
                 queued = self.queued
-                if queued is None or not self._waits_on(queued):
+                if queued is None or not self._waits_on(queued, can_leave, is_of_run):
                     raise
 
-    def _waits_on(self, queued: str) -> bool:
-        """Asks after Ctrl-C, where somebody can be asked: False to withdraw the job; raises _LeftInQueue."""
+    def _waits_on(self, queued: str, can_leave: bool, is_of_run: bool) -> bool:
+        """Asks after Ctrl-C, where somebody can be asked: False to withdraw the job; raises _LeftInQueue and RunIsLeft."""
         if not self._notebook.allow_stdin:
+            if is_of_run:
+                raise _LeftInQueue(f"{queued} stays in the queue with its run.")
             return False
-        answers = "[c]ancel it, [k]eep waiting, or [l]eave it there for the next cell?"
-        said = self._notebook.ask(f"{queued} on {self.target!r} waits in the queue: {answers} ").strip().lower()
+        answers = ["[c]ancel it", "[k]eep waiting"]
+        answers += ["[l]eave it there with its run"] if is_of_run else ["[l]eave it there for the next cell"]
+        if can_leave:
+            answers.append("[d]etach: this cell runs when the job starts, with nobody there")
+        choice = ", ".join(answers[:-1]) + f", or {answers[-1]}?"
+        said = self._notebook.ask(f"{queued} on {self.target!r} waits in the queue: {choice} ").strip().lower()
+        if said.startswith("l") and is_of_run:
+            raise _LeftInQueue(f"{queued} stays in the queue with its run.")
         if said.startswith("l"):
             raise _LeftInQueue(f"{queued} stays in the queue for the next cell on {self.target!r}; this cell was not run.")
+        if said.startswith("d") and can_leave:
+            raise RunIsLeft
         return said.startswith("k")
 
     def _wait_for_end(self, why: str) -> None:
@@ -352,7 +440,7 @@ class Life:
     def _show_transfer(self, is_upload: bool) -> None:
         """Bytes are on their way in pieces."""
         connection = self.connection
-        if connection is not None:
+        if connection is not None and self._shows_transfers:
             text = f"sending to {self.target!r}" if is_upload else f"fetching from {self.target!r}"
             Line(self._notebook, transfer(text, connection.uploading if is_upload else connection.downloading)).begin()
 
@@ -373,14 +461,17 @@ class Life:
 
     def reconnect(self) -> None:
         """Logs in again with somebody there who can be asked, and tries at once. Raises TargetUnavailable."""
+        if self._backend is None:
+            self._backend = backend_named(self._options.backend)
         backend = self._backend
-        if not isinstance(backend, ShellBackend) or self.connection is None:
+        if not isinstance(backend, ShellBackend):
             return
         desk = Desk(self._notebook, f"logging in on {self.target!r}")
         ask = desk.ask if self._notebook.allow_stdin else None
         with Line(self._notebook, lambda seconds: f"{desk.about} ({seconds:.0f} s)"):
             self._wait(desk, loop_thread().submit(backend.shell(self._options, ask)))
-        self.connection.retry()
+        if self.connection is not None:
+            self.connection.retry()
 
     def _on_ended(self, death: Death) -> None:
         with self._news:
@@ -389,3 +480,11 @@ class Life:
             self._host_dead = death
             self._on_event(HostEnded(death))
             self._news.notify_all()
+        if self.closing is None and self.allocation is not None:  # without a last word
+            loop_thread().submit(self._close_book(self._backend, self.allocation))
+
+    async def _close_book(self, backend: Backend | None, allocation: Allocation) -> None:
+        """The ledger learns when the job of a host that died has ended."""
+        ending = await backend.ending(allocation) if isinstance(backend, Scheduled) else None
+        if ending is not None:
+            earlier.close_book(ending)

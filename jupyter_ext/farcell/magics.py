@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import ast
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -31,14 +32,15 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
 
     from .backends.shipment import Shipment
+    from .copying import Copied
     from .environment import Comparison
     from .exchange import PlanRow
     from .refs import Ref
     from .targets import Target
 
 SUBCOMMANDS = (
-    "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "wait", "results", "attach", "resolve",
-    "env", "gpus", "usage", "log", "sessions", "reconnect", "save", "restore", "forget", "on", "off",
+    "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "put", "get", "wait", "results",
+    "attach", "resolve", "env", "gpus", "usage", "log", "sessions", "reconnect", "save", "restore", "forget", "on", "off",
 )  # fmt: skip
 RESOURCES = (
     "gpus", "gpu_type", "cpus", "mem", "walltime", "nodes", "partition", "account", "qos", "constraint", "reservation", "sbatch",
@@ -297,8 +299,10 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         vars [TARGET]               what the remote kernel holds
         pull NAMES [--target T]     bring values back, however large
         push NAMES [--target T]     send values now
+        put PATH [THERE] [-t T]     copies a file or a folder there; --exclude GLOB, --overwrite, --yes
+        get PATH [HERE] [-t T]      copies a file or a folder from there; --exclude GLOB, --overwrite
         wait [RUN] [--theirs|--ours]     for a detached run; after a conflict, whose values hold
-        attach [RUN]                to a run of this notebook's kernel before the last restart
+        attach [RUN] [--takeover]   to a run of this notebook's kernel before the last restart
         results [RUN]               what a detached run changed, as a dict
         resolve [RUN] --remote|--local   whose values hold, when both sides have changed the same
         env diff [TARGET]           packages whose versions on the target differ from this notebook's
@@ -309,7 +313,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         log [TARGET] [--lines N]    the runs so far; with --lines the kernel's and the host's log
         log RUN --replay            all outputs of a run again
         reconnect [TARGET]          logs in again, asking what ssh asks, and tries a lost connection at once
-        sessions [--all]            sessions of all notebooks on this machine; with --all on those that ssh reaches, too
+        sessions [--all]            sessions of all notebooks on this machine; with --all on those that ssh reaches, and jobs
         sessions --end ID [--yes]   ends one of them
         save [TARGET]               keeps what the remote kernel holds, for when it ends without a warning
         restore [TARGET] [NAMES]    brings that back
@@ -317,6 +321,8 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         on TARGET, off              send all following cells there
         """
         words = line.split()
+        if words and words[0] in ("put", "get"):  # names of files may have blanks, in quotes
+            words = _words(line)
         if not words or words[0] not in SUBCOMMANDS:
             known = ", ".join(SUBCOMMANDS)
             raise UsageError(f"%remote needs a subcommand, one of {known}" + (f"; not {words[0]!r}." if words else "."))
@@ -412,6 +418,18 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         remote, names = self._names_and_remote("push", words)
         self._show_moved(f"Pushed to {remote.target!r}", remote.push(*names))
 
+    def _do_put(self, words: list[str]) -> None:
+        options = _parse_copy("put", words)
+        remote = self._remote(options.target)
+        copied = remote.put(options.path, options.place, exclude=options.exclude, overwrite=options.overwrite, yes=options.yes)
+        print(copied_text(copied, f"to {copied.root} on {remote.target!r}", "Sent"))
+
+    def _do_get(self, words: list[str]) -> None:
+        options = _parse_copy("get", words)
+        remote = self._remote(options.target)
+        copied = remote.get(options.path, options.place, exclude=options.exclude, overwrite=options.overwrite)
+        print(copied_text(copied, f"from {remote.target!r} to {copied.root}", "Fetched"))
+
     def _do_wait(self, words: list[str]) -> None:
         parser = _Parser(prog="%remote wait", add_help=False)
         parser.add_argument("run", nargs="?")
@@ -441,7 +459,9 @@ class RemoteMagics(Magics):  # type: ignore[misc]
     def _do_attach(self, words: list[str]) -> None:
         parser = _Parser(prog="%remote attach", add_help=False)
         parser.add_argument("run", nargs="?")
-        self.workspace.attach(parser.parse_args(words).run)
+        parser.add_argument("--takeover", action="store_true")
+        options = parser.parse_args(words)
+        self.workspace.attach(options.run, options.takeover)
 
     def _do_resolve(self, words: list[str]) -> None:
         parser = _Parser(prog="%remote resolve", add_help=False)
@@ -532,13 +552,17 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         options = parser.parse_args(words)
         from . import everywhere
 
-        found = everywhere.look(self.workspace.targets(), options.all)
+        for each in self.workspace.sessions.values():
+            each.acknowledge()
         if options.end is None:
+            found = everywhere.look(self.workspace.targets(), options.all)
             self._show(everywhere.table(found))
             for fault in found.faults:
                 print(f"farcell: {fault}", file=sys.stderr)
             return
-        chosen = everywhere.choose(found, options.end, options.yes)
+        found = everywhere.look_to_end(self.workspace.targets(), options.all)
+        hint = "" if options.all else ", and --all for those on other machines"
+        chosen = everywhere.choose(found, options.end, options.yes, hint)
         mine = next((each for each in self.workspace.sessions.values() if each.status().runtime == chosen.runtime), None)
         if mine is not None:
             mine.stop()
@@ -563,8 +587,8 @@ class RemoteMagics(Magics):  # type: ignore[misc]
     def tell_of_left_runs(self) -> None:
         """Those that an earlier kernel of this notebook has begun, and whose results nobody has taken."""
         if sys.platform != "win32" and getattr(self.shell, "kernel", None) is not None:
-            for run in self.workspace.left_runs():
-                print(f"farcell: {run}", file=sys.stderr)
+            for left in (*self.workspace.left_runs(), *self.workspace.of_other_versions()):
+                print(f"farcell: {left}", file=sys.stderr)
 
     def bring_here(self, info: ExecutionInfo) -> None:
         """Called before each cell: what a local cell reads is brought here first, if it stayed on a target or went on there."""
@@ -668,6 +692,25 @@ def _parse(
     return parser.parse_args(words)
 
 
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"%remote {line}: {error}.") from None
+
+
+def _parse_copy(command: str, words: list[str]) -> argparse.Namespace:
+    parser = _Parser(prog=f"%remote {command}", add_help=False)
+    parser.add_argument("path")
+    parser.add_argument("place", nargs="?")
+    parser.add_argument("-t", "--target")
+    parser.add_argument("--exclude", action="append", default=[], metavar="GLOB")
+    parser.add_argument("--overwrite", action="store_true")
+    if command == "put":
+        parser.add_argument("--yes", action="store_true")
+    return parser.parse_intermixed_args(words)
+
+
 def split_names(values: Sequence[str]) -> list[str]:
     """`["a,b", "c"]` -> names; UsageError for what cannot be one."""
     names = [name for value in values for name in re.split(r"[,\s]+", value) if name]
@@ -691,6 +734,20 @@ def shipped_text(target: str, found: Shipment) -> str:
         else "nothing, as nothing is lacking"
     )
     return f"Sent to {target!r}: {sent}. Its kernels run with {found.python}."
+
+
+def copied_text(copied: Copied, way: str, verb: str) -> str:
+    if not copied.sent:
+        text = f"Nothing to copy {way}: {copied.files} file{'s' * (copied.files != 1)}, the same there."
+    elif len(copied.sent) == copied.files:
+        text = f"{verb} {len(copied.sent)} file{'s' * (copied.files != 1)} ({_bytes(copied.bytes)}) {way}."
+    else:
+        text = f"{verb} {len(copied.sent)} of {copied.files} files ({_bytes(copied.bytes)}) {way}; the others are the same there."
+    if copied.travelled < copied.bytes:
+        text += f" Of that {_bytes(copied.travelled)} travelled."
+    if copied.skipped:
+        text += f" Left out, being neither files nor folders: {', '.join(copied.skipped[:5])}."
+    return text
 
 
 def plan_table(target: str, rows: Sequence[PlanRow]) -> Table:

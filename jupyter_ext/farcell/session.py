@@ -13,9 +13,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from farcell_host import hashing_seed
 from farcell_host.protocol.messages import Buffer, Channel, Message
@@ -35,16 +34,20 @@ from .asked import Asked, Names, Prepared, reasons_of
 from .backends.base import Allocation, Backend, LaunchOptions
 from .capture.objects import may_be_changed
 from .capture.writes import bound_by, writes
-from .conflicts import Conflict
+from .conflicts import ID_LENGTH, Conflict
 from .conversation import Conversation
+from .copying import Copied
+from .deaths import Death, of_job
 from .detached import DetachedRelay, DetachedRun, Unattended
 from .earlier import HeldBack, LeftRun, names_in
 from .errors import Conflict as ConflictError
-from .errors import FarcellError, HostDied, Refused, UsageError
+from .errors import FarcellError, HostDied, Refused, UsageError, without_frames
 from .exchange import NOTHING, Exchange, PlanRow, Returned, plan_rows
-from .life import Life
+from .journals import Replay
+from .life import STOP_TIMEOUT_S, Life, RunIsLeft
 from .outcome import conclude
 from .packages import Packages
+from .queued import HASH, LeftBehind
 from .refs import Ref, human_bytes
 from .relay.card import Card
 from .relay.comms import MESSAGES as COMM_MESSAGES
@@ -53,9 +56,9 @@ from .relay.line import Line, waiting
 from .relay.notebook import Notebook
 from .relay.run_relay import ReplayRelay, RunRelay
 from .restoring import Restoring
-from .run import PATIENCE_S, Event, Finish, HostEnded, KernelEnded, Noticed
+from .run import PATIENCE_S, Event, Finish, HostEnded, KernelEnded, Noticed, Replied
 from .summaries import Moved, RunSummary, SessionStatus
-from .turns import INTERRUPT_CHECK_S, Turns
+from .turns import Turns
 from .working_folder import WorkingFolder
 
 if TYPE_CHECKING:
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
 
 CONFIRM_BYTES = 8 << 30
 LIMIT_BYTES = 1 << 20
+SCHEDULERS_DOING = (Reason.NODE_FAILURE, Reason.PREEMPTED, Reason.REQUEUED)
 LIMIT_BYTES_LOCAL = 64 << 20
 _FETCHED = "_farcell_fetched"  # a name of our own for what a ref stands for, while it is fetched
 
@@ -95,7 +99,7 @@ class RemoteSession:
         self._life.is_waited_for = lambda: self._conversation.pending is not None or self._turns.is_own
         self._restoring = Restoring(self._life, self._conversation, self.notebook)
         self._packages = Packages(options, self.notebook, self._conversation)
-        self._folder = WorkingFolder(options, self.notebook, self._conversation, self._confirm_size)
+        self._folder = WorkingFolder(options, self.notebook, self._life, self._conversation, self._confirm_size)
         self.conflicts: dict[str, Conflict] = {}
         self._told_of_order = False
         self._was_pressed = False
@@ -128,7 +132,10 @@ class RemoteSession:
         asked = Asked.of(code, names, optional=optional, imports=imports, send_files=send_files, out=out, keep=keep, yes=yes)
         with self._turns.take():
             while True:
-                self.start()
+                try:
+                    self.start(can_leave=not asked.files)
+                except RunIsLeft:
+                    self._leave(asked, restartable)
                 self._folder.send(asked.files, yes)
                 self._folder.offer(code, asked.files)
                 try:
@@ -136,11 +143,11 @@ class RemoteSession:
                 except (HostDied, KeyboardInterrupt) as error:
                     if not restartable or not self._is_schedulers_doing(error):
                         raise
-                self.notebook.say("The run begins again in a new job, as --restartable says.")
+                self.notebook.say("The run begins again, as --restartable says.")
 
     def _is_schedulers_doing(self, error: BaseException) -> bool:
         if isinstance(error, HostDied):
-            return self._life.closing is not None or error.reason in (Reason.NODE_FAILURE, Reason.PREEMPTED)
+            return self._life.closing is not None or error.reason in SCHEDULERS_DOING
         return self._life.closing is not None and not self._was_pressed
 
     def plan(self, names: Names, optional: Names = ()) -> list[PlanRow]:
@@ -174,6 +181,20 @@ class RemoteSession:
             sizes = returned.nbytes
             values = self.notebook.namespace
             return [Moved(name, type(values[name]).__name__, sizes) for name in wanted if name in values]
+
+    def put(
+        self, path: str, there: str | None, exclude: Sequence[str] = (), overwrite: bool = False, yes: bool = False
+    ) -> Copied:
+        """Copies a file or a folder of this side's to the target."""
+        with self._turns.take():
+            self.start()
+            return self._folder.put(path, there, exclude, overwrite, yes)
+
+    def get(self, path: str, here: str | None, exclude: Sequence[str] = (), overwrite: bool = False) -> Copied:
+        """Copies a file or a folder of the target's to this side."""
+        with self._turns.take():
+            self.start()
+            return self._folder.get(path, here, exclude, overwrite)
 
     def fetch(self, ref: Ref) -> Any:
         """Brings a ref's value here, under every name that the ref has in the notebook."""
@@ -315,14 +336,15 @@ class RemoteSession:
         if pending is not None:
             pending.press()
 
-    def start(self) -> None:
-        """Makes sure that a kernel is up: launches a host, or restarts a kernel that has died."""
+    def start(self, can_leave: bool = False) -> None:
+        """Makes sure that a kernel is up: launches a host, or restarts a kernel that has died. `can_leave`: raises RunIsLeft
+        when the person wants the cell to run without waiting for the job."""
         launches = self._life.launches
         with self._turns.interrupts.raising():
-            self._life.start()
+            self._life.start(can_leave)
         if self._life.launches > launches:
             self._packages = Packages(self.options, self.notebook, self._conversation)
-            self._folder = WorkingFolder(self.options, self.notebook, self._conversation, self._confirm_size)
+            self._folder = WorkingFolder(self.options, self.notebook, self._life, self._conversation, self._confirm_size)
             self._conversation.known = None
         kernel, connection = self._life.kernel, self._life.connection
         known = self._conversation.known
@@ -345,8 +367,7 @@ class RemoteSession:
             self.notebook.say(f"What was saved of the session before cannot be brought back: {error}")
 
     def reconnect(self) -> None:
-        """Logs in again where that takes a person, and has a lost connection tried again at once."""
-        self._need_started()
+        """Logs in, again or before there is a session, where that takes a person; has a lost connection tried again at once."""
         self._life.reconnect()
 
     def save(self) -> None:
@@ -387,11 +408,18 @@ class RemoteSession:
 
     def stop(self) -> None:
         """Ends host, kernel and connection, and a run of another thread with them. The next run starts anew."""
+        ending = self.begin_stop()
+        if ending is not None:
+            ending.result(2 * STOP_TIMEOUT_S)
+
+    def begin_stop(self) -> concurrent.futures.Future[None] | None:
+        """As `stop`, which is over when the future is."""
         self._end_run()
         with self._turns.take():
-            self._life.stop()
+            ending = self._life.begin_stop()
             self._comms.ended()
             self._conversation.known = None
+            return ending
 
     def _end_run(self) -> None:
         """Interrupts the run of another thread; one that does not stop is killed."""
@@ -403,16 +431,15 @@ class RemoteSession:
         if not (run.over.wait(PATIENCE_S) if run is not None else self._turns.wait_until_free(PATIENCE_S)):
             connection.request("kill")
 
+    def acknowledge(self) -> None:
+        """Tells the host now what it is told soon in any case: that what has come was dealt with."""
+        if self.is_started and self._life.connection is not None:
+            self._life.connection.acknowledge()
+
     def log(self, lines: int = 50) -> str:
         """The last lines of the remote kernel's and the host's log."""
         self._need_started()
-        assert self._life.allocation is not None
-        parts = []
-        for name in ("kernel.log", "host.log"):
-            path = Path(self._life.allocation.runtime) / name
-            if path.exists():
-                parts.append(f"== {path}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-lines:]))
-        return "\n".join(parts)
+        return "\n".join(f"== {each['path']}\n{each['text']}" for each in self._life.ask("log", lines=lines)["files"])
 
     def _state(self) -> str:
         if not self.is_started:
@@ -507,13 +534,36 @@ class RemoteSession:
             self.options.price_per_hour,
         )
 
-    def _prepare(self, asked: Asked) -> Prepared:
-        """What goes out with a run, as the notebook is now."""
+    def _leave(self, asked: Asked, restartable: bool = False) -> NoReturn:
+        """Leaves a run with the job that waits in the queue; raises KeyboardInterrupt, which says how to come back to it."""
+        self._conversation.known = self._new_exchange(0, (HASH,))
+        self._conversation.is_touched = False
+        left = LeftBehind(self._conversation.known)
+        try:
+            prepared = self._prepare(asked, left)
+            with self._turns.interrupts.raising():
+                pieces = left.pieces(self.notebook.cell_header(), prepared.content, prepared.payload, lambda: None)
+                job = self._life.leave_run(left.run, pieces, restartable)
+        finally:
+            self._conversation.known = None
+        id = left.run[:ID_LENGTH]
+        raise without_frames(
+            KeyboardInterrupt(
+                f"Run {id} waits with {job[0].lower()}{job[1:]} and begins when that starts, with nobody there. "
+                f"%remote attach {id} shows all of it then, and takes what it has changed."
+            )
+        )
+
+    def _prepare(self, asked: Asked, left: LeftBehind | None = None) -> Prepared:
+        """What goes out with a run, as the notebook is now; `left` where there is no kernel yet."""
         exchange = self._conversation.exchange
         watch = Watch(dict(self.notebook.namespace), in_place=bool(users(threading.enumerate())))
         with self._turns.interrupts.raising():
-            capture = self._capture(exchange, asked.why, asked.also, asked.imports)
-            self._packages.tell(capture, asked.imports)
+            if left is not None:
+                capture = left.capture(asked)
+            else:
+                capture = self._capture(exchange, asked.why, asked.also, asked.imports)
+                self._packages.tell(capture, asked.imports)
             self._confirm(capture, asked.yes)
             payload = exchange.pack(capture)
         watch.names.update(capture.parts)
@@ -559,7 +609,10 @@ class RemoteSession:
         """
         asked = Asked.of(code, names, **options)
         with self._turns.take():
-            self.start()
+            try:
+                self.start(can_leave=not asked.files)
+            except RunIsLeft:
+                self._leave(asked)
             self._folder.send(asked.files, asked.yes)
             self._folder.offer(code, asked.files)
             prepared = self._prepare(asked)
@@ -591,8 +644,10 @@ class RemoteSession:
 
     def attach(self, left: LeftRun) -> None:
         """Takes over a run of this notebook's earlier kernel: its outputs from the beginning in the present cell, then what it
-        changed; raises what it raised."""
+        changed; raises what it raised. Of a run whose host is gone, the outputs are all that is left."""
         with self._turns.take():
+            if left.is_journal:
+                return self._show_journal(left)
             if self.is_started:
                 raise UsageError(f"{self.target!r} has a session of this notebook already. %remote stop {self.target} ends it.")
             host = left.host
@@ -612,24 +667,32 @@ class RemoteSession:
                 self._conversation.taken(left.id)
             conclude(finish, Returned(), relay, self.notebook, self.target, self._life.log_path, None)
 
+    def _show_journal(self, left: LeftRun) -> None:
+        host, target = left.host, self.target
+        relay = ReplayRelay(self.notebook, self.notebook.execution_count)
+        state = str(host.fields["state"])
+        key, finish = (
+            left.id.encode(),
+            Finish(host=HostEnded(Death(of_job("", state, state).reason, f"its job has ended: {state}"))),
+        )
+        with self._life.left(Allocation(self.options, host.runtime, details=host.fields)) as journal:
+            for message in journal:
+                if key not in bytes(message.parts[1]):
+                    continue
+                if message.channel is Channel.SHELL:
+                    finish = Finish(reply=Replied(message))
+                elif message.channel == Channel.IOPUB and message.msg_type not in COMM_MESSAGES and not relay.receive(message):
+                    relay.publish(message)
+        self.notebook.say(left.what_is_saved())
+        conclude(finish, Returned(), relay, self.notebook, target, f"{host.fields['session']}/job.log", None)
+
     def replay(self, run: str) -> None:
         """Shows all outputs of a run again, in the present cell, as the host's journal has them."""
         self._need_started()
-        relay = ReplayRelay(self.notebook, self.notebook.execution_count)
-        key, over = run.encode(), threading.Event()
-
-        def on_message(message: Message, bulk: tuple[Buffer, ...]) -> None:
-            if key not in bytes(message.parts[1]):
-                return
-            if message.channel == Channel.SHELL:
-                over.set()
-            elif message.channel == Channel.IOPUB and message.msg_type not in COMM_MESSAGES and not relay.receive(message):
-                relay.publish(message)
-
+        reading = Replay(run, ReplayRelay(self.notebook, self.notebook.execution_count))
         line = Line(self.notebook, waiting(f"reading the journal of {self.target!r}"))
-        with self._life.observed(on_message) as journal, line:
-            while not (over.wait(INTERRUPT_CHECK_S) or journal.has_all):
-                pass
+        with self._life.observed(reading.take) as journal, line:
+            reading.wait(journal)
 
     def settle_over(self) -> None:
         """On the main thread, outside of the notebook's own code: merges what a detached run that is over has changed."""

@@ -12,17 +12,25 @@ _MAX_CELL = 60
 class Table:
     """A title, a head and rows of strings; columns whose cells are all numbers or sizes stand to the right."""
 
-    def __init__(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str = "nothing") -> None:
+    def __init__(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[Any]],
+        empty: str = "nothing",
+        longest: int | None = _MAX_CELL,
+    ) -> None:
+        """A cell with more than `longest` characters is cut."""
         self.title = title
         self.columns = list(columns)
-        self.rows = [[_text(cell) for cell in row] for row in rows]
+        self.rows = [[_text(cell, longest) for cell in row] for row in rows]
         self.empty = empty
 
     def __repr__(self) -> str:
         if not self.rows:
             return f"{self.title}: {self.empty}"
         widths = [max(len(row[i]) for row in [self.columns, *self.rows]) for i in range(len(self.columns))]
-        right = self._right()
+        right = self.right
 
         def line(cells: Sequence[str]) -> str:
             placed = (cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(cells, widths, right, strict=True))
@@ -35,7 +43,7 @@ class Table:
         title = f"<div><b>{html.escape(self.title)}</b></div>"
         if not self.rows:
             return f"{title}<div>{html.escape(self.empty)}</div>"
-        align = ["right" if right else "left" for right in self._right()]
+        align = ["right" if right else "left" for right in self.right]
         head = "".join(
             f'<th style="text-align:{side}">{html.escape(name)}</th>' for name, side in zip(self.columns, align, strict=True)
         )
@@ -47,14 +55,16 @@ class Table:
         )
         return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
-    def _right(self) -> list[bool]:
+    @property
+    def right(self) -> list[bool]:
+        """Which columns stand to the right."""
         return [all(row[i][:1].isdigit() or row[i] in ("", "-") for row in self.rows) for i in range(len(self.columns))]
 
 
-def _text(cell: Any) -> str:
+def _text(cell: Any, longest: int | None) -> str:
     if cell is None:
         return "-"
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     text = " ".join(str(cell).split())
-    return text if len(text) <= _MAX_CELL else text[: _MAX_CELL - 3] + "..."
+    return text if longest is None or len(text) <= longest else text[: longest - 3] + "..."

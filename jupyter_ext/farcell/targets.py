@@ -47,7 +47,10 @@ def _folder(path: str) -> str:
 
 def _program(path: str) -> str:
     """`python3.12` is looked for on the target's PATH; a path of several parts would depend on where the host starts."""
-    first = path.partition(" ")[0]  # over ssh it may be a command line
+    try:
+        first = next(iter(shlex.split(path)), "")  # over ssh it may be a command line
+    except ValueError:  # a single path, with a quote in it
+        first = path
     if not first or ("/" in first and not first.startswith("/")):
         raise ValueError("must be a command or a whole path on the target, from / on")
     return path
@@ -220,7 +223,7 @@ class Targets:
     currency: str = ""
     budget: Limits | None = None
     sources: tuple[Path, ...] = ()
-    user_file: Path = field(default_factory=lambda: Path(jupyter_config_dir()) / FILE)
+    user_file: Path = field(default_factory=lambda: user_file())
 
     @property
     def names(self) -> list[str]:
@@ -233,6 +236,11 @@ class Targets:
             return self.known[wanted]
         files = ", ".join(str(file) for file in self.sources or [self.user_file])
         raise UsageError(f"Unknown target {wanted!r}. {_choices(wanted, self.names)} Targets are defined in {files}.")
+
+
+def user_file() -> Path:
+    """Where a person's own targets belong."""
+    return Path(jupyter_config_dir()) / FILE
 
 
 _loaded: tuple[Any, Targets] | None = None
@@ -264,8 +272,39 @@ def _stamp(file: Path) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_size
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong at one place of a file; `target` is whose table it is in."""
+
+    line: int
+    text: str
+    target: str | None = None
+
+
+def survey() -> tuple[Targets, list[Fault]]:
+    """What is right in the files, and all that is not: for who lists them. Nothing may run while there is a fault."""
+    return _told([_File(file) for file in _default_files() if _stamp(file) is not None])
+
+
+def check(file: Path, text: str) -> None:
+    """Raises UsageError with every fault that this file would have with this text."""
+    found = _File(file, text)
+    if found.faults:
+        raise _not_right(found.faults)
+
+
 def _read(paths: list[Path]) -> Targets:
-    files = [_File(path) for path in paths]
+    targets, faults = _told([_File(path) for path in paths])
+    if faults:
+        raise _not_right(faults)
+    return targets
+
+
+def _not_right(faults: Iterable[Fault]) -> UsageError:
+    return UsageError("targets.toml is not right:\n" + "\n".join(f"  {fault.text}" for fault in faults))
+
+
+def _told(files: list[_File]) -> tuple[Targets, list[Fault]]:
     known: dict[str, Target] = {}
     for file in files:
         for name, target in file.targets.items():
@@ -279,41 +318,41 @@ def _read(paths: list[Path]) -> Targets:
     for file in files:
         if priced is not None:
             file.check_currency(priced)
-    faults = [fault for file in files for _, fault in sorted(file.faults)]
-    if faults:
-        raise UsageError("targets.toml is not right:\n" + "\n".join(f"  {fault}" for fault in faults))
-    return Targets(
+    targets = Targets(
         known,
         (chosen and chosen.default) or BUILTIN[0],
         priced.currency if priced is not None else "",
         next((file.budget for file in files if file.budget is not None), None),
-        tuple(paths),
+        tuple(file.path for file in files),
     )
+    return targets, [fault for file in files for fault in sorted(file.faults, key=lambda fault: (fault.line, fault.text))]
 
 
 class _File:
     """One targets.toml: what is good in it, and what is not."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, text: str | None = None) -> None:
+        """`text`: what it is to have, in the place of what it has."""
         self.path = path
         self.targets: dict[str, Target] = {}
         self.faulty: list[str] = []
         self.default: str | None = None
         self.currency = ""
         self.budget: Limits | None = None
-        self.faults: list[tuple[int, str]] = []
+        self.faults: list[Fault] = []
         try:
-            self._text = path.read_text(encoding="utf-8-sig")
+            self._text = path.read_text(encoding="utf-8-sig") if text is None else text
             tables = tomllib.loads(self._text)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            self.faults.append((0, f"{path}: {error}"))
+            self.faults.append(Fault(0, f"{path}: {error}"))
             return
         self._lines = _lines(self._text)
         self._top(tables)
 
     def _fault(self, keys: tuple[str, ...], text: str) -> None:
         line = next((self._lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in self._lines), 1)
-        self.faults.append((line, f"{self.path}, line {line}, {'.'.join(keys)}: {text}"))
+        target = keys[1] if keys[0] == "targets" and len(keys) > 1 else None
+        self.faults.append(Fault(line, f"{self.path}, line {line}, {'.'.join(keys)}: {text}", target))
 
     def _top(self, tables: dict[str, Any]) -> None:
         for key, value in tables.items():

@@ -46,35 +46,52 @@ class Bulk:
         self.descriptors.clear()
 
 
-@dataclass
 class Inbound:
-    """A message of the host, and what of its bulk has come."""
+    """A message of the host, and what of its bulk has come: chunks go to their places as they arrive."""
 
-    sequence: int
-    message: Message
-    missing: set[str] = field(default_factory=set)
-    chunks: dict[str, memoryview] = field(default_factory=dict)
-    mapped: dict[int, memoryview] = field(default_factory=dict)  # by descriptor number, which means something on one stream only
+    def __init__(self, sequence: int, message: Message) -> None:
+        self.sequence, self.message = sequence, message
+        self.missing: set[str] = set()
+        self.mapped: dict[int, memoryview] = {}
+        """By descriptor number, which means something on one stream only."""
+        self.is_released = False
+        """Whether the host has its buffers no more: another reader has taken what it brought."""
+        self._came = 0
+        self._rooms: dict[int, memoryview] = {}
+        self._places: dict[str, list[memoryview]] = {}
+
+    def expect(self) -> list[tuple[int, int]]:
+        """Makes room for the chunks that are to come; number and size of the descriptors that came along."""
+        descriptors = []
+        for number, entry in enumerate(self.message.metadata.get(BULK_KEY, ())):
+            if "descriptor" in entry:
+                descriptors.append((entry["descriptor"], entry["size"]))
+                continue
+            if "released" in entry:
+                self.is_released = True
+                continue
+            room = self._rooms[number] = bulk_memory.room(entry["size"])
+            for address, place in zip(entry["chunks"], bulk_memory.pieces(room), strict=True):
+                self._places.setdefault(address, []).append(place)
+        self.missing.update(self._places)
+        return descriptors
+
+    def arrived(self, address: str, data: Buffer) -> None:
+        """A chunk that is missing and is what its address says. Raises ValueError when it has another size than its place."""
+        for place in self._places[address]:
+            place[:] = data
+            self._came += len(place)
+        self.missing.discard(address)
 
     @property
     def sizes(self) -> tuple[int, int]:
         """Bytes that came in pieces, and all that are to come so."""
-        entries = [entry for entry in self.message.metadata.get(BULK_KEY, ()) if "descriptor" not in entry]
-        return sum(map(len, self.chunks.values())), sum(entry["size"] for entry in entries)
+        return self._came, sum(map(len, self._rooms.values()))
 
     def buffers(self) -> Iterator[Buffer]:
         """All of its bulk, in order; nothing may be missing."""
-        for entry in self.message.metadata.get(BULK_KEY, ()):
-            if "descriptor" in entry:
-                yield self.mapped[entry["descriptor"]]
-            else:
-                whole = bulk_memory.room(entry["size"])
-                at = 0
-                for address in entry["chunks"]:
-                    data = self.chunks[address]
-                    whole[at : at + len(data)] = data
-                    at += len(data)
-                yield whole
+        for number, entry in enumerate(self.message.metadata.get(BULK_KEY, ())):
+            yield self._rooms[number] if number in self._rooms else self.mapped[entry["descriptor"]]
 
 
 class Way(Enum):

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import pwd
 import shutil
 import signal
 import socket
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import runtime, walltime
 from .door import Door
+from .errors import FarcellHostError
 from .lastwords import canceller, job_ending
 from .reasons import Reason
 from .retirement import write_whole
+from .usage import job_of
 
 if TYPE_CHECKING:
     from .host import Host
@@ -29,10 +33,21 @@ if TYPE_CHECKING:
 RENDEZVOUS = "rendezvous.json"
 IDENTITY = "identity.pem"
 JOURNAL = "journal"
+LOG = "job.log"
 RELEASED = "released"
 SNAPSHOTS = "snapshots"
 ENDED = "ended.json"
-JOB_LOG = "job.log"
+STATE = "state.json"
+QUEUED, QUEUED_AGAIN = "queued", "queued-again"
+"""A run that was left with the job: begun once, or whenever the job begins."""
+STATE_S = 1.0
+"""So often what the kernel has said is made to outlive the node."""
+PAUSE_S = 0.5
+"""Between two writes of news."""
+FRESH_S = 60.0
+"""So often it is written without any, as a sign of life."""
+_TOLD = ("state", "run", "waiting_runs", "untaken_runs", "connections")
+_MEASURED = ("idle_s", "memory_bytes", "kernel_memory_bytes")
 WALL_TIME = "its wall time is over"
 _ENDS = {
     Reason.WALL_TIME: WALL_TIME,
@@ -44,6 +59,8 @@ _LOG_END_BYTES = 64 << 10
 _ACCOUNTS_S = 2.0
 """There are 30 s between the signal and the end (KillWait), which the save needs."""
 
+log = logging.getLogger("farcell.host")
+
 
 def serve_batch(session: Path, serve: Callable[[Path, Mapping[str, Path], Callable[[Host], None]], None]) -> int:
     """Until the host ends. `serve` gets the runtime folder, paths among the host's options, and what to call when it listens."""
@@ -53,24 +70,73 @@ def serve_batch(session: Path, serve: Callable[[Path, Mapping[str, Path], Callab
     shutil.rmtree(session / JOURNAL, ignore_errors=True)  # of this job before it was requeued: another host's
     os.environ[runtime.IN_A_JOB] = "1"
     doors: list[Door] = []
+    hosts: list[Host] = []
 
     def on_listening(host: Host) -> None:
+        hosts.append(host)
         door = Door(session / IDENTITY, folder / "attach.socket")
         doors.append(door)
-        fields = {**host.info(), **place(), "addresses": [f"{each}:{door.port}" for each in addresses()]}
+        ledger = {"session": host.info()["session"], "job": (job_of(os.environ) or {}).get("id")}
+        fields = {**host.info(), **place(), "ledger": ledger, "addresses": [f"{each}:{door.port}" for each in addresses()]}
         write_whole(session / RENDEZVOUS, fields)
         _watch_over(host, session)
+        host.beside(_keep_known(host, session))
 
     try:
-        places = {"journal": session / JOURNAL, "snapshots": session.parent.parent / SNAPSHOTS, "report": session / ENDED}
+        places = {
+            "journal": session / JOURNAL,
+            "snapshots": session.parent.parent / SNAPSHOTS,
+            "report": session / ENDED,
+            "log": session / LOG,
+        }
         serve(folder, places, on_listening)
     finally:
         for door in doors:
             door.close()
         with contextlib.suppress(OSError):
             (session / RENDEZVOUS).unlink()
-        shutil.rmtree(session / JOURNAL, ignore_errors=True)
+        if any(host.leaves_journal for host in hosts):
+            with contextlib.suppress(OSError):
+                write_whole(session / STATE, _told(hosts[0]))
+        else:
+            shutil.rmtree(session / JOURNAL, ignore_errors=True)
     return 0
+
+
+def _told(host: Host) -> dict[str, Any]:
+    status = host.status()
+    return {"at": time.time(), **{key: status[key] for key in (*_TOLD, *_MEASURED)}}
+
+
+async def _keep_known(host: Host, session: Path) -> None:
+    """What it says of itself lies in the session's folder, for whoever cannot reach the node, or comes when that is no more."""
+    written: dict[str, Any] = {"at": 0.0}
+    synced = 0
+    left = {session / QUEUED, session / QUEUED_AGAIN}
+    while True:
+        for file in [file for file in left if file.exists()]:
+            left.remove(file)
+            try:
+                host.take(await asyncio.to_thread(file.read_bytes))
+                if file.name == QUEUED:
+                    file.unlink()
+            except (OSError, FarcellHostError) as error:
+                log.error("The run in %s cannot be begun: %s", file, error)
+                host.notify(f"The run that was left with this job cannot be begun: {error}")
+        told, last = _told(host), host.last
+        try:
+            if last != synced:
+                await host.sync_journal()
+            if any(told[key] != written.get(key) for key in _TOLD) or told["at"] - written["at"] > FRESH_S:
+                written = told  # told again when it is news again: a full disk is not worn out
+                await asyncio.to_thread(write_whole, session / STATE, told)
+        except OSError as error:
+            log.warning("What the session does cannot be written into %s: %s", session, error)
+        synced = last
+        await asyncio.sleep(PAUSE_S)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(host.news.wait(), STATE_S - PAUSE_S)
+        host.news.clear()
 
 
 def _watch_over(host: Host, session: Path) -> None:
@@ -86,7 +152,7 @@ def _watch_over(host: Host, session: Path) -> None:
 
     async def ended() -> None:
         """What the scheduler has written into the job's output says why it does so; it comes before the signal."""
-        reason = _why_ended(session / JOB_LOG)
+        reason = _why_ended(session / LOG)
         by = await _canceller() if reason is Reason.CANCELLED else ""
         retirement.begin(f"{_ENDS.get(reason, 'the scheduler ends its job')}{by}", reason)
 

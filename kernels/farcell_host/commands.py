@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 STOP_TIMEOUT_S = 8.0
 LAUNCH_TIMEOUT_S = 60.0
 _ASK_TIMEOUT_S = 5.0
+SILENT = "silent"
+OTHER_VERSION = "other version"
+"""The state of a host that can be found and ended, and not talked to."""
 
 
 def run(arguments: list[str]) -> int:
@@ -63,6 +66,15 @@ def _parser() -> argparse.ArgumentParser:
     stop.add_argument("--runtime", required=True, type=Path)
     stop.set_defaults(command=_stop)
     commands.add_parser("environment", add_help=False, help="find or make a Python that can run a kernel (bootstrap/command.py)")
+    leftovers = commands.add_parser("leftovers", help="one JSON line for each thing that was left here, or that was removed")
+    leftovers.add_argument(
+        "--cache", type=Path, default=None, help="where environments and sent data are (default: the usual place)"
+    )
+    leftovers.add_argument("--state", type=Path, default=None, help="where sessions of jobs are")
+    leftovers.add_argument("--current", default="", metavar="DIGEST", help="the kernel host that is sent now")
+    leftovers.add_argument("--jobs", default="", metavar="NAMES", help="this user's jobs, separated by blanks")
+    leftovers.add_argument("--remove", nargs="+", default=None, metavar="PATH", help="remove these, as far as nothing uses them")
+    leftovers.set_defaults(command=_leftovers)
     zipapp = commands.add_parser("zipapp", help="write this package as one file that any Python can run")
     zipapp.add_argument("target", type=Path)
     zipapp.set_defaults(command=_zipapp)
@@ -74,6 +86,7 @@ def _host_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cwd", default=None, help="the remote kernel's working folder")
     parser.add_argument("--idle-timeout", type=float, default=3600.0, metavar="S", help="end after S seconds without work")
     parser.add_argument("--keep", type=float, default=600.0, metavar="S", help="wait S seconds for a lost notebook")
+    parser.add_argument("--first-driver", type=float, default=600.0, metavar="S", help="wait S seconds for a first notebook")
     parser.add_argument("--journal-mib", type=float, default=512.0, metavar="MIB", help="disk quota for output not yet read")
     parser.add_argument("--chunks-mib", type=float, default=4096.0, metavar="MIB", help="disk quota of the chunk store")
     parser.add_argument("--notebook", default=None, help="which notebook this session belongs to")
@@ -121,7 +134,8 @@ def _fork(options: argparse.Namespace, folder: Path) -> int:
     with os.fdopen(reading) as answer:
         line = answer.readline()
     if not line:
-        tail = (folder / "host.log").read_text(errors="replace").splitlines()[-10:] if (folder / "host.log").exists() else []
+        log = folder / runtime.HOST_LOG
+        tail = log.read_text(errors="replace").splitlines()[-10:] if log.exists() else []
         raise FarcellHostError("The kernel host ended before it listened.\n" + "\n".join(tail))
     fields = json.loads(line)
     if "error" in fields:
@@ -145,7 +159,7 @@ def _report(writing: int, error: BaseException) -> None:
 
 def _detach(folder: Path) -> None:
     """Nothing of the caller's is kept open: a host that held its stdout would hang whoever reads that to its end."""
-    log = os.open(folder / "host.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    log = os.open(folder / runtime.HOST_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(log, 1)
@@ -183,6 +197,7 @@ def _host_options(options: argparse.Namespace, folder: Path, places: Mapping[str
         cwd=options.cwd,
         idle_timeout_s=options.idle_timeout,
         keep_s=options.keep,
+        first_driver_s=options.first_driver,
         journal_bytes=int(options.journal_mib * 2**20),
         chunk_bytes=int(options.chunks_mib * 2**20),
         notebook=options.notebook,
@@ -225,10 +240,12 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def ask_status(host: runtime.HostInfo) -> dict[str, Any]:
-    """What the host says about itself, as an observer asks; what its folder says when it does not answer in time."""
+    """What the host says about itself, as an observer asks; what its folder says when it does not answer in time, or speaks
+    another protocol (`OTHER_VERSION`)."""
     import platform
     import socket
 
+    from .errors import ProtocolError
     from .protocol.client import Client, Hello
     from .protocol.events import Refused, Responded
 
@@ -244,14 +261,17 @@ def ask_status(host: runtime.HostInfo) -> dict[str, Any]:
                     sock.sendall(b"".join(outgoing.buffers))
                 data = sock.recv(1 << 16)
                 if not data:
-                    return {**host.fields, "state": "silent"}
+                    return {**host.fields, "state": SILENT}
                 for event in client.receive(data):
                     if isinstance(event, Responded):
                         return event.fields
                     if isinstance(event, Refused):
-                        return {**host.fields, "state": "silent", "message": event.message}
+                        state = OTHER_VERSION if event.code == "version" else SILENT
+                        return {**host.fields, "state": state, "message": event.message}
+    except ProtocolError as error:
+        return {**host.fields, "state": OTHER_VERSION, "message": str(error)}
     except OSError as error:
-        return {**host.fields, "state": "silent", "message": str(error)}
+        return {**host.fields, "state": SILENT, "message": str(error)}
 
 
 def _stop(options: argparse.Namespace) -> int:
@@ -284,6 +304,15 @@ def _gone(folder: Path, timeout_s: float) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def _leftovers(options: argparse.Namespace) -> int:
+    from . import chunkstore, leftovers
+
+    cache = options.cache or chunkstore.cache_folder()
+    found = leftovers.Leftovers(cache.absolute(), options.state, options.current, options.jobs.split())
+    leftovers.write(found.found() if options.remove is None else found.remove(options.remove))
+    return 0
 
 
 def _zipapp(options: argparse.Namespace) -> int:

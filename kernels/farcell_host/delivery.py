@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .assembly import Assembly
 from .chunkstore import ChunkStore, ChunkStoreError
+from .intake import Intake
 from .kernel import Kernel
 from .protocol.frames import Descriptor
 from .protocol.messages import Channel, Message
@@ -36,6 +37,7 @@ class Delivery:
         self.kernel: Kernel | None = None
         self.why_dead = "The remote kernel is not running"
         self._store = store
+        self._intake = Intake(store, self._kept)
         self._publish = publish
         self._queues: dict[Channel, deque[Waiting]] = {channel: deque() for channel in Channel}
         self._failures: dict[str, str] = {}
@@ -77,12 +79,17 @@ class Delivery:
         return taken
 
     def chunk(self, address: str, data: Any) -> None:
-        """A chunk has come: into the store, and into what waits for it."""
-        try:
-            self._store.put(address, data)
-        except ChunkStoreError as error:
-            log.error("%s", error)
-            self._failed(address, str(error))
+        """A chunk has come: into the store, then into what waits for it."""
+        self._intake.take(address, data)
+
+    def missing(self, addresses: Iterable[str]) -> list[str]:
+        """The chunks that are to be sent."""
+        return self._intake.missing(addresses)
+
+    def _kept(self, address: str, data: Any, failure: str | None) -> None:
+        if failure is not None:
+            log.error("%s", failure)
+            self._failed(address, failure)
         else:
             self._failures.pop(address, None)
             for item in self._assemblies():
@@ -105,6 +112,10 @@ class Delivery:
         self._closed = reason
         for run in self.waiting_runs:
             self.cancel(run, reason)
+
+    def end(self) -> None:
+        """Nothing is taken any more; waits for what is being written."""
+        self._intake.close()
 
     def abort(self, reason: str) -> None:
         """Answers everything that waits: there is no kernel to take it any more."""

@@ -38,6 +38,7 @@ from .kernellink import BULK_KEY, FromKernel
 from .kernelprocess import KernelProcess
 from .peerlink import PeerLink
 from .protocol import events
+from .protocol.frames import FrameReader, Kind, MessageAssembler, decode_chunk
 from .protocol.messages import Channel, Message, encode_json
 from .protocol.roles import OBSERVER_REQUESTS, ONCE_REQUESTS, Answers, Inbox, Roles
 from .reasons import Reason
@@ -49,11 +50,11 @@ from .usage import Accounts
 WANTED = "a notebook asked for it"
 _BACKLOG = 64
 _LONGEST_TICK_S = 5.0
-_FIRST_DRIVER_S = 600.0  # whoever started it and does not come by then never will
 _GOODBYE_S = 2.0
 _SILENT_S = 30.0  # clients that can be cut off ask for a sign of life every two
 _INTERRUPT_AGAIN_S = 1.0
 _LEAD_S = 20.0
+_LOG_BYTES = 1 << 20
 _SAVED_BYTES_PER_S = 50e6  # a slow shared file system
 
 log = logging.getLogger("farcell.host")
@@ -66,6 +67,7 @@ class HostOptions:
     cwd: str | None = None
     idle_timeout_s: float = 3600.0
     keep_s: float = 600.0
+    first_driver_s: float = 600.0  # whoever started it and does not come by then never will
     journal_bytes: int = journal.QUOTA_BYTES
     chunk_bytes: int = chunkstore.QUOTA_BYTES
     notebook: str | None = None
@@ -76,6 +78,7 @@ class HostOptions:
     is_job: bool = False  # the batch step of a scheduler's job, which ends with it
     snapshots: Path = field(default_factory=lambda: chunkstore.cache_folder() / "snapshots")
     report: Path | None = None  # a file that says why the host has ended
+    log: Path | None = None  # what this process prints, where that is not host.log in the runtime folder
     save_grace_s: float = 10.0
 
     def start_kernel(self) -> KernelProcess:
@@ -86,7 +89,7 @@ class Host:
     def __init__(self, options: HostOptions, lock: runtime.HostLock, process: KernelProcess) -> None:
         """`process`: the first kernel, started before this module and what it needs were imported."""
         self.options = options
-        self.started = time.time()
+        self.started, self._began = time.time(), time.monotonic()
         self._lock = lock
         self._journal = Journal(options.journal or options.runtime / "journal", options.journal_bytes)
         self._held = HeldBulk()
@@ -115,6 +118,8 @@ class Host:
             notebook=options.notebook,
             price_per_hour=options.price_per_hour,
         )
+        self.news = asyncio.Event()
+        """That there may be something to say of runs and connections; whoever waits for it clears it."""
         self._is_recorded = False
         self._why: str | None = None
         self._idleness = Idleness(options.idle_timeout_s)
@@ -154,6 +159,23 @@ class Host:
         task = asyncio.ensure_future(work)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
+
+    def take(self, data: bytes) -> None:
+        """What a notebook has left for it, which is not connected: frames, as a driver sends them."""
+        assembler = MessageAssembler()
+        for frame in FrameReader().feed(data):
+            if frame.kind == Kind.CHUNK:
+                self._delivery.chunk(*decode_chunk(frame))
+            elif (message := assembler.add(frame)) is not None:
+                self._delivery.accept(message, {})
+
+    async def sync_journal(self) -> None:
+        """Has what the kernel has said so far in the journal's file system, and not in this node's memory alone."""
+        fd = self._journal.open_newest()
+        try:
+            await asyncio.to_thread(os.fdatasync, fd)
+        finally:
+            os.close(fd)
 
     def notify(self, text: str, **more: Any) -> None:
         """Shown in the notebook, beside the output of the cell that runs."""
@@ -205,14 +227,18 @@ class Host:
         if verdict is Verdict.WARN:
             self._warn_of_release()
         # A scheduler's job begins when it can, with its notebook perhaps asleep.
-        first_s = math.inf if self._had_driver or options.report is not None else _FIRST_DRIVER_S
+        first_s = math.inf if self._had_driver or options.report is not None else options.first_driver_s
         if verdict is Verdict.RELEASE:
             self.retirement.begin(f"nothing was run for {spoken(options.idle_timeout_s)}", Reason.IDLE)
         elif now - self._driverless_at > min(options.keep_s, first_s):
-            self.stop(f"no notebook came{' back' if self._had_driver else ''} for {min(options.keep_s, first_s):g} s")
+            why = f"no notebook came{' back' if self._had_driver else ''} for {min(options.keep_s, first_s):g} s"
+            if options.report is not None and self._untaken:  # whoever comes later finds what it made
+                self.retirement.begin(why)
+            else:
+                self.stop(why)
         elif not (options.runtime / runtime.HOST_FILE).exists():
             self.stop("the runtime folder is gone")
-        pause = min(_LONGEST_TICK_S, max(0.05, min(options.idle_timeout_s, options.keep_s) / 10))
+        pause = min(_LONGEST_TICK_S, max(0.05, min(options.idle_timeout_s, options.keep_s, options.first_driver_s) / 10))
         asyncio.get_running_loop().call_later(pause, self._tick)
 
     def _gpu_in_use(self) -> None:
@@ -226,6 +252,11 @@ class Host:
             f"ends in {spoken(watch.lead_s)}. Its variables are saved then as far as they can be; what cannot be, and what its "
             "threads do, is lost. Any cell on it keeps it; idle_timeout_s of the target says for how long."
         )
+
+    @property
+    def leaves_journal(self) -> bool:
+        """Whether what the kernel has said is left to whoever asks later: there are runs whose results nobody has taken."""
+        return self.options.report is not None and self._why != WANTED and bool(self._untaken or self._kernel.run)
 
     @property
     def _is_working(self) -> bool:
@@ -254,10 +285,11 @@ class Host:
         for link in list(self._links):
             link.close()
         self._kernel.close()
+        self._delivery.end()
         self._telemetry.close()
         self._accounts.close(self._is_recorded, self._why)
         self._held.close()
-        self._journal.close()
+        self._journal.close(keep=self.leaves_journal)
         shutil.rmtree(self.options.runtime, ignore_errors=True)
         self._lock.close()
 
@@ -273,6 +305,7 @@ class Host:
         kernel.process.started()
         content = {**fields, "epoch": kernel.epoch, "pid": kernel.process.pid, "direct": kernel.direct}
         self._publish(Message.build(Channel.CONTROL, "farcell_kernel_started", content))
+        self.news.set()
         self._delivery.advance()
 
     def _kernel_ended(self) -> None:
@@ -290,6 +323,7 @@ class Host:
             if not asked.done():
                 asked.set_exception(FarcellHostError("the remote kernel has ended"))
         self._answered.set()
+        self.news.set()
 
     def _tell_death(self, exit_code: int | None, died_of: str | None) -> None:
         kernel = self._kernel
@@ -312,6 +346,11 @@ class Host:
         self._delivery.abort("The remote kernel was restarted before this began")
         self._kernel = self._adopt(self.options.start_kernel(), before.epoch + 1)
         self._write_info()
+
+    @property
+    def last(self) -> int:
+        """How many messages are journalled."""
+        return self._journal.last
 
     @property
     def run(self) -> str | None:
@@ -379,6 +418,7 @@ class Host:
         if answered:
             self._active_at = time.monotonic()
             self._answered.set()
+            self.news.set()
             self._delivery.advance()
 
     def _to_kernel(self, run: str | None, message: Message) -> None:
@@ -386,6 +426,7 @@ class Host:
         if run is not None:
             self._telemetry.run_began()
             self._kernel.process.run_began()
+            self.news.set()
 
     def _run_ended(self, run: str, reply: Message, entry: Entry) -> Entry:
         """What to journal as its reply: as it came, unless there is something to add of the GPUs."""
@@ -429,6 +470,7 @@ class Host:
         if error is not None:
             log.info("A connection was lost: %s", error)
         self._links.discard(link)
+        self.news.set()
 
     def _handle(self, link: PeerLink, happened: list[events.Event]) -> None:
         left = deque(happened)
@@ -462,6 +504,7 @@ class Host:
             link.refuse(admission.code, admission.message)
             return
         link.hello, link.role, link.generation = hello, admission.role, admission.generation
+        self.news.set()
         if admission.role == "driver":
             self._had_driver = True
             self._displace(link)
@@ -478,6 +521,7 @@ class Host:
             pid=os.getpid(),
             kernel_pid=self._kernel.process.pid,
             direct=self._kernel.direct,
+            version=__version__,
         )
 
     def _displace(self, link: PeerLink) -> None:
@@ -514,6 +558,7 @@ class Host:
             self._held.release(min(sequence, self._journal.last))
             for run in [run for run, reply in self._untaken.items() if reply <= sequence and run not in self._delivery.detached]:
                 del self._untaken[run]
+                self.news.set()
 
     # -- requests
 
@@ -589,7 +634,7 @@ class Host:
         return {"usage": self._accounts.records(ended=time.time(), reason=WANTED)}
 
     def _op_missing(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
-        return {"missing": self._store.missing(fields["addresses"])}
+        return {"missing": self._delivery.missing(fields["addresses"])}
 
     def _op_chunks(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         return {"missing": link.send_chunks(fields["addresses"])}
@@ -598,6 +643,7 @@ class Host:
         """What a detached run has changed has been merged."""
         self._delivery.detached.discard(str(fields["run"]))
         self._untaken.pop(str(fields["run"]), None)
+        self.news.set()
         return {}
 
     def _op_release(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
@@ -620,6 +666,13 @@ class Host:
         self._accounts.drop_left([str(session) for session in fields.get("left", ())])
         return {}
 
+    async def _op_log(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        """The last lines of what the kernel and the host have printed outside of cells."""
+        folder, lines = self.options.runtime, int(fields["lines"])
+        found = [folder / runtime.KERNEL_LOG, self.options.log or folder / runtime.HOST_LOG]
+        texts = await asyncio.to_thread(lambda: [_last_lines(file, lines) for file in found])
+        return {"files": [{"path": str(file), "text": text} for file, text in zip(found, texts, strict=True)]}
+
     def _op_snapshots(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         return self.retirement.offer()
 
@@ -627,6 +680,10 @@ class Host:
         return {"removed": self.retirement.forget()}
 
     def _op_status(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        return self.status()
+
+    def status(self) -> dict[str, Any]:
+        """What it says of itself (docs/architecture.md)."""
         kernel = self._kernel
         state = "dead" if not kernel.is_alive else "starting" if not kernel.is_ready else "busy" if kernel.asked else "idle"
         now = time.monotonic()
@@ -644,9 +701,19 @@ class Host:
             "memory_bytes": capabilities.resident_bytes(),
             "kernel_memory_bytes": capabilities.resident_bytes(kernel.process.pid) if kernel.is_alive else None,
             "idle_s": now - self._active_at,
+            "age_s": now - self._began,
             "connections": [[other.role, other.hello.client] for other in self._links if other.hello is not None],
             "capabilities": capabilities.report(),
         }
+
+
+def _last_lines(file: Path, lines: int) -> str:
+    try:
+        with open(file, "rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - _LOG_BYTES))
+            return "\n".join(stream.read().decode(errors="replace").splitlines()[-lines:])
+    except OSError as error:
+        return f"(it cannot be read: {error.strerror})"
 
 
 def serve(options: HostOptions, lock: runtime.HostLock, process: KernelProcess, on_listening: Callable[[Host], None]) -> None:

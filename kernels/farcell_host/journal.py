@@ -10,14 +10,26 @@ on in memory with a small quota.
 from __future__ import annotations
 
 import logging
+import math
+import os
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from .errors import FarcellHostError, ProtocolError
-from .protocol.frames import Flags, Frame, Kind, decode_message, encode_frame, encode_message
+from .protocol.frames import (
+    HEAD_BYTES,
+    Flags,
+    Frame,
+    FrameReader,
+    Kind,
+    MessageAssembler,
+    decode_message,
+    encode_frame,
+    encode_message,
+)
 from .protocol.messages import Buffer, Channel, Message
 from .segment import Segment
 
@@ -28,6 +40,30 @@ _MIN_SEGMENT, _MAX_SEGMENT = 64 << 10, 8 << 20
 _MORE, _GAP = int(Flags.MORE), int(Flags.GAP)
 
 log = logging.getLogger("farcell.host")
+
+
+def messages_of(data: bytes) -> Iterator[tuple[int, Message]]:
+    """The messages in a journal's files, one file after the other, with their numbers: as far as they are whole. A node that
+    dies may leave half a frame at the end, or zeros."""
+    reader, assembler = FrameReader(), MessageAssembler()
+    at = 0
+    try:
+        while (end := at + HEAD_BYTES + int.from_bytes(data[at : at + 4], "big")) <= len(data):
+            for frame in reader.feed(data[at:end]):
+                message = assembler.add(frame)
+                if message is not None:
+                    yield frame.sequence, message
+            at = end
+    except ProtocolError as error:
+        log.warning("The journal of a host that is gone cannot be read further: %s", error)
+
+
+def in_order(names: Iterable[str], after: int = 0) -> list[str]:
+    """Which of a journal's files hold messages after number `after`, the first message's first."""
+    kept = sorted(name for name in names if name.startswith("kept-"))
+    others = sorted(name for name in names if name.isdigit())
+    firsts = [int(name) for name in others[1:]]
+    return [*kept, *(name for name, following in zip(others, [*firsts, math.inf], strict=False) if following > after + 1)]
 
 
 class Entry(NamedTuple):
@@ -129,9 +165,14 @@ class Journal:
         cursor.segment, cursor.offset, cursor.next = segment, end, until
         return Block(first, until - 1, data, alone == first, gap)
 
-    def close(self) -> None:
+    def open_newest(self) -> int:
+        """The file that is written, opened once more: for a thread that has it written to the disk."""
+        return os.dup(self._segments[-1].fd)
+
+    def close(self, keep: bool = False) -> None:
+        """`keep`: the files stay, for `messages_of`."""
         for segment in self._segments:
-            segment.delete()
+            segment.close() if keep else segment.delete()
         self._segments = []
 
     # -- writing

@@ -88,7 +88,7 @@ class KernelProcess:
         self.folder = folder
         self.direct = direct and capabilities.has_descriptors()
         self.connection_info = write_connection_file(folder)
-        self._log = folder / "kernel.log"
+        self._log = folder / runtime.KERNEL_LOG
         self._pidfd: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None

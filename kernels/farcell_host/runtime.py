@@ -21,9 +21,11 @@ from .errors import FarcellHostError
 HOST_FILE = "host.json"
 SOCKET = "socket"
 KERNEL_SOCKET = "kernel.socket"
+HOST_LOG = "host.log"
+KERNEL_LOG = "kernel.log"
 INTERRUPTED_FILE = "interrupted"  # the run that the host interrupted last
 IN_A_JOB = "FARCELL_IN_A_JOB"  # an environment variable: the kernel outlives its scheduler's SIGTERM
-_PATH_BYTES = 103  # sun_path has 104 bytes on macOS, 108 on Linux, with a closing NUL
+PATH_BYTES = 103  # sun_path has 104 bytes on macOS, 108 on Linux, with a closing NUL
 
 
 class RuntimeFolderError(FarcellHostError):
@@ -64,12 +66,12 @@ def secure(folder: Path) -> Path:
     return folder
 
 
-def check_length(folder: Path) -> None:
-    """Sockets in the folder must fit the system's limit for their paths."""
-    longest = len(os.fsencode(folder.absolute() / KERNEL_SOCKET))
-    if longest > _PATH_BYTES:
+def check_length(folder: Path, name: str = KERNEL_SOCKET) -> None:
+    """Sockets in the folder must fit the system's limit for their paths; `name` is the longest that they have."""
+    longest = len(os.fsencode(folder.absolute() / name))
+    if longest > PATH_BYTES:
         raise RuntimeFolderError(
-            f"{folder} is too long for Unix sockets ({longest} bytes, {_PATH_BYTES} fit). "
+            f"{folder} is too long for Unix sockets ({longest} bytes, {PATH_BYTES} fit). "
             "Set FARCELL_RUNTIME_DIR to a shorter folder."
         )
 
@@ -109,6 +111,18 @@ def find_host(folder: Path) -> HostInfo | None:
         return HostInfo(str(folder), int(fields["pid"]), str(fields["socket"]), fields)
     except (ValueError, KeyError, TypeError):  # it has the lock and has not written yet
         return None
+
+
+def is_taken(folder: Path) -> bool:
+    """Whether a host has the folder, also one that has not said yet where it listens."""
+    try:
+        fd = os.open(folder / HOST_FILE, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(fd)
+    finally:
+        os.close(fd)
 
 
 def live_hosts(folder: Path | None = None) -> Iterator[HostInfo]:

@@ -96,8 +96,11 @@ class Segment:
             start += len(data)
             yield from reader.feed(data)
 
-    def delete(self) -> None:
+    def close(self) -> None:
         os.close(self.fd)
+
+    def delete(self) -> None:
+        self.close()
         if self.path is not None:
             with contextlib.suppress(OSError):
                 self.path.unlink()

@@ -314,6 +314,16 @@ def _lock(fd: int) -> bool | None:
     return True
 
 
+def living(folder: Path) -> set[str]:
+    """Sessions whose hosts live and have their files locked, on this machine or, on a shared disk, on another. Reads files."""
+    found = set()
+    for path in _files(folder):
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            if _lock(file.fileno()) is False:
+                found.add(path.stem)
+    return found
+
+
 def _files(folder: Path) -> list[Path]:
     """Oldest first."""
     found = []

@@ -66,9 +66,9 @@ def server(request: pytest.FixtureRequest) -> Server:
 @pytest.fixture(scope="module")
 def page(server: Server, browser: Browser) -> Iterator[NotebookPage]:
     """A notebook with farcell loaded, one for all tests of a module: to open one costs seconds."""
-    expect.set_options(timeout=30_000)
+    expect.set_options(timeout=60_000)
     with browser.new_context(viewport={"width": 1200, "height": 1000}) as context:
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(60_000)
         page = NotebookPage(context.new_page(), server, server.new_notebook())
         page.cell("%load_ext farcell").run()
         yield page

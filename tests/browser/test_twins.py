@@ -19,9 +19,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def page(server: Server, browser: Browser) -> Iterator[NotebookPage]:
     """Of the examples; each test goes to its own."""
-    expect.set_options(timeout=30_000)
+    expect.set_options(timeout=60_000)
     with browser.new_context(viewport={"width": 1200, "height": 1000}) as context:
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(60_000)
         yield NotebookPage(context.new_page(), server, server.add(EXAMPLES / "factory_twin.ipynb"))
     server.end_kernels()
 

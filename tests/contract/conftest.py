@@ -3,9 +3,7 @@ remote Python whose ipykernel is of the other major version."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +11,11 @@ from pathlib import Path
 import ipykernel
 import numpy
 import pytest
-from commands import call
 from notebooks import Notebook
 from places import Place, define_target, over_slurm, over_ssh
+from pythons import environment
 from sandbox import Sandbox
 
-ROOT = Path(__file__).parents[2]
 WAYS = ("local", "local-attach", "local-zmq", "local-attach-zmq", "local-other", "local-attach-other", "ssh", "slurm")
 OTHER_MAJOR, OTHER_IPYKERNEL = (6, "ipykernel==6.29.*") if ipykernel.version_info[0] >= 7 else (7, "ipykernel>=7")
 
@@ -54,20 +51,6 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
 
 @pytest.fixture(scope="session")
 def other_python() -> Path:
-    """A Python that has ipykernel's other major version and numpy, nothing of farcell's: made once, under a lock."""
-    folder = ROOT / ".venvs" / f"python{sys.version_info[0]}.{sys.version_info[1]}-ipykernel{OTHER_MAJOR}"
-    python = folder / "bin" / "python"
-    wanted = (OTHER_IPYKERNEL, f"numpy=={numpy.__version__}")
-    recipe = "\n".join([sys.version, str(folder), *wanted])
-    made = folder / "recipe"
-    folder.parent.mkdir(exist_ok=True)
-    with open(folder.with_name(f"{folder.name}.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists() or made.read_text() != recipe:
-            shutil.rmtree(folder, ignore_errors=True)
-            # Our own pip fills it: a Debian without python3-venv has no other.
-            call(sys.executable, "-m", "venv", "--without-pip", folder, cwd=ROOT)
-            options = ("--quiet", "--disable-pip-version-check")
-            call(sys.executable, "-m", "pip", "--python", python, "install", *options, *wanted, cwd=ROOT)
-            made.write_text(recipe)
-    return python
+    """A Python that has ipykernel's other major version and numpy, nothing of farcell's."""
+    name = f"python{sys.version_info[0]}.{sys.version_info[1]}-ipykernel{OTHER_MAJOR}"
+    return environment(name, sys.executable, (OTHER_IPYKERNEL, f"numpy=={numpy.__version__}"))

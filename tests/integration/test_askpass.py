@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import which
 
-import asyncssh
 import psutil
 import pytest
 from farcell.backends.ssh import askpass
 from farcell.backends.ssh.questions import Question, Questions
 from sandbox import Sandbox
+from services.asking import Server, serving
 
 LIMIT_S = 30.0
 DECLINED_S = 10.0
@@ -34,90 +31,6 @@ def openssh() -> None:
         if "ssh" in os.environ.get("FARCELL_REQUIRE", "").replace(" ", "").split(","):
             pytest.fail(reason)
         pytest.skip(f"optional: {reason}")
-
-
-@dataclass
-class Server:
-    """What it accepts, and all that it was told."""
-
-    password: str | None = None
-    code: str | None = None
-    """With a password: both by keyboard-interactive, one after the other."""
-    public_key: str | None = None
-    told: list[str] = field(default_factory=list)
-    port: int = 0
-
-
-class Login(asyncssh.SSHServer):
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self.said: list[str] = []
-
-    def begin_auth(self, username: str) -> bool:
-        return True
-
-    def password_auth_supported(self) -> bool:
-        return self.server.password is not None and self.server.code is None
-
-    def validate_password(self, username: str, password: str) -> bool:
-        self.server.told.append(password)
-        return password == self.server.password
-
-    def kbdint_auth_supported(self) -> bool:
-        return self.server.code is not None
-
-    def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> object:
-        self.said = []
-        return "", "", "", [("Password: ", False)]
-
-    def validate_kbdint_response(self, username: str, responses: list[str]) -> object:
-        """The code is asked for whether or not the password was right, as PAM does."""
-        self.server.told += responses
-        self.said += responses
-        if len(self.said) == 1:
-            return "", "", "", [("Verification code: ", True)]
-        return self.said == [self.server.password, self.server.code]
-
-    def public_key_auth_supported(self) -> bool:
-        return self.server.public_key is not None
-
-    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        return key.export_public_key().split()[:2] == (self.server.public_key or "").encode().split()[:2]
-
-    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
-        return True
-
-
-@contextmanager
-def serving(server: Server) -> Iterator[Server]:
-    """In a thread and loop of its own."""
-
-    def greet(process: asyncssh.SSHServerProcess[str]) -> None:
-        process.stdout.write("welcome\n")
-        process.exit(0)
-
-    async def serve() -> None:
-        key = asyncssh.generate_private_key("ssh-ed25519")
-        async with asyncssh.listen(
-            "127.0.0.1", 0, server_factory=lambda: Login(server), process_factory=greet, server_host_keys=[key]
-        ) as listener:
-            server.port = listener.get_port()
-            is_up.set()
-            await ended.wait()
-            listener.close()
-
-    is_up, ended = threading.Event(), asyncio.Event()
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
-    thread.start()
-    assert is_up.wait(LIMIT_S)
-    try:
-        yield server
-    finally:
-        loop.call_soon_threadsafe(ended.set)
-        thread.join(LIMIT_S)
-        assert not thread.is_alive()
-        loop.close()
 
 
 class Person:
@@ -164,13 +77,15 @@ class Client:
         )
 
     def run(self, questions: Questions | None, *options: str, host: str = "gpu-a") -> tuple[int, str, str]:
-        """(exit code, stdout, stderr)."""
+        """(exit code, stdout, stderr). A jump's ssh may outlive the one that started it, and holds its stderr: it is ended."""
         with self.start(questions, *options, host=host) as process:
             try:
-                out, errors = process.communicate(timeout=LIMIT_S)
+                code = process.wait(LIMIT_S)
             finally:
-                process.kill()
-        return process.returncode, out, errors
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            out, errors = process.communicate(timeout=LIMIT_S)
+        return code, out, errors
 
 
 def test_a_password_is_asked_in_the_notebook(sandbox: Sandbox) -> None:

@@ -66,10 +66,10 @@ def environments(cache: Path) -> list[Path]:
     return [path for path in (cache / "environments").glob("*") if path.is_dir()]
 
 
-def shows(what: str) -> Callable[[Running], bool]:
-    """Whether farcell's own line in the cell has said that."""
+def shows(*words: str) -> Callable[[Running], bool]:
+    """Whether farcell's own line in the cell has said one of these."""
     return lambda running: any(
-        what in message["content"].get("data", {}).get("text/plain", "") for _, message in running.messages
+        word in message["content"].get("data", {}).get("text/plain", "") for _, message in running.messages for word in words
     )
 
 
@@ -156,13 +156,13 @@ def test_interrupted_half_way_leaves_nothing(
     cache = far(sandbox, sshd, bare, index)
     for code in ("%remote env ship t", "%%remote t\n1"):
         running = notebook.start(code)
-        running.until(shows("collecting "), MAKING_S)
+        running.until(shows("collecting ", "installing "), MAKING_S)
         notebook.interrupt()
         error = running.finish().error
         assert error is not None and error.name == "KeyboardInterrupt"
     until(lambda: not environments(cache), 30, "an empty cache")
     running = notebook.start("%%remote t\n1")
-    running.until(shows("collecting "), MAKING_S)
+    running.until(shows("collecting ", "installing "), MAKING_S)
     (maker,) = (each for each in psutil.process_iter(["cmdline"]) if _makes(each.info["cmdline"] or [], cache))
     left = [*maker.children(recursive=True)]
     maker.send_signal(signal.SIGKILL)

@@ -15,6 +15,24 @@ from sandbox import Sandbox
 pytestmark = pytest.mark.timeout(120)
 
 
+def test_a_host_that_nobody_comes_to_ends(sandbox: Sandbox) -> None:
+    """Whoever started it has died before it said a word; one that somebody has come to waits for `keep`."""
+    with launched(sandbox.runtime, "--first-driver", "0.5") as host:
+        assert host.wait_gone() and not is_alive(host.info["kernel_pid"])
+    with launched(sandbox.runtime, "--first-driver", "0.5") as host:
+        with host.driver() as driver:
+            driver.run("1").check()
+        assert not host.wait_gone(1.5)
+
+
+def test_an_observer_reads_the_ends_of_the_logs(sandbox: Sandbox) -> None:
+    with launched(sandbox.runtime) as host, host.driver() as driver:
+        driver.run("import os\nfor n in range(99): os.write(2, b'line %d\\n' % n)").check()
+        kernel, own = driver.ask("log", lines=2).fields["files"]
+        assert (kernel["path"], kernel["text"]) == (str(host.runtime / "kernel.log"), "line 97\nline 98")
+        assert own["path"] == str(host.runtime / "host.log")
+
+
 def test_a_cell_runs_and_its_output_arrives(sandbox: Sandbox) -> None:
     """A first cell over the direct socket: output in order, then the reply; nothing twice."""
     with launched(sandbox.runtime) as host, host.driver() as driver:

@@ -12,8 +12,7 @@ import time
 
 import psutil
 import pytest
-from farcell_host import runtime
-from farcell_host.commands import ask_status
+from hostclient import wait_until_taken
 from notebooks import Cell, Notebook
 from sandbox import Sandbox
 
@@ -50,14 +49,6 @@ def _kernel_pid(notebook: Notebook) -> int:
 def _host_pid(notebook: Notebook) -> int:
     (info,) = notebook.sandbox.runtime.glob("*/host.json")
     return int(json.loads(info.read_text())["pid"])
-
-
-def _wait_until_taken(notebook: Notebook, within_s: float = 10.0) -> None:
-    """Until the host has heard that this notebook has the results of its runs, which is told a little after a cell's end."""
-    (host,) = runtime.live_hosts(notebook.sandbox.runtime)
-    deadline = time.monotonic() + within_s
-    while ask_status(host)["untaken_runs"]:
-        assert time.monotonic() < deadline
 
 
 def test_an_exit_in_the_cell_is_reported(notebook: Notebook) -> None:
@@ -289,7 +280,7 @@ def test_an_idle_session_of_an_earlier_kernel_is_ended(notebook: Notebook) -> No
     """After a restart nothing can reach what the earlier kernel's session held: it gives way to the new one, without a word."""
     notebook.run("%%remote\nx = 1").check()
     before = psutil.Process(_host_pid(notebook))
-    _wait_until_taken(notebook)
+    wait_until_taken(notebook.sandbox.runtime)
     notebook.restart(now=True)
     notebook.run("%load_ext farcell").check()
     assert notebook.run("%%remote\n4").check().stderr == ""

@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from clusters import ASKED, jobs, session_folder
 from notebooks import Notebook
 from places import define_target, over_slurm
 from sandbox import Sandbox
 from services.service import until
 from services.slurm import Slurm
 from services.sshd import Sshd
-
-ASKED = "import os; (os.environ['SLURM_JOB_ID'], os.environ.get('CUDA_VISIBLE_DEVICES'), os.environ['SLURMD_NODENAME'])"
-
-
-@pytest.fixture
-def cluster(slurm: Slurm, sandbox: Sandbox, notebook: Notebook) -> Iterator[Slurm]:
-    """Whose jobs are ended when the test is over."""
-    notebook.run("%load_ext farcell").check()
-    yield slurm
-    notebook.close()
-    for job in jobs(slurm):
-        slurm.run("scancel", job)
-    until(lambda: not jobs(slurm), 30, "an empty queue")
-
-
-def jobs(slurm: Slurm) -> list[str]:
-    """Ids of jobs that are not over."""
-    return slurm.run("squeue", "--noheader", "--format=%i").stdout.split()
-
-
-def session_folder(sandbox: Sandbox) -> Path:
-    """The one there is, on the file system that all nodes see."""
-    (found,) = (sandbox.folder / "far" / "state" / "sessions").iterdir()
-    return found
 
 
 def test_a_job_has_what_the_target_and_the_cell_ask_for(

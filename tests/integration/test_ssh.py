@@ -75,7 +75,7 @@ def test_ssh_asks_in_the_notebook(sshd: Sshd, sandbox: Sandbox, notebook: Notebo
 
 
 @pytest.mark.parametrize("shell", ["tcsh", "fish", "a noisy one"])
-def test_the_login_shell_may_be_any(shell: str, openssh: None, sandbox: Sandbox, notebook: Notebook) -> None:
+def test_the_login_shell_may_be_any(shell: str, openssh: None, shells: None, sandbox: Sandbox, notebook: Notebook) -> None:
     """Also one that says much before it does anything."""
     if os.geteuid() != 0:
         pytest.skip("optional: another account needs root: run the tests as root")
@@ -85,8 +85,6 @@ def test_the_login_shell_may_be_any(shell: str, openssh: None, sandbox: Sandbox,
         Path(path).write_text("#!/bin/sh\necho Welcome; echo 'Disk quota at 93 %' >&2\nexec /bin/sh \"$@\"\n")
         Path(path).chmod(0o755)
         sandbox.folder.chmod(0o755)
-    elif path is None:
-        pytest.skip(f"optional: no {shell} on this machine; on Debian or Ubuntu: sudo apt-get install {shell}")
     with Sshd(login_shell=path) as server:
         # That account cannot read this Python; what it has can say what it lacks, which takes all that a start does.
         keys = over_ssh(sandbox, server, host=server.other, python="/usr/bin/python3 -S", environment="never")

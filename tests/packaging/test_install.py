@@ -40,6 +40,7 @@ def test_wheel_works_in_a_fresh_environment(installed_wheel: Path, sandbox: Sand
     """After pip install of the wheel, a notebook elsewhere loads farcell and runs a remote cell."""
     site = call(installed_wheel, "-c", WHERE, cwd=sandbox.folder).split()
     assert all("site-packages" in path for path in site)
+    assert "local" in call(installed_wheel.with_name("farcell"), "targets", "list", cwd=sandbox.folder, env=sandbox.environment())
     works_in(installed_wheel, sandbox)
 
 

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.needs import NETNS, NVML, SLURM, SSH, ensure, required_services
+from services.needs import NETNS, NVML, SHELLS, SLURM, SSH, ensure, required_services
 from services.network import Link
 from services.nvml import StubNvml
 from services.service import GRACE_S, Service, lives, sweep
 from services.slurm import Slurm
 from services.sshd import Sshd
 
-INSTALLING = {"openssh", "slurm", "module_link", "session_nvml"}
+INSTALLING = {"openssh", "shells", "slurm", "module_link", "session_nvml"}
 FIRST_USE_S = 600
 """The first test that uses a service waits for its packages."""
 
@@ -26,6 +26,12 @@ FIRST_USE_S = 600
 def openssh() -> None:
     """For a test with a server of its own: `Sshd(...)` can be started."""
     ensure(SSH)
+
+
+@pytest.fixture(scope="session")
+def shells() -> None:
+    """Login shells that are no Bourne shells: tcsh and fish."""
+    ensure(SHELLS)
 
 
 @pytest.fixture(scope="session")

@@ -76,19 +76,15 @@ def _has_capability(number: int) -> bool:
 SSH = Need("ssh", "test -x /usr/sbin/sshd && command -v ssh", ("openssh-server", "openssh-client"))
 SLURM = Need("slurm", "command -v slurmctld && command -v slurmd && command -v munged", ("slurm-wlm", "munge"), _slurm_obstacle)
 NETNS = Need("netns", f"command -v ip && {HEADERS}", ("iproute2", "gcc", "libc6-dev"), _netns_obstacle)
+SHELLS = Need("shells", "command -v tcsh && command -v fish", ("tcsh", "fish"))
 NVML = Need("nvml", HEADERS, ("gcc", "libc6-dev"), _nvml_obstacle)
-ALL = (SSH, SLURM, NETNS, NVML)
-USED = frozenset({"ssh", "slurm", "nvml"})
-"""What tests of farcell itself stand on. The others take minutes to install and start: they wait until they are named."""
+ALL = (SSH, SHELLS, SLURM, NETNS, NVML)
 
 
 def ensure(need: Need) -> None:
     """Returns when the service can be started; otherwise skips the test, or fails it where FARCELL_REQUIRE names the service."""
-    required = required_services(os.environ)
-    if need.service not in USED and need.service not in required:
-        pytest.skip(f"optional: {need.service}: no backend uses it yet; FARCELL_REQUIRE={need.service} tries it")
     if reason := missing(need):
-        if need.service in required:
+        if need.service in required_services(os.environ):
             pytest.fail(f"FARCELL_REQUIRE names {need.service}, but {reason}", pytrace=False)
         pytest.skip(f"optional: {need.service}: {reason}")
 

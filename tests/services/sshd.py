@@ -61,10 +61,15 @@ class Sshd(Service):
         name = {self.root: "root", self.user: self._user, self.other: self._other}[alias]
         return pwd.getpwuid(os.getuid()) if os.geteuid() != 0 else pwd.getpwnam(name)
 
-    def command(self, alias: str, command: str, *options: str) -> list[str]:
-        """The ssh command that runs this one there; on the link's laptop, if there is a link."""
-        words = ["ssh", "-F", str(self.config), *options, alias, command]
+    @property
+    def client(self) -> list[str]:
+        """The command line of an ssh that knows the aliases; on the link's laptop, if there is a link."""
+        words = ["ssh", "-F", str(self.config)]
         return words if self._link is None else self._link.command("laptop", words)
+
+    def command(self, alias: str, command: str, *options: str) -> list[str]:
+        """The ssh command that runs this one there."""
+        return [*self.client, *options, alias, command]
 
     def run(self, alias: str, command: str, *options: str, within_s: float = 60) -> Ended:
         """A remote command's end, whatever it is."""

@@ -33,9 +33,11 @@ def _shell() -> Any:
 class Baseline:
     """A kernel before any program."""
 
-    def __init__(self) -> None:
+    def __init__(self, sandbox: str) -> None:
         shell = _shell()
         self.cwd = os.getcwd()
+        if not self.cwd.startswith(os.path.join(sandbox, "")):
+            raise RuntimeError(f"Files of programs are removed with all else in {self.cwd}, which is not below {sandbox}")
         self.environment = dict(os.environ)
         self.path = list(sys.path)
         self.filters = list(warnings.filters)
@@ -60,13 +62,13 @@ class Baseline:
 _baseline: Baseline | None = None
 
 
-def remember() -> None:
-    """Called once the kernel is as every program shall find it."""
+def remember(sandbox: str) -> None:
+    """Called once the kernel is as every program shall find it, in a folder of its own below `sandbox`."""
     global _baseline
     import numpy  # the same for both twins, whichever imports it
 
     numpy.random.seed(SEED)
-    _baseline = Baseline()
+    _baseline = Baseline(sandbox)
 
 
 def notebook() -> None:

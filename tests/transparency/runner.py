@@ -13,12 +13,13 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from notebooks import Cell, CellTimeout, Notebook, without_colours
+from places import define_target
 from sandbox import Sandbox
 
 from .compare import Difference, compare, count_items
@@ -56,11 +57,31 @@ class _Place(Sandbox):
         return {**super().environment(), **own}
 
 
+Far = Callable[[Sandbox], Mapping[str, object]]
+"""The keys of a target, where programs run elsewhere than on the local one."""
+
+
+def define_default(place: _Place, keys: Mapping[str, object]) -> None:
+    """A target for all cells, whose kernels find this package, too, and hash strings alike."""
+    env = {**place.variables(), **keys["env"], "PYTHONHASHSEED": HASH_SEED, "PYTHONDONTWRITEBYTECODE": "1"}  # type: ignore[dict-item]
+    env["PYTHONPATH"] = place.environment()["PYTHONPATH"]
+    folder = place.jupyter_config / "farcell"
+    folder.mkdir()
+    (folder / "targets.toml").write_text('default = "far"\n')
+    work = place.folder / "far-work"  # programs' files are removed with all else in it: never the account's home
+    work.mkdir()
+    define_target(place, "far", **{**keys, "env": env, "cwd": str(work)})
+
+
 class Kernel:
     """A front end's kernel, with farcell and a remote kernel unless told otherwise, ready for programs; a context manager."""
 
-    def __init__(self, hash_seed: str = HASH_SEED, with_farcell: bool = True, faults: Sequence[str] = ()) -> None:
+    def __init__(
+        self, hash_seed: str = HASH_SEED, with_farcell: bool = True, faults: Sequence[str] = (), far: Far | None = None
+    ) -> None:
         self.place = _Place(hash_seed)
+        if far is not None:
+            define_default(self.place, far(self.place))
         work = self.place.folder / "work"
         work.mkdir()
         self._numbers = itertools.count()
@@ -71,9 +92,10 @@ class Kernel:
             self.notebook = Notebook(self.place, cwd=work)
             if with_farcell:
                 self._quietly("%load_ext farcell")
-            self._quietly("__import__('transparency.reset').reset.remember()")
+            remember = f"__import__('transparency.reset').reset.remember({str(self.place.folder)!r})"
+            self._quietly(remember)
             if with_farcell:
-                self._remotely("__import__('transparency.reset').reset.remember()")
+                self._remotely(remember)
             for fault in faults:
                 planting = f"__import__('transparency.faults').faults.plant({fault!r})"
                 self._remotely(planting)
@@ -214,8 +236,14 @@ class Harness:
     """
 
     def __init__(
-        self, faults: Sequence[str] = (), confirm: bool = True, most_confirmed: int = 1_000_000, masks_all: bool = False
+        self,
+        faults: Sequence[str] = (),
+        confirm: bool = True,
+        most_confirmed: int = 1_000_000,
+        masks_all: bool = False,
+        far: Far | None = None,
     ) -> None:
+        self._far = far
         self._faults, self._confirm, self._left_to_confirm = tuple(faults), confirm, most_confirmed
         self.masks_all = masks_all
         self._warm: Kernel | None = None
@@ -236,7 +264,7 @@ class Harness:
     @property
     def warm(self) -> Kernel:
         if self._warm is None:
-            self._warm = Kernel(faults=self._faults)
+            self._warm = Kernel(faults=self._faults, far=self._far)
         return self._warm
 
     def discard(self) -> None:
@@ -294,7 +322,7 @@ class Harness:
         """
         cells, remote, own = tuple(cells), frozenset(remote), frozenset(own)
         plain = self.plain_fresh(cells, own, cell_s)
-        with Kernel(faults=self._faults) as kernel:
+        with Kernel(faults=self._faults, far=self._far) as kernel:
             marked = kernel.run(marked_twin(cells, remote), cell_s)
         stayed = _stayed(marked) if may_stay else frozenset()
         verdict = self._judge(plain, remote, marked, own, refuses, stayed)

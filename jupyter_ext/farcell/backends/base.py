@@ -40,6 +40,10 @@ def untold(text: str) -> None:
     """For a launch that nobody looks at."""
 
 
+class Unreachable(TargetUnavailable):
+    """There was no way to the machine just now: what has become of the host cannot be asked either."""
+
+
 class JobState(Enum):
     """What has become of an allocation."""
 
@@ -136,12 +140,29 @@ class Backend(Protocol):
         """Gives everything back, also what a host that died left behind. Safe to call twice."""
 
 
+@dataclass(frozen=True)
+class Ending:
+    """Of a job whose host had no last word. `ids`: of its `session` and of its `job` in the ledger; seconds since the epoch."""
+
+    ids: Mapping[str, str | None]
+    at: float | None
+    how: str
+
+
 @runtime_checkable
 class ShellBackend(Protocol):
     """A backend whose targets have a shell, so that they can be prepared without a session."""
 
     async def shell(self, options: LaunchOptions, ask: Ask | None = None) -> Shell:
         """On the target's own machine; raises TargetUnavailable. `ask` as in `launch`."""
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """What a backend has beside, whose streams go over a connection that others share, and that may be dead without a word."""
+
+    def doubt(self) -> None:
+        """A stream was lost: what it went over must answer before it is used again."""
 
 
 @runtime_checkable
@@ -156,13 +177,34 @@ class Scheduled(Protocol):
     async def withdraw(self) -> None:
         """Takes it out of the queue; raises TargetUnavailable when the scheduler cannot be told."""
 
+    async def leave_run(self, run: str, pieces: list[bytes], again: bool) -> None:
+        """Gives what waits in the queue a run of its own, as frames, and forgets it; raises TargetUnavailable. With `again` the
+        run begins anew whenever the job does."""
+
+    def forget(self) -> None:
+        """What waits in the queue goes its own way."""
+
+    async def is_put_back(self, allocation: Allocation) -> bool:
+        """Of an allocation that is gone: whether its job waits in the queue once more, or has begun anew since; raises
+        TargetUnavailable when the scheduler cannot be asked."""
+
+    async def resume(self, allocation: Allocation) -> None:
+        """The next launch takes up its job, which waits, or was put back."""
+
+    async def journal(self, allocation: Allocation, after: int = 0) -> bytes:
+        """What the host of an allocation that is gone has left of its journal, from some message before number `after` + 1 on
+        (`farcell_host.journal.messages_of`); raises TargetUnavailable."""
+
+    async def ending(self, allocation: Allocation) -> Ending | None:
+        """How an allocation that is gone has ended, for the ledger; None when nobody knows. Raises nothing."""
+
     async def obituary(self, allocation: Allocation) -> Death | None:
         """What became of an allocation that is gone, as far as the scheduler says; raises nothing."""
 
 
 @runtime_checkable
 class Listing(Protocol):
-    """What a backend has beside, that can say which sessions of this user are on its machine. Both methods raise
+    """What a backend has beside, that can say which sessions of this user are on its machine. They raise
     TargetUnavailable, and ask nobody for a password."""
 
     async def sessions(self, options: LaunchOptions) -> list[dict[str, Any]]:
@@ -170,6 +212,9 @@ class Listing(Protocol):
 
     async def end(self, options: LaunchOptions, runtime: str) -> None:
         """Ends the session in this folder, with all that it has."""
+
+    async def leave(self, allocation: Allocation) -> None:
+        """Gives up the way that `open_stream` made to somebody else's session, which goes on. Raises nothing."""
 
 
 def backend_names() -> list[str]:

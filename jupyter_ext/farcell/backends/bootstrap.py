@@ -119,6 +119,11 @@ class Bootstrap:
             notices.append(
                 f"{options.target!r}: {python} has {lacks}, so an environment was made there for farcell. {sees}{way}."
             )
+        if scripts.ENDED in answer.said:
+            notices.append(
+                f"{options.target!r}: its logind ends this session soon after the last login there, as when the link is lost. "
+                "loginctl enable-linger, run there once, changes that."
+            )
         return Prepared(found["python"], python, answer.said[scripts.PYZ], tuple(notices))
 
     @property

@@ -72,6 +72,9 @@ class LocalBackend:
     async def end(self, options: LaunchOptions, runtime: str) -> None:
         await self._stop(runtime)
 
+    async def leave(self, allocation: Allocation) -> None:
+        """Nothing was made."""
+
     async def _stop(self, folder: str) -> None:
         """A host that is gone leaves its folder and perhaps its kernel; `stop` ends both."""
         if not os.path.exists(folder):

@@ -60,7 +60,7 @@ farcell_say pyz "$pyz"
 
 _TRY = """\
 farcell_say python {shown}
-{python} "$pyz" "$@"{stdin}
+{run} "$pyz" "$@"{stdin}
 code=$?
 case $code in
   {too_old}) old="$old, "{shown} ;;
@@ -74,12 +74,44 @@ _NO_PYTHON = """\
 farcell_fail "${{none#, }} cannot be run there (exit code $code). Set python of the target to one that can."
 """
 
+KILLS = (
+    "busctl get-property org.freedesktop.login1 /org/freedesktop/login1 "
+    "org.freedesktop.login1.Manager KillUserProcesses 2>/dev/null"
+)
+"""Says `b true` where logind ends what a login leaves running (logind.conf(5))."""
+SCOPE = "systemd-run --user --scope --quiet --"
+"""What runs so belongs to the user's own systemd and not to the login; it goes on while that does (enable-linger)."""
+LINGERS = 'loginctl show-user "$(id -un)" --property=Linger --value 2>/dev/null'
+ENDED = "ended-with-login"
+"""Said by `launch` where a session ends with the last login."""
+
+_SCOPE = f"""\
+farcell_scope=
+if [ "$({KILLS})" = "b true" ]; then
+  if {SCOPE} true > /dev/null 2>&1 < /dev/null; then farcell_scope="{SCOPE}"; fi
+  if [ -z "$farcell_scope" ] || [ "$({LINGERS})" != yes ]; then farcell_say {ENDED}; fi
+fi
+"""
+
 _IS_THERE = """\
 runtime="${FARCELL_RUNTIME_DIR:-/tmp/farcell-$(id -u)}"
 set -- "$runtime"/*/host.json
 if [ ! -f "$1" ]; then
   farcell_say run
   exit 0
+fi
+"""
+
+_LEFT = """\
+cache={cache} state={state} jobs=
+runtime="${{FARCELL_RUNTIME_DIR:-/tmp/farcell-$(id -u)}}"
+if [ ! -d "$cache" ] && [ ! -d "$runtime" ] && [ ! -d "${{state:-/dev/null}}" ]; then
+  farcell_say run
+  exit 0
+fi
+if command -v squeue > /dev/null 2>&1; then
+  jobs=$(squeue --noheader --user="$(id -un)" --format=%j 2>/dev/null) || jobs=${{state:+unknown}}
+  jobs=$(printf '%s' "$jobs" | tr '\\n' ' ')
 fi
 """
 
@@ -123,7 +155,8 @@ def launch(mark: str, place: Place, environment: Sequence[str], session: str, op
     `environment` are further options of that. From its last line on, output is that of `launch`.
     """
     runtime = _RUNTIME.format(session=session)
-    return _on(mark, place, "make", environment, f"--then launch --runtime {runtime} {shlex.join(options)}")
+    then = f"--then launch --runtime {runtime} {shlex.join(options)}"
+    return _on(mark, place, "make", environment, then, outlives_login=True)
 
 
 def make_environment(mark: str, place: Place, options: Sequence[str] = ()) -> str:
@@ -146,17 +179,27 @@ def add_packages(mark: str, place: Place, options: Sequence[str], requirements: 
     return _on(mark, place, "add", [*options, *requirements])
 
 
-def _on(mark: str, place: Place, command: str, options: Sequence[str] = (), then: str = "", sends: str | None = None) -> str:
+def _on(
+    mark: str,
+    place: Place,
+    command: str,
+    options: Sequence[str] = (),
+    then: str = "",
+    sends: str | None = None,
+    outlives_login: bool = False,
+) -> str:
     """A command of `host.pyz environment`, with the place's Python; bytes that it reads are asked for as `sends`."""
 
     def arguments(shown: str) -> str:
         named = "" if command == "receive" else f" --shown {shown}"
         return f'environment {command} --cache "$cache" --mark {mark}{named} {shlex.join(options)} {then}'
 
-    parts = [folder_part(place.cache), ship_part(place.digest, place.size), setup_part(place.setup), *_exported(place.env)]
+    parts = [folder_part(place.cache), ship_part(place.digest, place.size), setup_part(place.setup), *exported(place.env)]
     if sends is not None:
         parts.append(f"farcell_say {SEND} {sends}\n")
-    parts.append(_with_a_python(place, arguments, "" if sends else " < /dev/null"))
+    if outlives_login:
+        parts.append(scope_part())
+    parts.append(_with_a_python(place, arguments, "" if sends else " < /dev/null", outlives_login))
     return framed(mark, "".join(parts))
 
 
@@ -165,22 +208,37 @@ def ask(mark: str, place: Place, arguments: Sequence[str]) -> str:
 
     Nothing is written and no Python started where there is no session; any Python that is not too old will do.
     """
-    parts = [setup_part(place.setup), *_exported(place.env), _IS_THERE]
+    parts = [setup_part(place.setup), *exported(place.env), _IS_THERE]
     parts += [folder_part(place.cache), ship_part(place.digest, place.size), "farcell_say run\n"]
     return framed(mark, "".join([*parts, _with_a_python(place, lambda shown: shlex.join(arguments), " < /dev/null")]))
 
 
-def _exported(env: Mapping[str, str]) -> list[str]:
+def leftovers(mark: str, place: Place, state: str, arguments: Sequence[str]) -> str:
+    """What farcell has left there, by its own command (its lines are all that follows the last mark); nothing is written where it
+    has left nothing. `state`: a word of the shell, the folder of jobs, or an empty one."""
+    parts = [setup_part(place.setup), *exported(place.env), _LEFT.format(cache=cache_folder(place.cache), state=state)]
+    parts += [folder_part(place.cache), ship_part(place.digest, place.size), "farcell_say run\n"]
+    words = (
+        f'leftovers --cache "$cache" ${{state:+--state "$state"}} --current {place.digest} --jobs "$jobs" {shlex.join(arguments)}'
+    )
+    return framed(mark, "".join([*parts, _with_a_python(place, lambda shown: words, " < /dev/null")]))
+
+
+def exported(env: Mapping[str, str]) -> list[str]:
     return [f"export {name}={shlex.quote(value)}\n" for name, value in env.items()]
 
 
-def _with_a_python(place: Place, arguments: Callable[[str], str], redirected: str) -> str:
-    """Has the first of the place's Pythons that is not too old run the kernel host. `arguments(its name)`: words of the shell."""
+def _with_a_python(place: Place, arguments: Callable[[str], str], redirected: str, is_scoped: bool = False) -> str:
+    """Has the first of the place's Pythons that is not too old run the kernel host. `arguments(its name)`: words of the shell.
+
+    `is_scoped`: in `$farcell_scope`, which reports the shell's exit code and not one of its own for a Python that is not there.
+    """
     parts = ["old= none=\n"]
     for python in PYTHONS if place.python is None else (place.python,):
         shown = shlex.quote(python)
         parts.append(f"set -- {arguments(shown)}\n")
-        parts.append(_TRY.format(python=python, shown=shown, too_old=TOO_OLD, stdin=redirected))
+        run = "$farcell_scope sh -c " + shlex.quote(f'exec {python} "$0" "$@"') if is_scoped else python
+        parts.append(_TRY.format(run=run, shown=shown, too_old=TOO_OLD, stdin=redirected))
     parts.append(_NO_PYTHON.format(oldest=_OLDEST))
     return "".join(parts)
 
@@ -193,6 +251,11 @@ def folder_part(cache: str | None) -> str:
 def ship_part(digest: str, size: int) -> str:
     """Has the kernel host in `$pyz`."""
     return _SHIP.format(digest=digest, size=size)
+
+
+def scope_part() -> str:
+    """Has in `$farcell_scope` what a command begins with that is to outlive its login; nothing where it does anyhow."""
+    return _SCOPE
 
 
 def setup_part(setup: Sequence[str]) -> str:

@@ -113,7 +113,10 @@ class Ledger:
         return usage_rows(allocations, named, since, until, by, tz)
 
     def run_usage(self, run: str) -> RunUsage | None:
-        """One run and its share of its allocation; None if the ledger does not know it. Raises LedgerError."""
+        """One run, by the beginning of its id, and its share of its allocation; None if the ledger does not know it.
+
+        Raises LedgerError.
+        """
         with self._reading() as reading:
             row = reading.run(run) if reading is not None else None
             if reading is None or row is None:

@@ -187,8 +187,8 @@ class Reading:
         return self._rows(RunRow, *conditions)
 
     def run(self, run: str) -> dict[str, Any] | None:
-        """One run, by its id."""
-        return next(iter(self._rows(RunRow, RunRow.id == storable(run))), None)
+        """One run, by its id or the beginning of it."""
+        return next(iter(self._rows(RunRow, RunRow.id.startswith(storable(run), autoescape=True))), None)
 
     def _rows(self, table: type[SessionRow] | type[JobRow] | type[RunRow], *conditions: ColumnElement[bool]) -> Rows:
         columns = [column for column in table.__table__.columns if column.name != "stamps"]

@@ -56,6 +56,7 @@ class Maker:
         recipe = self._recipe(sees_system)
         found = self._store.environment(recipe.digest)
         if found is not None:
+            self._store.touch(recipe.digest)
             return found
         if recipe.wheels is None and source == SENT:
             raise NoEnvironment(faults.NO_WHEELS, f"{why}, and no wheels were sent to make an environment from.")

@@ -71,6 +71,32 @@ class Store:
         python = _read(self._entry(digest)).get("python")
         return str(python) if python and os.access(python, os.X_OK) else None
 
+    def touch(self, digest: str) -> None:
+        """Something is started with it now."""
+        with contextlib.suppress(OSError):
+            os.utime(self._entry(digest))
+
+    def used(self, digest: str) -> float:
+        """When that was last, in seconds since the epoch."""
+        return self._entry(digest).stat().st_mtime
+
+    def forget(self, digest: str) -> None:
+        """It is known no more; its folder is there still."""
+        self._entry(digest).unlink(missing_ok=True)
+
+    def is_making(self, digest: str) -> bool:
+        """Whether somebody makes it now."""
+        import fcntl
+
+        try:
+            with open(self.environments / f"{digest}.lock", "rb+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     def log(self, digest: str) -> Path:
         return self.environments / f"{digest}.log"
 
@@ -113,6 +139,10 @@ class Store:
         found = _read(self._shipped / f"{description.family()}.json")
         names = found.get("wheels") if found.get("requirements") == sorted(requirements) else None
         return names if names and all((self.wheels / name).exists() for name in names) else None
+
+    def shipped_names(self) -> set[str]:
+        """Of all wheels that environments are made from, of all families."""
+        return {name for file in self._shipped.glob("*.json") for name in _read(file).get("wheels") or ()}
 
     def keep_shipped(self, family: str, requirements: Sequence[str], names: Sequence[str]) -> None:
         self._shipped.mkdir(parents=True, exist_ok=True)

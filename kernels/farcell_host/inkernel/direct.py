@@ -139,7 +139,7 @@ class DirectServer:
                 self._send_reply(link, self._runner.meet_modules(link.request_of(message)), message)
         elif msg_type == "farcell_files_request":
             async with self._kernel.cell_lock:
-                self._send_reply(link, self._runner.take_files(link.request_of(message)), message)
+                self._send_reply(link, self._runner.serve_files(link.request_of(message)), message)
         elif msg_type == "farcell_environment_request":
             async with self._kernel.cell_lock:
                 self._send_reply(link, self._runner.describe_environment(link.request_of(message)), message)

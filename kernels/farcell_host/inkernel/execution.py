@@ -25,11 +25,12 @@ from IPython.core import interactiveshell
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
 from .. import hashing_seed
+from ..files import OPERATIONS, CannotCopy, Files, explain
 from ..peermemory import Unreadable
 from ..state import Payload
 from ..state.modules import MODULES, Source
 from ..state.patches import PATCHES
-from . import environment, files, saving
+from . import environment, saving
 from .background import Background
 from .exchange import Channel, Exchange, Refused, Reply, Request, explain_failure
 from .interrupts import InterruptGuard
@@ -64,6 +65,7 @@ class Runner:
         self.magics = exchange.replica.magics
         self.guard = guard
         self.background = Background()
+        self.files = Files(self._check)
         self._run: _Run | None = None
         self._streams = (sys.stdout, sys.stderr)  # the kernel's own, whatever a cell puts in their place
         self._fetch_lock = threading.RLock()
@@ -266,6 +268,15 @@ class Runner:
                 return False
             if name in self.exchange.replica.places:  # another thread was faster
                 return True
+            elsewhere = run.request.content.get("elsewhere")
+            if elsewhere is not None:  # nobody is there who could be asked
+                if name in elsewhere:
+                    raise NameError(
+                        f"name {name!r} cannot be fetched from the notebook: a detached run gets what its text reads when it is "
+                        f"sent off. To send it along: --in {name}"
+                    )
+                run.missing.add(name)
+                return False
             with self.guard:
                 self.flush()
                 run.channel.send_fetch({"run": run.request.content.get("run"), "names": [name]}, run.parent)
@@ -285,7 +296,7 @@ class Runner:
         """
         with self._fetch_lock:
             run = self._run
-            if run is None or name in run.missing_modules:
+            if run is None or name in run.missing_modules or run.request.content.get("elsewhere") is not None:
                 return False
             with self.guard:
                 asked: dict[str, Any] = {"run": run.request.content.get("run"), "names": [], "module": name, "anew": anew}
@@ -372,22 +383,30 @@ class Runner:
                 answer.update(status="error", message=f"{type(error).__name__}: {error}")
         return Reply("farcell_modules_reply", answer)
 
-    def take_files(self, request: Request) -> Reply:
-        """farcell_files_request -> farcell_files_reply: compares files with those of the working folder, or writes them."""
+    def serve_files(self, request: Request) -> Reply:
+        """farcell_files_request -> farcell_files_reply: an operation of `Files`, on the target's."""
         content = request.content
-        answer: dict[str, Any] = {"status": "ok", "message": "", "differing": []}
+        answer: dict[str, Any] = {"status": "ok", "message": "", "answer": None, "places": []}
+        contents = Payload({})
         with self.guard.serving():
             try:
-                rooms = {"buffers": request.buffers, "bulk": request.take_bulk()}
-                for piece in content.get("write") or ():
-                    room, index = piece["place"]
-                    files.write(piece, rooms[room][index])
-                answer["differing"] = files.differing(content.get("compare") or ())
+                operation, arguments = content["operation"], content["arguments"]
+                if operation not in OPERATIONS:
+                    raise CannotCopy(f"This kernel host is of a farcell that cannot {operation!r} files.")
+                if operation == "write":
+                    given = Payload({}, list(request.buffers), request.take_bulk())
+                    arguments["contents"] = [given.find(place) for place in content["places"]]
+                answer["answer"] = getattr(self.files, operation)(**arguments)
+                if operation == "read":
+                    answer.update(places=[contents.place(data) for data in answer["answer"]], answer=None)
+            except _Cancelled:
+                self.guard.take_pending()
+                answer.update(status="aborted", message="cancelled")
             except Unreadable as error:
                 answer.update(status="refused", message=str(error), unreadable=True)
-            except OSError as error:
-                answer.update(status="error", message=f"{type(error).__name__}: {error}")
-        return Reply("farcell_files_reply", answer)
+            except (OSError, CannotCopy) as error:
+                answer.update(status="refused", message=explain(error))
+        return Reply("farcell_files_reply", answer, contents.buffers, contents.bulk)
 
     def describe_environment(self, request: Request) -> Reply:
         """farcell_environment_request -> farcell_environment_reply: versions of installed packages."""

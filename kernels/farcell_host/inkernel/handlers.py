@@ -82,8 +82,8 @@ def register(kernel: RemoteKernel, runner: Runner) -> None:
     async def describe_environment(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
         send(stream, ident, parent, runner.describe_environment(request_of(parent)))
 
-    async def take_files(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
-        send(stream, ident, parent, runner.take_files(request_of(parent)))
+    async def serve_files(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        send(stream, ident, parent, runner.serve_files(request_of(parent)))
 
     async def save(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
         send(stream, ident, parent, runner.save(request_of(parent)))
@@ -94,7 +94,7 @@ def register(kernel: RemoteKernel, runner: Runner) -> None:
     kernel.shell_handlers["farcell_save_request"] = save
     kernel.shell_handlers["farcell_restore_request"] = restore
     kernel.shell_handlers["farcell_run_request"] = run
-    kernel.shell_handlers["farcell_files_request"] = take_files
+    kernel.shell_handlers["farcell_files_request"] = serve_files
     kernel.shell_handlers["farcell_environment_request"] = describe_environment
     kernel.shell_handlers["farcell_modules_request"] = meet_modules
     kernel.shell_handlers["farcell_state_request"] = exchange_state

@@ -4,4 +4,7 @@
 connection, `roles` who may drive. docs/architecture.md, section 1, has the tables.
 """
 
-VERSION = (1, 0)
+VERSION = (1, 1)
+"""Of another first number nothing is understood; what a second one has added is asked for only where the host has it."""
+HAS_FILES = (1, 1)
+"""From this version on the kernels of a host serve `farcell_files_request` as it is now."""

@@ -23,7 +23,11 @@ _OWN = ("__wrapped__", "cache_parameters")
 
 
 def attributes(wrapper: Wrapper) -> dict[str, Any]:
-    return {name: value for name, value in vars(wrapper).items() if name not in _OWN}
+    """Without an empty `__type_params__`, which `functools.update_wrapper` copies from Python 3.12 on."""
+    named = {name: value for name, value in vars(wrapper).items() if name not in _OWN}
+    if named.get("__type_params__") == ():
+        del named["__type_params__"]
+    return named
 
 
 def lru_state(wrapper: Wrapper) -> tuple[Any, ...]:

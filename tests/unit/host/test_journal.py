@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from farcell_host.journal import Cursor, Entry, Journal, entry_of
+from farcell_host.journal import Cursor, Entry, Journal, entry_of, in_order, messages_of
 from farcell_host.protocol.frames import Flags, FrameReader, MessageAssembler
 from farcell_host.protocol.messages import Channel, Message
 
@@ -152,3 +152,39 @@ def test_a_full_disk_turns_to_memory(journal, tmp_path):
     folder.rmdir()
     kept.append([entry_of(line(n, 2000)) for n in range(101, 1000)])
     assert Reader(900).follow(kept).numbers == list(range(901, 1000))
+
+
+@pytest.mark.parametrize("quota_bytes", [8 << 20, 128 << 10])
+def test_what_a_host_that_dies_has_left_is_read_from_the_files(journal, tmp_path, quota_bytes) -> None:
+    """All of it or what comes after a number; with a small quota outputs are missing, and replies are not."""
+    one = journal(quota_bytes)
+    for number in range(1, 3001):
+        one.append([entry_of(line(number, channel=Channel.SHELL if number % 500 == 0 else Channel.IOPUB))])
+    folder = tmp_path / "journal0"
+    names = [file.name for file in folder.iterdir()]
+
+    def read(after: int) -> list[tuple[int, Message]]:
+        return list(messages_of(b"".join((folder / name).read_bytes() for name in in_order(names, after))))
+
+    found = read(0)
+    numbers = [sequence for sequence, _ in found]
+    assert numbers == sorted(set(numbers)) and numbers[-1] == 3000
+    assert (len(found) == 3000) == (quota_bytes == 8 << 20)
+    assert [number for number, message in found if message.channel is Channel.SHELL] == [500, 1000, 1500, 2000, 2500, 3000]
+    assert [number for number, _ in read(2990) if number > 2990] == list(range(2991, 3001))
+    assert len(read(2990)) < len(found)
+
+
+def test_the_last_message_of_a_host_that_dies_may_be_half(journal, tmp_path) -> None:
+    one = journal()
+    one.append([entry_of(line(1)), entry_of(line(2))])
+    (file,) = (tmp_path / "journal0").iterdir()
+    assert [number for number, _ in messages_of(file.read_bytes()[:-10])] == [1]
+    assert [number for number, _ in messages_of(file.read_bytes() + bytes(100))] == [1, 2]
+
+
+def test_its_files_stay_when_they_are_left_to_others(journal, tmp_path) -> None:
+    one = journal()
+    one.append([entry_of(line(1))])
+    one.close(keep=True)
+    assert [number for number, _ in messages_of(next((tmp_path / "journal0").iterdir()).read_bytes())] == [1]

@@ -315,6 +315,17 @@ def test_bulk_that_comes_as_chunks_is_whole(lines: Callable[[Host], Line]) -> No
     assert text(line.heard.get(timeout=BOUND_S)[0]) == "1"
 
 
+def test_what_another_has_taken_is_passed_over(lines: Callable[[Host], Line]) -> None:
+    """The host has its buffers no more; what comes behind it is handed on."""
+    host = Host(descriptors=False)
+    line = lines(host)
+    line.open()
+    entries = [{"size": 1 << 20, "released": True}]
+    host.say(Message.build(Channel.SHELL, "farcell_run_reply", {"run": "r"}, metadata={"farcell_bulk": entries}))
+    host.say(line_of_output(1))
+    assert text(line.heard.get(timeout=BOUND_S)[0]) == "1"
+
+
 def test_requests_are_answered(lines: Callable[[Host], Line]) -> None:
     """An answer comes back; a refusal is an exception with the host's words."""
     line = lines(Host())

@@ -132,14 +132,14 @@ def test_a_client_of_another_protocol_is_refused(theirs: list[int]) -> None:
     (event,) = client.receive(joined(peer.take()))
     assert isinstance(event, Refused)
     assert event.code == "version"
-    assert f"The client speaks protocol {theirs[0]}.{theirs[1]}, this side 1.0" in event.message
+    assert f"The client speaks protocol {theirs[0]}.{theirs[1]}, this side {'.'.join(map(str, VERSION))}" in event.message
     assert "install the same farcell on both sides" in event.message
 
 
 @pytest.mark.parametrize("theirs", [[0, 9], [2, 0]])
 def test_a_host_of_another_protocol_is_refused(theirs: list[int]) -> None:
     """The client says both versions."""
-    with pytest.raises(ProtocolError, match=rf"The host speaks protocol {theirs[0]}\.{theirs[1]}, this side 1\.0"):
+    with pytest.raises(ProtocolError, match=rf"The host speaks protocol {theirs[0]}\.{theirs[1]}, this side 1\.1"):
         connected().receive(frame(Kind.WELCOME, {**WELCOME, "protocol": theirs}))
 
 

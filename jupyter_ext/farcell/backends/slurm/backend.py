@@ -8,6 +8,7 @@ a job is what squeue says of it, never an exit code of srun, which may be 0 when
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import json
@@ -17,15 +18,16 @@ import sys
 import time
 import uuid
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from farcell_host import runtime
+from farcell_host.journal import in_order
 from farcell_host.reasons import Reason
 
 from ...deaths import Death, of_job, of_refusal, of_session, of_text
 from ...errors import TargetUnavailable
-from ..base import Allocation, JobState, LaunchOptions, Opened, Tell, untold
+from ..base import Allocation, Ending, JobState, LaunchOptions, Opened, Tell, untold
 from ..bootstrap import Bootstrap
 from ..local import launch_flags
 from ..scripts import ERROR, HOST
@@ -35,16 +37,20 @@ from ..ssh.backend import secret_values
 from ..ssh.client import LoginRefused, SshClient
 from ..ssh.login import Login
 from . import scripts
+from .folders import FORGOTTEN_S, Folder, is_litter, parse_folders, status_of
 from .identity import new_identity
-from .jobs import parse_sbatch, sbatch_options, step_command
+from .jobs import Job, parse_sbatch, sbatch_options, step_command
 from .queue import UNWATCHED_S, WATCHED_S, Look, Queue
 
 if TYPE_CHECKING:
     from ..ssh.questions import Ask
 
 AWAY_S = 5.0
-FORGOTTEN_S = 60.0
-"""A job that squeue does not list so long after it was submitted is none any more."""
+FIRST_S = 2
+"""After so long the queue is looked at for the first time: many jobs begin at once."""
+DECIDED_S = 20.0
+"""So long a job may be on its way out before it is taken to be over."""
+IDENTITY_FILE = "identity.pem"
 
 
 @dataclass
@@ -54,9 +60,10 @@ class Submitted:
     options: LaunchOptions
     job: str
     session: str
-    identity: bytes
     details: dict[str, Any]
     notices: tuple[str, ...] = ()
+    gone: int | None = None
+    """Which start of the job is over (SLURM_RESTART_COUNT), when it was put back into the queue."""
     at: float = field(default_factory=time.time)
 
 
@@ -101,16 +108,60 @@ class SlurmBackend:
             raise
         self._submitted = None
         self._by_srun = False
-        identity = _keep_identity(submitted)
         details = {
             **submitted.details,
             **fields,
             "job": submitted.job,
             "session": submitted.session,
-            "identity": identity,
             "found": time.time(),
         }
         return Allocation(options, fields["runtime"], fields["pid"], None, details, submitted.notices)
+
+    async def leave_run(self, run: str, pieces: list[bytes], again: bool) -> None:
+        submitted = self._submitted
+        if submitted is None:
+            raise TargetUnavailable("The job has just started: run the cell again.")
+        options, mark = submitted.options, new_mark()
+        shell = await self.shell(options)
+        about = _about(options, submitted.details["command"], run=run)
+        sizes = {scripts.ABOUT: len(about), scripts.RUN: sum(map(len, pieces))}
+        script = scripts.leave(mark, submitted.session, sizes, again)
+        answer = await shell.run(script, mark, {scripts.ABOUT: [about], scripts.RUN: pieces})
+        if scripts.ERROR in answer.said or "left" not in answer.said:
+            why = answer.said.get(scripts.ERROR) or answer.errors.strip()[-500:]
+            raise TargetUnavailable(f"{options.target!r}: the run could not be left with job {submitted.job}: {why}")
+        self._submitted = None
+
+    def forget(self) -> None:
+        self._submitted = None
+
+    async def is_put_back(self, allocation: Allocation) -> bool:
+        shell = await self.shell(allocation.options)
+        deadline = time.monotonic() + DECIDED_S
+        while True:
+            look = await self._queue(allocation.options).look(shell, 0.0)
+            if look.fault:
+                raise TargetUnavailable(f"{allocation.options.target!r}: {look.fault}")
+            job = look.jobs.get(allocation.details["job"])
+            if job is None or job.is_over:
+                return False
+            if job.is_waiting or _began_anew(job, allocation):
+                return True
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(DECIDED_S / 40)  # its last start is being cleared away
+
+    async def resume(self, allocation: Allocation) -> None:
+        details = allocation.details
+        shell = await self.shell(allocation.options)
+        await self._unforward(shell, allocation.runtime)
+        self._submitted = Submitted(
+            allocation.options,
+            details["job"],
+            details["session"],
+            {key: details[key] for key in ("command", "pyz")},
+            gone=details.get("restarts"),
+        )
 
     async def _submit(self, options: LaunchOptions, shell: Shell, tell: Tell) -> Submitted:
         try:
@@ -129,6 +180,7 @@ class SlurmBackend:
         sent = {
             scripts.ENVIRONMENT: scripts.environment(variables),
             scripts.IDENTITY: identity,
+            scripts.ABOUT: _about(options, prepared.command),
         }
         mark = new_mark()
         script = scripts.submit(
@@ -159,23 +211,30 @@ class SlurmBackend:
                 Reason.JOB_REFUSED,
             )
         details = {"command": prepared.command, "pyz": answer.said["pyz"]}
-        return Submitted(options, job, answer.said["session"], identity, details, prepared.notices)
+        _write_identity(answer.said["session"], identity)
+        return Submitted(options, job, answer.said["session"], details, prepared.notices)
 
     async def _wait(self, options: LaunchOptions, submitted: Submitted, tell: Tell) -> dict[str, Any]:
         """Until the host says where it is: the queue has no time-out. Raises TargetUnavailable when the job is over before."""
-        where, job = options.target, submitted.job
+        where, job, seconds = options.target, submitted.job, FIRST_S
         tell(f"job {job} on {where!r} submitted")
         while True:
             try:
                 shell = await self.shell(options)
                 mark = new_mark()
-                answer = await shell.run(scripts.wait(mark, submitted.session), mark, timeout_s=6 * scripts.WAIT_S)
+                script = scripts.wait(mark, submitted.session, submitted.gone, seconds)
+                seconds = scripts.WAIT_S
+                answer = await shell.run(script, mark, timeout_s=6 * scripts.WAIT_S)
                 found = answer.said.get("found")
                 if found == "rendezvous.json":
                     return dict(json.loads(answer.output))
                 if found is not None:
                     raise JobFailed(f"{where!r}, job {job}: {answer.output.strip()}")
-                look = await self._queue(options).look(shell, WATCHED_S)
+                gone = "gone" in answer.said
+                fresh_s = 0.0 if gone else min(WATCHED_S, time.time() - submitted.at)  # of before, it would lack the job
+                look = await self._queue(options).look(shell, fresh_s)
+                if gone:  # on another login node a new folder may be late
+                    await asyncio.sleep(1.0)
             except (JobFailed, LoginRefused):
                 raise
             except (TargetUnavailable, OSError, ValueError) as error:
@@ -244,9 +303,22 @@ class SlurmBackend:
             await shell.forward(to, address)
             self._forwarded[key] = to
         mark = new_mark()
-        words = [sys.executable, "-m", "farcell_host", "reach", "--identity", allocation.details["identity"]]
+        identity = await self._identity(shell, allocation)
+        words = [sys.executable, "-m", "farcell_host", "reach", "--identity", str(identity)]
         words += ["--to", to, "--mark", mark]
         return await bridged(self._here(allocation.options), f"exec {shlex.join(words)}\n", mark)
+
+    async def _identity(self, shell: Shell, allocation: Allocation) -> Path:
+        """The session's key and certificate, in a file here: as they were made, else as the session's folder has them."""
+        session = allocation.details["session"]
+        file = _identity_file(session)
+        if not file.exists():
+            mark = new_mark()
+            answer = await shell.run(scripts.read(mark, f"{session}/{IDENTITY_FILE}"), mark)
+            if answer.code != 0 or "read" not in answer.said:
+                raise TargetUnavailable(f"{session}/{IDENTITY_FILE} cannot be read: {answer.errors.strip()[-300:]}")
+            _write_identity(session, answer.output.encode())
+        return file
 
     async def _step(self, shell: Shell, allocation: Allocation) -> Opened:
         details = allocation.details
@@ -265,7 +337,8 @@ class SlurmBackend:
         job = look.jobs.get(allocation.details["job"])
         if job is None or not job.is_known:
             return JobState.UNKNOWN
-        return JobState.GONE if job.is_over or job.is_waiting else JobState.RUNNING
+        is_gone = job.is_over or job.is_waiting or _began_anew(job, allocation)
+        return JobState.GONE if is_gone else JobState.RUNNING
 
     async def obituary(self, allocation: Allocation) -> Death | None:
         """As the host has left word of it, else as the queue was looked at last."""
@@ -276,7 +349,7 @@ class SlurmBackend:
                 details["job"]
             )
             how = job.end_text() if job is not None else "UNKNOWN"
-            if job is not None and job.is_waiting:
+            if job is not None and (job.is_waiting or _began_anew(job, allocation)):
                 return of_job(job.id, job.state, how, is_waiting=True)
             mark = new_mark()
             answer = await shell.run(scripts.last_words(mark, details["session"]), mark)
@@ -287,23 +360,88 @@ class SlurmBackend:
                 return of_job(job.id, job.state, how)
         return None
 
+    async def ending(self, allocation: Allocation) -> Ending | None:
+        options, details = allocation.options, allocation.details
+        with contextlib.suppress(TargetUnavailable, OSError):
+            shell = await self.shell(options)
+            job = (await self._queue(options).look(shell, min(UNWATCHED_S, _age_s(allocation)))).jobs.get(details["job"])
+            if job is not None and job.is_over:
+                return Ending(details.get("ledger") or {}, job.end, job.end_text())
+        return None
+
+    async def journal(self, allocation: Allocation, after: int = 0) -> bytes:
+        shell = await self.shell(allocation.options)
+        folder, mark = f"{allocation.details['session']}/journal", new_mark()
+        answer = await shell.run(scripts.names(mark, folder), mark)
+        files = in_order(answer.output.split(), after)
+        if not files:
+            return b""
+        mark = new_mark()
+        answer = await shell.run(scripts.encoded(mark, folder, files), mark)
+        return base64.b64decode(answer.output)
+
     async def release(self, allocation: Allocation) -> None:
         """A job that cannot be cancelled now ends by itself: its host after the target's keep_s, Slurm at the wall time."""
         details = allocation.details
-        Path(details["identity"]).unlink(missing_ok=True)
-        forwarded = {key: self._forwarded.pop(key) for key in list(self._forwarded) if key[0] == allocation.runtime}
-        for local in forwarded.values():
-            Path(local).unlink(missing_ok=True)
+        _identity_file(details["session"]).unlink(missing_ok=True)
         with contextlib.suppress(TargetUnavailable, OSError):
             shell = await self.shell(allocation.options)
             await self._drop(shell, details["session"], details["job"])
-            for (_, address), local in forwarded.items():
-                assert isinstance(shell, SshClient)
-                await shell.unforward(local, address)
+        await self.leave(allocation)
+
+    async def leave(self, allocation: Allocation) -> None:
+        for key, local in self._forwarded.items():
+            if key[0] == allocation.runtime:
+                Path(local).unlink(missing_ok=True)
+        with contextlib.suppress(TargetUnavailable, OSError):
+            await self._unforward(await self.shell(allocation.options), allocation.runtime)
+
+    async def _unforward(self, shell: Shell, folder: str) -> None:
+        for key in [key for key in self._forwarded if key[0] == folder]:
+            local = self._forwarded.pop(key)
+            Path(local).unlink(missing_ok=True)
+            assert isinstance(shell, SshClient)
+            await shell.unforward(local, key[1])
 
     async def _drop(self, shell: Shell, session: str, job: str) -> None:
+        _identity_file(session).unlink(missing_ok=True)
         mark = new_mark()
         await shell.run(scripts.release(mark, session, job), mark)
+
+    def doubt(self) -> None:
+        self._login.doubt()
+
+    # -- all sessions
+
+    async def sessions(self, options: LaunchOptions) -> list[dict[str, Any]]:
+        """Of all targets with the same `state_dir` on the cluster: jobs that wait or run, and what is left of those that are
+        over. squeue is asked once for all, hosts are not: they tell in their folders what they do."""
+        shell = await self.shell(options)
+        found, look = await self._folders(options, shell)
+        litter = [folder.path for folder in found if is_litter(folder, look)]
+        if litter:
+            mark = new_mark()
+            await shell.run(scripts.remove(mark, litter), mark)
+        return [status_of(folder, look) for folder in found if folder.path not in litter]
+
+    async def end(self, options: LaunchOptions, runtime: str) -> None:
+        shell = await self.shell(options)
+        found, _ = await self._folders(options, shell)
+        for folder in found:
+            if folder.session == PurePosixPath(runtime).name:
+                await self._drop(shell, folder.path, folder.job)
+
+    async def _folders(self, options: LaunchOptions, shell: Shell) -> tuple[list[Folder], Look]:
+        mark = new_mark()
+        answer = await shell.run(scripts.folders(mark, options.state_dir), mark)
+        if "sessions" not in answer.said:
+            said = (answer.errors or answer.output).strip()[-500:] or "(nothing)"
+            raise TargetUnavailable(f"{options.target!r}: the sessions there could not be listed. It said:\n    {said}")
+        folders = parse_folders(answer.output)
+        look = await self._queue(options).look(shell, WATCHED_S) if folders else Look(0.0, {})
+        if look.fault and look.at == 0.0:
+            raise TargetUnavailable(f"{options.target!r}: {look.fault}")
+        return folders, look
 
     async def shell(self, options: LaunchOptions, ask: Ask | None = None) -> Shell:
         """On the machine where jobs are submitted."""
@@ -324,18 +462,34 @@ class JobFailed(TargetUnavailable):
     """The job is over, or its script gave up, before there was a kernel."""
 
 
-def _keep_identity(submitted: Submitted) -> str:
-    """In a 0600 file of this machine, for bridges to read."""
-    folder = runtime.secure(runtime.secure(runtime.root()) / "slurm")
-    file = folder / f"{uuid.uuid4().hex[:12]}.pem"
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-        stream.write(submitted.identity)
-    return str(file)
+def _about(options: LaunchOptions, command: str, **more: Any) -> bytes:
+    """For whoever finds the session's folder."""
+    about = {"notebook": options.notebook, "target": options.target, "submitted": time.time(), "command": command}
+    return json.dumps({**about, **more}).encode()
+
+
+def _identity_file(session: str) -> Path:
+    """On this machine, for bridges to read."""
+    return runtime.secure(runtime.secure(runtime.root()) / "slurm") / f"{PurePosixPath(session).name}.pem"
+
+
+def _write_identity(session: str, identity: bytes) -> None:
+    """Into a 0600 file, which is there whole or not at all: another kernel of this machine may want the same."""
+    file = _identity_file(session)
+    fresh = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        stream.write(identity)
+    os.replace(fresh, file)
 
 
 def _age_s(allocation: Allocation) -> float:
     """So long ago its host was found: what squeue said before is of the time when it waited still."""
     return max(0.0, time.time() - float(allocation.details["found"]))
+
+
+def _began_anew(job: Job, allocation: Allocation) -> bool:
+    """Whether it runs, and not for the first time since this host of it was started. All by the cluster's clocks."""
+    return job.state == "RUNNING" and job.start is not None and job.start > float(allocation.details["started"])
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
+from ..scripts import ERROR as ERROR
 from ..scripts import folder_part, framed, python_part, setup_part, ship_part, with_python
 
 ENVIRONMENT = "environment"
 IDENTITY = "identity"
+ABOUT = "about"
+RUN = "run"
 """Names of what a submission asks for."""
 WAIT_S = 10
-_FILES = {ENVIRONMENT: "environment.sh", IDENTITY: "identity.pem"}
+_FILES = {ENVIRONMENT: "environment.sh", IDENTITY: "identity.pem", ABOUT: "about.json", RUN: "queued"}
 
 _STATE = """\
 state={state}
@@ -33,8 +36,12 @@ cat > "$session/job.sh" <<'FARCELL_JOB_ENDS'
 {job}
 FARCELL_JOB_ENDS
 farcell_say submit
-sbatch --output="$session/job.log" {options} "$session/job.sh" "$session" "$pyz"
-exit $?
+job=$(sbatch --output="$session/job.log" {options} "$session/job.sh" "$session" "$pyz")
+code=$?
+printf '%s\\n' "$job"
+[ $code = 0 ] || exit $code
+printf 'job %s\\npyz %s\\n' "$(printf '%s\\n' "$job" | tail -n 1 | cut -d ';' -f 1)" "$pyz" > "$session/job"
+exit 0
 """
 
 _JOB = """\
@@ -43,7 +50,7 @@ umask 077
 farcell_fail() {{ printf '%s\\n' "$*" > "$session/failed.new"; mv -f "$session/failed.new" "$session/failed"; exit 9; }}
 session=$1 pyz=$2
 cache=${{pyz%/*}}
-rm -f "$session/rendezvous.json" "$session/failed" "$session/ended.json"
+rm -f "$session/rendezvous.json" "$session/failed" "$session/ended.json" "$session/state.json"
 {setup}. "$session/environment.sh"
 {python}{batch}"""
 
@@ -53,20 +60,36 @@ left={ticks}
 while [ $left -gt 0 ]; do
   ls "$session" > /dev/null 2>&1
   for file in rendezvous.json failed; do
-    if [ -s "$session/$file" ]; then
+    if [ -s "$session/$file" ] && ! grep -q {stale} "$session/$file"; then
       farcell_say found "$file"
       cat "$session/$file"
       exit 0
     fi
   done
+  [ -d "$session" ] || {{ farcell_say gone; exit 0; }}
   left=$((left - 1))
   sleep 0.2 2>/dev/null || {{ sleep 1; left=$((left - 4)); }}
 done
 farcell_say nothing
 """
 
+_FOLDERS = """\
+state={state}
+farcell_say sessions
+for session in "$state"/sessions/s-*; do
+  [ -s "$session/job" ] || continue
+  printf 'session %s\\n' "$session"
+  cat "$session/job"
+  for file in about.json rendezvous.json state.json ended.json; do
+    [ ! -s "$session/$file" ] || printf '%s %s\\n' $file "$(cat "$session/$file")"
+  done
+  [ ! -d "$session/journal" ] || echo journal
+done
+"""
+
 _RELEASE = """\
 session={session}
+[ -d "$session" ] || {{ farcell_say released; exit 0; }}
 : > "$session/released"
 scancel {job} 2>/dev/null
 left=50
@@ -118,9 +141,51 @@ def state_folder(state: str | None) -> str:
     return shlex.quote(state) if state else '"${XDG_STATE_HOME:-$HOME/.local/state}/farcell"'
 
 
-def wait(mark: str, session: str) -> str:
-    """Until the host has said where it is, or the job why not: `found FILE` and its content; `nothing` after ten seconds."""
-    return framed(mark, _WAIT.format(session=shlex.quote(session), ticks=5 * WAIT_S))
+def wait(mark: str, session: str, gone: int | None = None, seconds: int = WAIT_S) -> str:
+    """Of the job's start after the one numbered `gone`, or of any: until its host has said where it is, or the job why not.
+
+    `found FILE` and its content; `nothing` after so many seconds; `gone` where somebody seems to have ended it.
+    """
+    stale = shlex.quote("farcell: no such line" if gone is None else f'"restarts": {gone}[,}}]')
+    return framed(mark, _WAIT.format(session=shlex.quote(session), ticks=5 * seconds, stale=stale))
+
+
+def leave(mark: str, session: str, sizes: Mapping[str, int], again: bool) -> str:
+    """A run into the folder of a job that waits; with `again` it is not used up when the job begins."""
+    files = {name: f"{_FILES[name]}.new" for name in sizes}
+    run = "queued-again" if again else _FILES[RUN]
+    return framed(
+        mark,
+        f"umask 077\nsession={shlex.quote(session)}\n"
+        + "".join(_RECEIVE.format(name=name, size=size, file=files[name]) for name, size in sizes.items())
+        + f'mv -f "$session/{files[ABOUT]}" "$session/{_FILES[ABOUT]}"\nmv -f "$session/{files[RUN]}" "$session/{run}"\n'
+        + "farcell_say left\nexit 0\n",
+    )
+
+
+def folders(mark: str, state: str | None) -> str:
+    """What there is of all sessions, for `folders.parse_folders`."""
+    return framed(mark, _FOLDERS.format(state=state_folder(state)))
+
+
+def remove(mark: str, folders: Sequence[str]) -> str:
+    """Folders of sessions whose jobs are over."""
+    return framed(mark, f"farcell_say removed\nrm -rf {shlex.join(folders)}\n")
+
+
+def read(mark: str, file: str) -> str:
+    """After `read`: what is in it."""
+    return framed(mark, f"farcell_say read\ncat {shlex.quote(file)}\n")
+
+
+def names(mark: str, folder: str) -> str:
+    """Of the files in it."""
+    return framed(mark, f"farcell_say names\nls {shlex.quote(folder)} 2>/dev/null\n")
+
+
+def encoded(mark: str, folder: str, files: Sequence[str]) -> str:
+    """What is in these, one after the other, as base64."""
+    return framed(mark, f"cd {shlex.quote(folder)} || exit\nfarcell_say encoded\ncat {shlex.join(files)} | base64\n")
 
 
 def release(mark: str, session: str, job: str) -> str:

@@ -40,8 +40,8 @@ class SshBackend:
 
     def __init__(self) -> None:
         self._login = Login()
-        self._sockets: dict[str, str] = {}
-        """By runtime folder over there: the socket here that leads to it."""
+        self._sockets: dict[str, tuple[str, str | None]] = {}
+        """By runtime folder over there: the socket here that leads to it, and the shared connection by which it does."""
         self._forwards = True
 
     async def launch(self, options: LaunchOptions, ask: Ask | None = None, tell: Tell = untold) -> Allocation:
@@ -54,6 +54,9 @@ class SshBackend:
         details = {**found.details, "pyz": prepared.pyz, "command": prepared.command}
         return Allocation(options, found.runtime, found.pid, found.socket, details, prepared.notices)
 
+    def doubt(self) -> None:
+        self._login.doubt()
+
     async def shell(self, options: LaunchOptions, ask: Ask | None = None) -> Shell:
         """A shell on the target, for what needs no session."""
         return await self._login.client(options, ask)
@@ -61,11 +64,13 @@ class SshBackend:
     async def open_stream(self, allocation: Allocation) -> Opened:
         client = await self._login.client(allocation.options)
         if self._forwards:
-            local = self._sockets.get(allocation.runtime)
-            if local is not None:
+            local, by = self._sockets.get(allocation.runtime, (None, None))
+            if local is not None and by != client.path:
+                Path(local).unlink(missing_ok=True)
+            elif local is not None:
                 with contextlib.suppress(OSError):  # refused: the shared connection is another one by now
                     return OpenedStream(connect_unix(local))
-            local = await self._forward(client, allocation, local or client.new_socket())
+            local = await self._forward(client, allocation, client.new_socket())
             if local is not None:
                 return OpenedStream(connect_unix(local))
         return await self._bridge(client, allocation)
@@ -82,14 +87,10 @@ class SshBackend:
 
     async def release(self, allocation: Allocation) -> None:
         """A host that cannot be told ends by itself, after the target's keep_s."""
-        local = self._sockets.pop(allocation.runtime, None)
-        if local is not None:
-            Path(local).unlink(missing_ok=True)
         with contextlib.suppress(TargetUnavailable, OSError):
             client = await self._login.client(allocation.options)
             await self._host(client, allocation, "stop", "--runtime", allocation.runtime)
-            if local is not None:
-                await client.unforward(local, _remote_socket(allocation))
+        await self.leave(allocation)
 
     async def sessions(self, options: LaunchOptions) -> list[dict[str, Any]]:
         """Of all targets on that machine whose runtime folder is the same."""
@@ -99,6 +100,14 @@ class SshBackend:
 
     async def end(self, options: LaunchOptions, runtime: str) -> None:
         await self._ask(options, "stop", "--runtime", runtime)
+
+    async def leave(self, allocation: Allocation) -> None:
+        local, _ = self._sockets.pop(allocation.runtime, (None, None))
+        if local is not None:
+            Path(local).unlink(missing_ok=True)
+            with contextlib.suppress(TargetUnavailable, OSError):
+                client = await self._login.client(allocation.options)
+                await client.unforward(local, _remote_socket(allocation))
 
     async def _ask(self, options: LaunchOptions, *arguments: str) -> Answer:
         """What a command of the kernel host prints; no session need be ours."""
@@ -129,7 +138,7 @@ class SshBackend:
                 await client.unforward(local, remote)
                 self._forwards = False
                 return None
-            self._sockets[allocation.runtime] = local
+        self._sockets[allocation.runtime] = (local, client.path)
         return local
 
     async def _bridge(self, client: SshClient, allocation: Allocation) -> Opened:

@@ -37,9 +37,9 @@ class Destination:
         return hashlib.blake2b("\0".join((*self.program, self.user or "", self.host)).encode(), digest_size=6).hexdigest()
 
     def argv(self, *options: str, command: str | None = None) -> list[str]:
-        """`command` is a word of the remote login shell, which may be any: sh, csh or fish."""
+        """`options` come first: ssh takes the first of a kind. `command` is a word of the remote login shell, sh, csh or fish."""
         login = ("-l", self.user) if self.user else ()
-        return [*self.program, *_COMMON, *options, *login, self.host, *((command,) if command else ())]
+        return [*self.program, *options, *_COMMON, *login, self.host, *((command,) if command else ())]
 
     def control(self, path: str, verb: str, *options: str) -> list[str]:
         """A word to the shared connection: check, forward, cancel, exit."""

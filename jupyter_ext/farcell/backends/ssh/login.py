@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
+from farcell_host.runtime import RuntimeFolderError
+
 from ...errors import TargetUnavailable
 from ..base import LaunchOptions
 from .client import SshClient
@@ -20,6 +22,12 @@ class Login:
 
     async def client(self, options: LaunchOptions, ask: Ask | None = None) -> SshClient:
         """Connected; `ask` answers what ssh asks, and without it nobody does. Raises TargetUnavailable."""
+        try:
+            return await self._answered(options, ask)
+        except RuntimeFolderError as error:
+            raise TargetUnavailable(f"{options.target!r} cannot be reached from here: {error}") from None
+
+    async def _answered(self, options: LaunchOptions, ask: Ask | None) -> SshClient:
         if ask is None:
             return await self._connected(options)
         with Questions(ask) as questions:
@@ -33,6 +41,11 @@ class Login:
             f"{options.target!r} ({options.host}): ssh asked {declined.text.strip()!r}, and there was no answer. "
             "Nothing was tried without it; the next cell on it asks again."
         )
+
+    def doubt(self) -> None:
+        """See `SshClient.doubt`."""
+        if self._client is not None:
+            self._client.doubt()
 
     async def _connected(self, options: LaunchOptions, environment: Mapping[str, str] | None = None) -> SshClient:
         if self._client is None:
