@@ -44,10 +44,12 @@ from farcell_host.protocol.events import (
 from farcell_host.protocol.frames import Descriptor
 from farcell_host.protocol.messages import Buffer, Message
 from farcell_host.protocol.outbox import Outgoing
+from farcell_host.reasons import Reason
 from farcell_host.stream import Stream
 
 from . import transfers
 from .backends.base import Allocation, Backend, JobState, Opened, Scheduled, Shared, Unreachable
+from .deaths import Death, of_login
 from .errors import Busy, TargetUnavailable
 from .threads import Alarm, loop_thread
 from .transfers import BULK_KEY, Bulk, Inbound, Upload, Way
@@ -79,7 +81,7 @@ class Connection:
         backend: Backend,
         allocation: Allocation,
         on_message: Callable[[Message, tuple[Buffer, ...]], None],
-        on_ended: Callable[[str], None],
+        on_ended: Callable[[Death], None],
         role: str = "driver",
         takeover: bool = False,
     ) -> None:
@@ -267,10 +269,10 @@ class Connection:
             await self._keep_open()
         except Exception as error:
             log.exception("The connection to %s", self._allocation.options.target)
-            self._end(f"a fault in the connection to it, {type(error).__name__}: {error}")
+            self._end(Death(Reason.UNKNOWN, f"a fault in the connection to it, {type(error).__name__}: {error}"))
 
     async def _keep_open(self) -> None:
-        pause, lost_at = FIRST_PAUSE_S, self.loop.time()
+        pause, lost_at, options = FIRST_PAUSE_S, self.loop.time(), self._allocation.options
         while not self.closed:
             failure = await self._open_once()
             if self._welcomed.is_set():
@@ -284,19 +286,21 @@ class Connection:
             elif self._lost is not None:
                 self._lost = (lost_at, failure)
             if self._refused is not None:
-                return self._end(self._refused.message)
+                return self._end(Death(Reason.ENDED, self._refused.message))
             state = JobState.UNKNOWN if self._is_cut else await self._backend.poll(self._allocation)
             if state is JobState.GONE:
                 why = None
                 if isinstance(self._backend, Scheduled):
                     await self._read_left(self._backend)
                     why = await self._backend.obituary(self._allocation)
-                return self._end(why or (f"its process has ended ({failure})" if failure else "its process has ended"))
+                text = f"its process has ended ({failure})" if failure else "its process has ended"
+                return self._end(why or Death(Reason.UNKNOWN, text))
             away = self.loop.time() - lost_at
             # A host that cannot be asked may be there and run on: it waits for us as long as it was told to.
-            limit = GIVE_UP_S if state is JobState.RUNNING else max(GIVE_UP_S, self._allocation.options.keep_s or 0.0)
+            limit = GIVE_UP_S if state is JobState.RUNNING else max(GIVE_UP_S, options.keep_s or 0.0)
             if away > limit:
-                return self._end(f"it did not answer for {away:.0f} s ({failure})")
+                reason, _ = of_login(failure, options.target, options.host or "")
+                return self._end(Death(reason, f"it did not answer for {away:.0f} s ({failure})"))
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._retry.wait(), pause)
             self._retry.clear()
@@ -387,9 +391,9 @@ class Connection:
             os.close(fd)
         self._arrived.clear()
 
-    def _end(self, reason: str) -> None:
-        self._abandon(reason)
-        self._on_ended(reason)
+    def _end(self, death: Death) -> None:
+        self._abandon(death.detail)
+        self._on_ended(death)
 
     def _abandon(self, reason: str) -> None:
         with self._lock:

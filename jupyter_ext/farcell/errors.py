@@ -25,10 +25,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from farcell_host.errors import ProtocolError
+from farcell_host.reasons import Reason
 from IPython.core.error import UsageError as IPythonUsageError
 
 if TYPE_CHECKING:
+    from .deaths import Death
     from .ledger.faults import Fault
+    from .run import KernelEnded
 
 __all__ = [
     "Busy",
@@ -41,6 +44,7 @@ __all__ = [
     "LostValue",
     "NotHere",
     "ProtocolError",
+    "Reason",
     "Refused",
     "RemoteError",
     "RemoteTraceback",
@@ -104,33 +108,42 @@ class RunTimeout(FarcellError):
 
 
 class TargetUnavailable(FarcellError):
-    """No kernel host could be started or reached on the target."""
+    """No kernel host could be started or reached on the target; `reason` says why, in a word."""
+
+    def __init__(self, text: str, reason: Reason = Reason.UNKNOWN) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class KernelDied(FarcellError):
-    """The remote kernel's process ended."""
+    """The remote kernel's process ended; `reason` says why, in a word."""
 
-    def __init__(self, target: str, exit_code: int | None, died_of: str | None, log_tail: Sequence[str] = ()) -> None:
-        self.target, self.exit_code, self.signal, self.log_tail = target, exit_code, died_of, tuple(log_tail)
+    def __init__(self, target: str, ended: KernelEnded, death: Death) -> None:
+        self.target, self.exit_code, self.signal, self.log_tail = target, ended.exit_code, ended.signal, tuple(ended.log_tail)
+        self.reason = death.reason
         lines = [
-            f"The remote kernel on {target!r} {ending(exit_code, died_of)} while this cell ran.",
+            f"The remote kernel on {target!r} {death.detail}, while this cell ran.",
             "What the cell had changed there is gone; this notebook's variables are as they were before the cell.",
+            *([death.next_step] if death.next_step else []),
             "Run the cell again: a new kernel starts by itself.",
         ]
         tail = [line for line in self.log_tail if line.strip()][-LOG_LINES:]
-        if tail:
+        if ended.crash:
+            lines += ["Where it was, innermost first:", *(f"    {line.strip()}" for line in ended.crash)]
+        elif tail:
             lines += ["Last lines of its log:", *(f"    {line}" for line in tail)]
         super().__init__("\n".join(lines))
 
 
 class HostDied(FarcellError):
-    """The kernel host's process ended, and the remote kernel with it."""
+    """The kernel host's process ended, and the remote kernel with it; `reason` says why, in a word."""
 
-    def __init__(self, target: str, detail: str, log: str = "") -> None:
-        self.target, self.detail, self.log = target, detail, log
+    def __init__(self, target: str, death: Death, log: str = "") -> None:
+        self.target, self.detail, self.reason, self.log = target, death.detail, death.reason, log
         lines = [
-            f"The kernel host on {target!r} is gone: {detail}.",
+            f"The kernel host on {target!r} is gone: {death.detail}.",
             "Whatever was only there is lost; this notebook's variables are as they were before the cell.",
+            *([death.next_step] if death.next_step else []),
             "Run the cell again: a new host and kernel start by themselves.",
         ]
         if log:
@@ -207,11 +220,3 @@ def remote_error(ename: str, evalue: str, traceback: Sequence[str] = ()) -> Remo
     if cls is None:
         cls = _classes[ename] = type(ename, (RemoteError,), {"__module__": __name__, "__doc__": "Raised in a remote cell."})
     return cls(ename, evalue, traceback)
-
-
-def ending(exit_code: int | None, died_of: str | None) -> str:
-    """`was killed by SIGKILL` or `exited with code 3`."""
-    if died_of is not None:
-        hint = " (by hand, or because the machine's memory ran out)" if died_of == "SIGKILL" else ""
-        return f"was killed by {died_of}{hint}"
-    return f"exited with code {exit_code}" if exit_code is not None else "ended"

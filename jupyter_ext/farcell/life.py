@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from farcell_host.journal import messages_of
 from farcell_host.protocol.messages import Buffer, Channel, Message
+from farcell_host.reasons import Reason
 
 from . import earlier, journals
 from .backends.base import Allocation, Backend, LaunchOptions, Scheduled, ShellBackend, Tell, backend_named
 from .connection import Connection
+from .deaths import Death, of_session
 from .desk import Desk
-from .errors import FarcellError, HostDied, TargetUnavailable, ending
+from .errors import FarcellError, HostDied, TargetUnavailable
 from .relay.line import Line, transfer, waiting
 from .relay.notebook import Notebook
 from .run import Event, HostEnded, KernelEnded, Noticed
@@ -92,7 +94,7 @@ class Life:
         self._on_message, self._on_event = on_message, on_event
         self.recorder: Recorder | None = None
         """Where a ledger is kept, once a host has been reached."""
-        self._host_dead: str | None = None
+        self._host_dead: Death | None = None
         self._shows_transfers = True
         self._kernels = 0
         self._is_released = False
@@ -141,15 +143,14 @@ class Life:
             self._show_away()
         if self.closing is not None and self.is_started:
             self._wait_for_end(self.closing)
-        if self._host_dead is not None and not self._resume(self._host_dead):
-            self._say(f"The kernel host on {self.target!r} is gone ({self._host_dead}); a new one starts.")
+        if self._host_dead is not None and not self._resume(self._host_dead.detail):
+            self._say(f"The kernel host on {self.target!r} is gone ({self._host_dead.detail}); a new one starts.")
             self.stop()
         if not self.is_started:
             self._launch(can_leave)
         elif self.dead is not None:
             died, self.dead = self.dead, None
-            how = ending(died.exit_code, died.signal)
-            self._say(f"The remote kernel on {self.target!r} {how}; a new one starts. What was only there is lost.")
+            self._say(f"The remote kernel on {self.target!r} {died.death.detail}; a new one starts. What was only there is lost.")
             self.restart()
 
     def _resume(self, why: str) -> bool:
@@ -318,7 +319,7 @@ class Life:
             backend,
             allocation,
             self._receive,
-            lambda reason: self._on_ended(reason) if self.connection is connection else None,
+            lambda death: self._on_ended(death) if self.connection is connection else None,
             takeover=takeover,
         )
         connection.on_transfer = self._show_transfer
@@ -395,10 +396,12 @@ class Life:
             raise HostDied(self.target, self._host_dead, self.log_path)
         if self.dead is not None:
             died = self.dead
-            tail = "\n".join(f"    {line}" for line in died.log_tail[-10:])
+            tail = "\n".join(f"    {line}" for line in died.crash or died.log_tail[-10:])
+            next_step = died.death.next_step or "Is ipykernel installed for its Python?"
             raise TargetUnavailable(
-                f"The remote kernel on {self.target!r} {ending(died.exit_code, died.signal)} while it started. "
-                f"Is ipykernel installed for its Python? Last lines of its log:\n{tail}"
+                f"The remote kernel on {self.target!r} {died.death.detail}, while it started. "
+                f"{next_step} Last lines of its log:\n{tail}",
+                died.death.reason,
             )
         if not up:
             raise TargetUnavailable(f"The remote kernel on {self.target!r} did not start. The log: {self.log_path}")
@@ -416,7 +419,14 @@ class Life:
                 self.kernel = RemoteKernel(content["epoch"], self._kernels, content.get("pid"), bool(content.get("direct")))
                 self.dead = None
             elif message.msg_type == "farcell_kernel_died" and content["epoch"] > self._restarted_epoch:
-                self.dead = KernelEnded(content.get("exit_code"), content.get("signal"), tuple(content.get("log_tail") or ()))
+                self.dead = KernelEnded(
+                    content.get("exit_code"),
+                    content.get("signal"),
+                    tuple(content.get("log_tail") or ()),
+                    tuple(content.get("crash") or ()),
+                    content.get("memory"),
+                    self._options.backend,
+                )
                 self._on_event(self.dead)
             elif message.msg_type == "farcell_notice":
                 self.saved = frozenset(content.get("saved") or ())
@@ -424,7 +434,7 @@ class Life:
                 if content["text"]:
                     self._on_event(Noticed(content["text"], of_host=True))
                 if content.get("ends"):
-                    self._on_ended(content["ends"])
+                    self._on_ended(of_session(content["ends"], Reason.of(content.get("reason"))))
             self._news.notify_all()
 
     def _show_transfer(self, is_upload: bool) -> None:
@@ -463,12 +473,12 @@ class Life:
         if self.connection is not None:
             self.connection.retry()
 
-    def _on_ended(self, reason: str) -> None:
+    def _on_ended(self, death: Death) -> None:
         with self._news:
             if self._host_dead is not None:  # it has said so itself
                 return
-            self._host_dead = reason
-            self._on_event(HostEnded(reason))
+            self._host_dead = death
+            self._on_event(HostEnded(death))
             self._news.notify_all()
         if self.closing is None and self.allocation is not None:  # without a last word
             loop_thread().submit(self._close_book(self._backend, self.allocation))

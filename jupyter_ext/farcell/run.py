@@ -19,10 +19,14 @@ kernel's place.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from farcell_host.protocol.messages import Buffer, Message
+
+from .deaths import Death, of_kernel
 
 PATIENCE_S = 5.0  # after an interrupt, before saying that the kernel has not stopped
 DOUBLE_PRESS_S = 0.5  # two presses closer together are one
@@ -92,11 +96,20 @@ class KernelEnded:
     exit_code: int | None
     signal: str | None
     log_tail: tuple[str, ...] = ()
+    crash: tuple[str, ...] = ()
+    """What Python's fault handler wrote."""
+    memory: Mapping[str, Any] | None = None
+    """`farcell_host.memorylimits.MemoryEvidence`, and `own_peak`."""
+    backend: str = "local"
+
+    @property
+    def death(self) -> Death:
+        return of_kernel(self, self.backend)
 
 
 @dataclass(frozen=True)
 class HostEnded:
-    detail: str
+    death: Death
 
 
 @dataclass(frozen=True)

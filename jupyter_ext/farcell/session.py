@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from farcell_host import hashing_seed
 from farcell_host.protocol.messages import Buffer, Channel, Message
+from farcell_host.reasons import Reason
 from farcell_host.state import BOOK
 from farcell_host.state.capture import is_of_ipython
 from farcell_host.state.modules import MODULES, local_module, pseudo_name
@@ -36,6 +37,7 @@ from .capture.writes import bound_by, writes
 from .conflicts import ID_LENGTH, Conflict
 from .conversation import Conversation
 from .copying import Copied
+from .deaths import Death, of_job
 from .detached import DetachedRelay, DetachedRun, Unattended
 from .earlier import HeldBack, LeftRun, names_in
 from .errors import Conflict as ConflictError
@@ -64,7 +66,7 @@ if TYPE_CHECKING:
 
 CONFIRM_BYTES = 8 << 30
 LIMIT_BYTES = 1 << 20
-SCHEDULERS_DOING = ("NODE_FAIL", "PREEMPTED", "put back into the queue")
+SCHEDULERS_DOING = (Reason.NODE_FAILURE, Reason.PREEMPTED, Reason.REQUEUED)
 LIMIT_BYTES_LOCAL = 64 << 20
 _FETCHED = "_farcell_fetched"  # a name of our own for what a ref stands for, while it is fetched
 
@@ -145,7 +147,7 @@ class RemoteSession:
 
     def _is_schedulers_doing(self, error: BaseException) -> bool:
         if isinstance(error, HostDied):
-            return self._life.closing is not None or any(word in error.detail for word in SCHEDULERS_DOING)
+            return self._life.closing is not None or error.reason in SCHEDULERS_DOING
         return self._life.closing is not None and not self._was_pressed
 
     def plan(self, names: Names, optional: Names = ()) -> list[PlanRow]:
@@ -668,7 +670,11 @@ class RemoteSession:
     def _show_journal(self, left: LeftRun) -> None:
         host, target = left.host, self.target
         relay = ReplayRelay(self.notebook, self.notebook.execution_count)
-        key, finish = left.id.encode(), Finish(host=HostEnded(f"its job has ended: {host.fields['state']}"))
+        state = str(host.fields["state"])
+        key, finish = (
+            left.id.encode(),
+            Finish(host=HostEnded(Death(of_job("", state, state).reason, f"its job has ended: {state}"))),
+        )
         with self._life.left(Allocation(self.options, host.runtime, details=host.fields)) as journal:
             for message in journal:
                 if key not in bytes(message.parts[1]):

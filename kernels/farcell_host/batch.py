@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -21,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 from . import runtime, walltime
 from .door import Door
 from .errors import FarcellHostError
+from .lastwords import canceller, job_ending
+from .reasons import Reason
 from .retirement import write_whole
 from .usage import job_of
 
@@ -46,6 +49,15 @@ FRESH_S = 60.0
 _TOLD = ("state", "run", "waiting_runs", "untaken_runs", "connections")
 _MEASURED = ("idle_s", "memory_bytes", "kernel_memory_bytes")
 WALL_TIME = "its wall time is over"
+_ENDS = {
+    Reason.WALL_TIME: WALL_TIME,
+    Reason.PREEMPTED: "its job was preempted",
+    Reason.CANCELLED: "its job was cancelled",
+    Reason.NODE_FAILURE: "its node has failed",
+}
+_LOG_END_BYTES = 64 << 10
+_ACCOUNTS_S = 2.0
+"""There are 30 s between the signal and the end (KillWait), which the save needs."""
 
 log = logging.getLogger("farcell.host")
 
@@ -136,7 +148,13 @@ def _watch_over(host: Host, session: Path) -> None:
         if (session / RELEASED).exists():
             host.stop("its notebook has released it")
         else:
-            retirement.begin("the scheduler ends its job")
+            host.beside(ended())
+
+    async def ended() -> None:
+        """What the scheduler has written into the job's output says why it does so; it comes before the signal."""
+        reason = _why_ended(session / LOG)
+        by = await _canceller() if reason is Reason.CANCELLED else ""
+        retirement.begin(f"{_ENDS.get(reason, 'the scheduler ends its job')}{by}", reason)
 
     def warn(seconds: float) -> None:
         minutes = max(1, round(seconds / 60))
@@ -149,10 +167,45 @@ def _watch_over(host: Host, session: Path) -> None:
         """By Slurm, which may be a minute early: our own clock knows better, where there is one."""
         left = await walltime.time_left()
         if left is None or left <= host.save_lead_s():
-            retirement.begin(WALL_TIME)
+            retirement.begin(WALL_TIME, Reason.WALL_TIME)
 
     loop.add_signal_handler(signal.SIGUSR1, lambda: host.beside(warned()))
-    host.beside(walltime.watch(walltime.time_left, host.save_lead_s, warn, lambda: retirement.begin(WALL_TIME)))
+    host.beside(walltime.watch(walltime.time_left, host.save_lead_s, warn, lambda: retirement.begin(WALL_TIME, Reason.WALL_TIME)))
+
+
+def _why_ended(log: Path) -> Reason:
+    try:
+        with open(log, "rb") as file:
+            file.seek(max(0, os.stat(file.fileno()).st_size - _LOG_END_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return Reason.UNKNOWN
+    return job_ending(text, os.environ.get("SLURM_JOB_ID", "")) or Reason.UNKNOWN
+
+
+async def _canceller() -> str:
+    """` by ada`, where the cluster keeps accounts that tell, else nothing. sacct(1)."""
+    job = os.environ.get("SLURM_JOB_ID", "")
+    words = ["sacct", "--noheader", "--allocations", "--parsable2", f"--jobs={job}", "--format=State"]
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        )
+    except OSError:
+        return ""
+    try:
+        out, _ = await asyncio.wait_for(process.communicate(), _ACCOUNTS_S)
+    except asyncio.TimeoutError:
+        process.kill()
+        await process.wait()
+        return ""
+    uid = canceller(out.decode(errors="replace").splitlines())
+    if uid is None:
+        return ""
+    try:
+        return f" by {pwd.getpwuid(int(uid)).pw_name}"
+    except KeyError:
+        return f" by user {uid}"
 
 
 def place() -> dict[str, Any]:

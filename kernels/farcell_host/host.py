@@ -41,6 +41,7 @@ from .protocol import events
 from .protocol.frames import FrameReader, Kind, MessageAssembler, decode_chunk
 from .protocol.messages import Channel, Message, encode_json
 from .protocol.roles import OBSERVER_REQUESTS, ONCE_REQUESTS, Answers, Inbox, Roles
+from .reasons import Reason
 from .retirement import Retirement
 from .stream import from_socket
 from .telemetry import Telemetry
@@ -228,7 +229,7 @@ class Host:
         # A scheduler's job begins when it can, with its notebook perhaps asleep.
         first_s = math.inf if self._had_driver or options.report is not None else options.first_driver_s
         if verdict is Verdict.RELEASE:
-            self.retirement.begin(f"nothing was run for {spoken(options.idle_timeout_s)}")
+            self.retirement.begin(f"nothing was run for {spoken(options.idle_timeout_s)}", Reason.IDLE)
         elif now - self._driverless_at > min(options.keep_s, first_s):
             why = f"no notebook came{' back' if self._had_driver else ''} for {min(options.keep_s, first_s):g} s"
             if options.report is not None and self._untaken:  # whoever comes later finds what it made
@@ -301,6 +302,7 @@ class Host:
 
     def _kernel_started(self, fields: dict[str, Any]) -> None:
         kernel = self._kernel
+        kernel.process.started()
         content = {**fields, "epoch": kernel.epoch, "pid": kernel.process.pid, "direct": kernel.direct}
         self._publish(Message.build(Channel.CONTROL, "farcell_kernel_started", content))
         self.news.set()
@@ -330,7 +332,7 @@ class Host:
             "exit_code": exit_code,
             "signal": died_of,
             "run": kernel.run,
-            "log_tail": kernel.process.log_tail(),
+            **kernel.process.last_words(),
         }
         self._publish(Message.build(Channel.CONTROL, "farcell_kernel_died", content))
 
@@ -423,6 +425,7 @@ class Host:
         self._accounts.sent(run, message)
         if run is not None:
             self._telemetry.run_began()
+            self._kernel.process.run_began()
             self.news.set()
 
     def _run_ended(self, run: str, reply: Message, entry: Entry) -> Entry:

@@ -16,12 +16,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from . import capabilities, runtime
 from .archive import own_archive
+from .lastwords import crash_of
+from .memorylimits import MemoryGroup
 
 LOG_TAIL_LINES = 20
-LOG_TAIL_BYTES = 16 << 10
+LOG_TAIL_BYTES = 64 << 10
 _POLL_S = 0.2  # only where there is no pidfd
 
 _BOOT = """\
@@ -101,6 +104,8 @@ class KernelProcess:
                 start_new_session=True,
             )
         self.pid = self._process.pid
+        self._memory = MemoryGroup(self.pid)
+        self._peak_bytes: int | None = None
 
     def watch(self, on_exit: Callable[[], None]) -> None:
         """Calls `on_exit` once on the running loop when the process has ended."""
@@ -113,14 +118,14 @@ class KernelProcess:
 
     def _poll(self, on_exit: Callable[[], None]) -> None:
         assert self._loop is not None
-        if self._process.poll() is None:
+        if self.returncode is None:
             self._timer = self._loop.call_later(_POLL_S, self._poll, on_exit)
         else:
             self._ended(on_exit)
 
     def _ended(self, on_exit: Callable[[], None]) -> None:
         self.unwatch()
-        self._process.wait()
+        self._reap()
         on_exit()
 
     def unwatch(self) -> None:
@@ -135,11 +140,38 @@ class KernelProcess:
     @property
     def returncode(self) -> int | None:
         """As subprocess: negative is the signal that ended it; None while it runs."""
-        return self._process.poll()
+        return self._reap(os.WNOHANG)
+
+    def _reap(self, options: int = 0) -> int | None:
+        """As Popen.wait and poll, which do not tell the most memory that it had."""
+        process = self._process
+        if process.returncode is None:
+            try:
+                pid, status, used = os.wait4(self.pid, options)
+            except ChildProcessError:  # somebody else has waited for it
+                process.returncode = 0
+                return 0
+            if pid:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                self._peak_bytes = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        return process.returncode
+
+    def started(self) -> None:
+        """It may have moved to a control group of its own meanwhile."""
+        self._memory = MemoryGroup(self.pid)
+
+    def run_began(self) -> None:
+        self._memory.begin()
+
+    def last_words(self) -> dict[str, Any]:
+        """Of a process that has ended, what may tell why: for `farcell_kernel_died`."""
+        log = self._log_text()
+        memory = {**self._memory.evidence().as_fields(), "own_peak": self._peak_bytes}
+        return {"log_tail": log.splitlines()[-LOG_TAIL_LINES:], "crash": crash_of(log), "memory": memory}
 
     def signal(self, number: int) -> None:
         """To the kernel and the processes it started, as a terminal would."""
-        if self._process.poll() is None:
+        if self.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 
@@ -156,14 +188,14 @@ class KernelProcess:
         self.unwatch()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
+        self._reap()
 
-    def log_tail(self) -> list[str]:
-        """The last lines this kernel wrote outside of cells: why it could not start, or its last words."""
+    def _log_text(self) -> str:
+        """The end of what this kernel wrote outside of cells: why it could not start, or its last words."""
         with open(self._log, "rb") as log:
             end = log.seek(0, os.SEEK_END)
             log.seek(max(self._log_start, end - LOG_TAIL_BYTES))
-            return log.read().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+            return log.read().decode(errors="replace")
 
 
 def _environment() -> dict[str, str]:

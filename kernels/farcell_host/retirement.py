@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import FarcellHostError
+from .reasons import Reason
 from .snapshots import Snapshots
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ class Retirement:
         self._grace_s = grace_s
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self, why: str) -> None:
+    def begin(self, why: str, reason: Reason = Reason.UNKNOWN) -> None:
         """Once; in words: `its wall time is over`. On the host's loop."""
         if self._task is None:
-            self._task = asyncio.ensure_future(self._retire(why))
+            self._task = asyncio.ensure_future(self._retire(why, reason))
 
     def offer(self) -> dict[str, Any]:
         """The snapshots of this notebook on this target, and all that another one needs."""
@@ -72,11 +73,11 @@ class Retirement:
             raise FarcellHostError(str(answer.get("message")))
         return dict(answer["manifest"])
 
-    async def _retire(self, why: str) -> None:
+    async def _retire(self, why: str, reason: Reason) -> None:
         host = self._host
         host.close_to_runs(f"The session ends: {why}. Run the cell again: it gets a new one.")
         said = [f"The session ends: {why}."]
-        ended: dict[str, Any] = {"reason": why, "at": time.time()}
+        ended: dict[str, Any] = {"reason": why, "code": reason.value, "at": time.time()}
         try:
             run = host.run
             ended["run"] = run
@@ -90,7 +91,7 @@ class Retirement:
             said.append(f"Its variables could not be saved: {ended['fault']}.")
             log.warning("Not saved: %s", ended["fault"])
         saved = sorted(ended["saved"]["names"]) if "saved" in ended else []
-        host.notify(" ".join(said), saved=saved, ends=why)
+        host.notify(" ".join(said), saved=saved, ends=why, reason=reason.value)
         ended["text"] = " ".join(said)
         if self._report is not None:
             write_whole(self._report, ended)

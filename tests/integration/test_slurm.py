@@ -170,9 +170,9 @@ def test_a_cancelled_job_is_told_in_the_cell(cluster: Slurm, login_node: Sshd, s
     running.until("begun")
     cluster.run("scancel", *jobs(cluster))
     cell = running.finish(90)
-    assert cell.error is not None and "The run is interrupted: the scheduler ends its job." in cell.stderr
+    assert cell.error is not None and "The run is interrupted: its job was cancelled." in cell.stderr
     cell = notebook.run(f"%%remote t\n{ASKED}").check()
-    assert "is gone (the scheduler ends its job); a new one starts" in cell.stderr and cell.result != first
+    assert "is gone (its job was cancelled); a new one starts" in cell.stderr and cell.result != first
 
 
 def test_the_controller_may_be_away_while_a_cell_runs(
@@ -223,7 +223,7 @@ def test_a_run_that_does_not_stop_is_not_saved_half(
     running.until("begun")
     cluster.run("scancel", "--batch", "--signal=TERM", *jobs(cluster))
     cell = running.finish(60)
-    assert cell.error is not None and "the scheduler ends its job" in cell.error.value
+    assert cell.error is not None and "its job was cancelled" in cell.error.value
     assert "Its variables could not be saved: the run did not stop within 1 s." in cell.stderr
     snapshots = sandbox.folder / "far" / "state" / "snapshots"
     assert not list(snapshots.glob("*"))

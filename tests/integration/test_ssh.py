@@ -15,7 +15,10 @@ from sandbox import Sandbox
 from services.sshd import Sshd
 
 FAULTS: dict[str, tuple[dict[str, object], str]] = {
-    "port": ({"ssh": "ssh -F {config} -p 1"}, "cannot be reached (ssh exit code 255). It said:\n    ssh: connect to host"),
+    "port": (
+        {"ssh": "ssh -F {config} -p 1"},
+        "no SSH server does. Is the port right, and is sshd running? (ssh exit code 255). It said:\n    ssh: connect to host",
+    ),
     "user": ({"user": "farcell-nobody"}, "needs authentication: run %remote reconnect t"),
     "python": ({"python": "/no/such/python"}, "/no/such/python cannot be run there (exit code 127). Set python of the target"),
     "no ipykernel": (

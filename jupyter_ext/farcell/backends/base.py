@@ -20,6 +20,7 @@ from ..errors import TargetUnavailable, UsageError
 from .resources import Resources
 
 if TYPE_CHECKING:
+    from ..deaths import Death
     from .shell import Shell
     from .ssh.questions import Ask
 
@@ -197,7 +198,7 @@ class Scheduled(Protocol):
     async def ending(self, allocation: Allocation) -> Ending | None:
         """How an allocation that is gone has ended, for the ledger; None when nobody knows. Raises nothing."""
 
-    async def obituary(self, allocation: Allocation) -> str | None:
+    async def obituary(self, allocation: Allocation) -> Death | None:
         """What became of an allocation that is gone, as far as the scheduler says; raises nothing."""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from farcell_host.bootstrap import faults, sources
 
+from ..deaths import of_text
 from ..errors import TargetUnavailable
 from . import scripts
 from .base import LaunchOptions, Tell
@@ -100,7 +101,8 @@ class Bootstrap:
         told = _Told(self._tell, self._options.target)
         answer = await self._shell.run(script, mark, {scripts.HOST: [self._zipapp], **(payloads or {})}, watch=told)
         if scripts.ERROR in answer.said:
-            raise TargetUnavailable(f"{self._where}: {answer.said[scripts.ERROR]}")
+            text = answer.said[scripts.ERROR]
+            raise TargetUnavailable(f"{self._where}: {text}", of_text(text))
         if told.error is not None:
             error = NoEnvironment(f"{self._where}: {told.error['error']}", told.error["kind"])
             raise self._with_way_out(error)

@@ -10,6 +10,7 @@ kernel host, and so does its process group; children that have a session of thei
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 import sys
@@ -114,6 +115,8 @@ def main(argv: list[str] | None = None) -> None:
         at = arguments.index("--direct")
         path = arguments[at + 1]
         del arguments[at : at + 2]
+    # Into the log: descriptor 2 itself is read by a thread of ours, which dies with us.
+    faulthandler.enable(os.dup(2))
     # Libraries look for the name of the stock application to learn that they are in a notebook.
     app = RemoteKernelApp.instance(config=Config({"IPKernelApp": {}}))
     app.initialize(arguments)

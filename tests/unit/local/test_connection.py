@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from farcell.backends.base import Allocation, JobState, LaunchOptions, OpenedStream
 from farcell.connection import Connection
+from farcell.deaths import Death
 from farcell.errors import Busy, TargetUnavailable
 from farcell.threads import loop_thread
 from farcell_host import bulk, capabilities
@@ -173,7 +174,7 @@ class Line:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.heard: queue.Queue[tuple[Message, tuple[Buffer, ...]]] = queue.Queue()
-        self.ended: queue.Queue[str] = queue.Queue()
+        self.ended: queue.Queue[Death] = queue.Queue()
         allocation = Allocation(LaunchOptions(target="far"), "/nowhere")
         self.connection = Connection(HostBackend(host), allocation, lambda *what: self.heard.put(what), self.ended.put)
 
@@ -340,7 +341,7 @@ def test_a_host_that_is_gone_is_given_up(lines: Callable[[Host], Line]) -> None:
     line.open()
     line.host.gone = True
     line.host.cut()
-    assert "ended" in line.ended.get(timeout=BOUND_S)
+    assert "ended" in line.ended.get(timeout=BOUND_S).detail
     with pytest.raises(TargetUnavailable):
         line.connection.request("status").result(BOUND_S)
 

@@ -1,6 +1,7 @@
 """One run as a dialogue: what came in, what is to be done."""
 
 import pytest
+from farcell.deaths import Death
 from farcell.run import (
     PATIENCE_S,
     AnswerFetch,
@@ -27,6 +28,7 @@ from farcell.run import (
     Ticked,
 )
 from farcell_host.protocol.messages import Channel, Message
+from farcell_host.reasons import Reason
 
 STREAM = Message.build(Channel.IOPUB, "stream", {"name": "stdout", "text": "hi"})
 REPLY = Message.build(Channel.SHELL, "farcell_run_reply", {"run": "r", "status": "ok"})
@@ -138,7 +140,7 @@ def test_a_run_that_ignores_its_time_out_is_killed() -> None:
 def test_nothing_follows_the_end() -> None:
     """Late events of a finished run change nothing."""
     run = Run("gpu")
-    lost = HostEnded("gone")
+    lost = HostEnded(Death(Reason.UNKNOWN, "gone"))
     assert run.receive(lost) == [Finish(host=lost)]
     for event in (Replied(REPLY), InterruptPressed(1), Ticked(1), KernelEnded(1, None), Published(STREAM)):
         assert run.receive(event) == []

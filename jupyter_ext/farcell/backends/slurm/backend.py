@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from farcell_host import runtime
 from farcell_host.journal import in_order
+from farcell_host.reasons import Reason
 
+from ...deaths import Death, of_job, of_refusal, of_session, of_text
 from ...errors import TargetUnavailable
 from ..base import Allocation, Ending, JobState, LaunchOptions, Opened, Tell, untold
 from ..bootstrap import Bootstrap
@@ -48,7 +50,6 @@ FIRST_S = 2
 """After so long the queue is looked at for the first time: many jobs begin at once."""
 DECIDED_S = 20.0
 """So long a job may be on its way out before it is taken to be over."""
-PUT_BACK = "put back into the queue"
 IDENTITY_FILE = "identity.pem"
 
 
@@ -198,15 +199,16 @@ class SlurmBackend:
         answer = await shell.run(script, mark, {name: [content] for name, content in {**sent, HOST: data}.items()})
         where = f"{options.target!r} ({options.host})" if options.host else f"{options.target!r}"
         if ERROR in answer.said:
-            raise TargetUnavailable(f"{where}: {answer.said[ERROR]}")
+            raise TargetUnavailable(f"{where}: {answer.said[ERROR]}", of_text(answer.said[ERROR]))
         job = parse_sbatch(answer.output) if "submit" in answer.said and answer.code == 0 else None
         if job is None:
             said = (answer.errors or answer.output).strip()[-1000:] or "(nothing)"
-            if answer.code == 127:
-                said += "\nIs Slurm there? Set host of the target to a login node of the cluster."
+            next_step = of_refusal(said)
             raise TargetUnavailable(
                 f"{where}: sbatch refused the job, which asked for {options.resources}. Slurm said:\n"
                 + "\n".join(f"    {line}" for line in said.splitlines())
+                + (f"\n{next_step}" if next_step else ""),
+                Reason.JOB_REFUSED,
             )
         details = {"command": prepared.command, "pyz": answer.said["pyz"]}
         _write_identity(answer.said["session"], identity)
@@ -240,7 +242,7 @@ class SlurmBackend:
                 await asyncio.sleep(AWAY_S)
                 continue
             if self._told(options, submitted, look, tell):
-                raise JobFailed(await self._obituary(options, shell, submitted, look))
+                raise await self._too_early(options, shell, submitted, look)
 
     def _told(self, options: LaunchOptions, submitted: Submitted, look: Look, tell: Tell) -> bool:
         """Says what the job waits for; whether it is over."""
@@ -257,13 +259,18 @@ class SlurmBackend:
             tell(f"job {job.id} on {where!r} runs on {job.nodes or 'a node'} ({job.state.lower()}); its kernel starts{stale}")
         return False
 
-    async def _obituary(self, options: LaunchOptions, shell: Shell, submitted: Submitted, look: Look) -> str:
+    async def _too_early(self, options: LaunchOptions, shell: Shell, submitted: Submitted, look: Look) -> JobFailed:
         job = look.jobs.get(submitted.job)
-        how = f"ended, {job.end_text()}," if job else "is gone"
+        how, death = f"ended, {job.end_text()}," if job else "is gone", None
+        if job is not None:
+            death = of_job(job.id, job.state, job.end_text())
         mark = new_mark()
         answer = await shell.run(scripts.tail(mark, submitted.session), mark)
         log = "\n".join(f"    {line}" for line in answer.output.strip().splitlines()[-10:]) or "    (nothing)"
-        return f"{options.target!r}: job {submitted.job} {how} before its kernel could be reached. It printed:\n{log}"
+        text = f"{options.target!r}: job {submitted.job} {how} before its kernel could be reached."
+        if death is None:
+            return JobFailed(f"{text} It printed:\n{log}")
+        return JobFailed(f"{text} {death.next_step} It printed:\n{log}", death.reason)
 
     async def _is_over(self, options: LaunchOptions, shell: Shell, submitted: Submitted) -> bool:
         job = (await self._queue(options).look(shell, WATCHED_S)).jobs.get(submitted.job)
@@ -333,7 +340,7 @@ class SlurmBackend:
         is_gone = job.is_over or job.is_waiting or _began_anew(job, allocation)
         return JobState.GONE if is_gone else JobState.RUNNING
 
-    async def obituary(self, allocation: Allocation) -> str | None:
+    async def obituary(self, allocation: Allocation) -> Death | None:
         """As the host has left word of it, else as the queue was looked at last."""
         details = allocation.details
         with contextlib.suppress(TargetUnavailable, OSError, ValueError):
@@ -343,13 +350,14 @@ class SlurmBackend:
             )
             how = job.end_text() if job is not None else "UNKNOWN"
             if job is not None and (job.is_waiting or _began_anew(job, allocation)):
-                return f"its job {job.id} was {PUT_BACK}"
+                return of_job(job.id, job.state, how, is_waiting=True)
             mark = new_mark()
             answer = await shell.run(scripts.last_words(mark, details["session"]), mark)
             if answer.output.strip():
-                return f"{json.loads(answer.output)['reason']} (job {details['job']}, {how})"
+                ended = json.loads(answer.output)
+                return of_session(f"{ended['reason']} (job {details['job']}, {how})", Reason.of(ended.get("code")))
             if job is not None and job.is_over:
-                return f"its job {job.id} has ended: {how}"
+                return of_job(job.id, job.state, how)
         return None
 
     async def ending(self, allocation: Allocation) -> Ending | None:

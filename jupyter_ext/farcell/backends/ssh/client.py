@@ -14,19 +14,22 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from farcell_host import runtime
+from farcell_host.reasons import Reason
 
+from ...deaths import of_login
 from ...errors import TargetUnavailable
 from ..base import Unreachable
 from ..filelock import locked
 from ..shell import NOTHING, SCRIPT_S, UNWATCHED, Answer, Payloads, Watch, converse, start_bridge
 from .destination import CONNECT_S, Destination, control_path
-from .logins import HOST_KEY, REFUSED, Login, Race
+from .logins import Login, Race
 
 CONTROL_S = 10.0
 LOGIN_S = 120.0
 """With a person typing."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0
 _UNREACHABLE = 255  # ssh's own exit code
+_NOT_AGAIN = (Reason.LOGIN_REFUSED, Reason.HOST_KEY_CHANGED, Reason.HOST_KEY_UNKNOWN)
 OWN_SUFFIX = "." + 6 * "x" + "." + 16 * "x"
 """What is behind a shared connection's key in its path, and what ssh writes behind that while it makes it."""
 _SESSIONS_TAKEN = "Session open refused by peer"
@@ -131,7 +134,9 @@ class SshClient:
         while True:
             answer = await converse(self._argv(*_NO_OTHER_WAY), script, mark, payloads, timeout_s, watch)
             if answer is None:
-                raise TargetUnavailable(f"{self.target!r}: {self.destination.host} did not answer in {timeout_s:.0f} s.")
+                raise TargetUnavailable(
+                    f"{self.target!r}: {self.destination.host} did not answer in {timeout_s:.0f} s.", Reason.UNREACHABLE
+                )
             if answer.code != _UNREACHABLE or answer.said:
                 return answer
             if _SESSIONS_TAKEN in answer.errors and time.monotonic() - began < timeout_s:
@@ -180,19 +185,12 @@ class SshClient:
     def _failure(self, code: int | None, errors: str) -> TargetUnavailable:
         said = "\n".join(f"    {line}" for line in errors.strip().splitlines()[-10:]) or "    (nothing)"
         where = f"{self.target!r} ({self.destination.host})"
-        if any(text in errors for text in HOST_KEY):
-            return LoginRefused(
-                f"{where}: the host's key is not the one that is known. If it was changed on purpose, remove the old one with "
-                f"ssh-keygen -R and log in once with ssh. It said:\n{said}"
-            )
-        if any(text in errors for text in REFUSED):
-            return LoginRefused(
-                f"{where} needs authentication: run %remote reconnect {self.target}. "
-                f"A first cell there asks for it, too, where the front end can. ssh said:\n{said}"
-            )
         if code is None:
-            return Unreachable(f"{where}: ssh did not get there in time.")
-        return Unreachable(f"{where} cannot be reached (ssh exit code {code}). It said:\n{said}")
+            return Unreachable(f"{where}: ssh did not get there in time.", Reason.UNREACHABLE)
+        reason, words = of_login(errors, self.target, self.destination.host)
+        if reason in _NOT_AGAIN:
+            return LoginRefused(f"{where} {words} ssh said:\n{said}", reason)
+        return Unreachable(f"{where} {words} (ssh exit code {code}). It said:\n{said}", reason)
 
 
 def _lives(pid: str) -> bool:
