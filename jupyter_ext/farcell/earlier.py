@@ -219,10 +219,12 @@ def other_version(fields: Mapping[str, Any]) -> str:
 
 
 class HeldBack:
-    """Messages of a run that is attached to, until there is somebody to take them; those of other runs are done with."""
+    """Messages of a run that is attached to, until there is somebody to take them; those of other runs are done with, also
+    where they come later, over a slow line: as long as the host has not told all that it had (`is_behind`)."""
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, is_behind: Callable[[], bool]) -> None:
         self._key = run.encode()
+        self._is_behind = is_behind
         self._kept: list[tuple[Message, tuple[Buffer, ...]]] = []
         self._lock = threading.RLock()
         self._is_released = False
@@ -230,9 +232,10 @@ class HeldBack:
     def take(self, message: Message, bulk: tuple[Buffer, ...]) -> bool:
         """False when it is to go its usual way."""
         with self._lock:
+            is_wanted = self._key in bytes(message.parts[1])
             if self._is_released:
-                return False
-            if self._key in bytes(message.parts[1]):
+                return not is_wanted and self._is_behind()
+            if is_wanted:
                 self._kept.append((message, bulk))
             return True
 

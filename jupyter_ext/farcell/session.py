@@ -456,8 +456,10 @@ class RemoteSession:
 
     def _on_message(self, message: Message, bulk: tuple[Buffer, ...]) -> None:
         held_back = self._held_back
-        if held_back is not None and held_back.take(message, bulk):
-            return
+        if held_back is None or not held_back.take(message, bulk):
+            self._deal_with(message, bulk)
+
+    def _deal_with(self, message: Message, bulk: tuple[Buffer, ...]) -> None:
         pending = self._conversation.pending
         if message.channel == Channel.IOPUB and message.msg_type in COMM_MESSAGES:
             self._comms.seen(message)
@@ -651,14 +653,14 @@ class RemoteSession:
             if self.is_started:
                 raise UsageError(f"{self.target!r} has a session of this notebook already. %remote stop {self.target} ends it.")
             host = left.host
-            self._held_back = HeldBack(left.id)
+            self._held_back = HeldBack(left.id, lambda: self._life.connection is not None and not self._life.connection.has_all)
             with self._turns.interrupts.raising():
                 self._life.adopt(Allocation(self.options, host.runtime, host.pid, host.socket, host.fields))
             relay = ReplayRelay(self.notebook, self.notebook.execution_count)
             pending = self._conversation.attach(relay, left.id)
-            self._held_back.release(self._on_message)
-            self._held_back = None
+            self._held_back.release(self._deal_with)
             finish = self._conversation.wait(pending)
+            self._held_back = None
             self._life.run_over()
             self.start()
             if finish.reply is not None:

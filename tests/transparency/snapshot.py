@@ -503,7 +503,9 @@ def _array(describer: Describer, obj: Any, entry: dict[str, Any], parts: list[li
             parts.append([f".flat[{index}]", describer.value(each)])
     else:
         beginning = repr(view.ravel()[:8].tolist()) if view.size < 1000 else ""
-        parts.append(["content", f"{beginning} {hashed(view.tobytes())}"])
+        # A longdouble has bytes that mean nothing, and that differ.
+        content = str(view.tolist()).encode() if obj.dtype.char in "gG" else view.tobytes()
+        parts.append(["content", f"{beginning} {hashed(content)}"])
     low, high = _bounds(np)(view)
     describer.uses_memory(obj, low, high, view.__array_interface__["data"][0])
 
