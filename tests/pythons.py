@@ -50,12 +50,15 @@ def environment(name: str, real: str, wanted: tuple[str, ...]) -> Path:
     return python
 
 
-def another_minor(newest: bool = False) -> str:
-    """A Python of another minor version that farcell runs on; the test is skipped where this machine has none."""
-    for version, executable in reversed(_known()) if newest else _known():
-        if version != ".".join(map(str, sys.version_info[:2])):
-            return executable
-    pytest.skip("optional: only one Python of 3.10 to 3.13 is on this machine")
+def another_minor(newer: bool = False) -> str:
+    """A Python of another minor version that farcell runs on, the oldest, or with `newer` the next one if there is any; the test is
+    skipped where this machine has none."""
+    here = sys.version_info[:2]
+    others = [(tuple(map(int, version.split("."))), executable) for version, executable in _known()]
+    others = [each for each in others if each[0] != here]
+    if not others:
+        pytest.skip("optional: only one Python of 3.10 to 3.13 is on this machine")
+    return min(others, key=lambda each: (each[0] < here, each[0]) if newer else each[0])[1]
 
 
 def too_old() -> str:

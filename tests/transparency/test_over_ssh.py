@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def harness(sshd: Sshd) -> Iterator[Harness]:
     wanted = (f"ipykernel=={ipykernel.__version__}", f"numpy=={numpy.__version__}")
-    real = another_minor(newest=True)
+    real = another_minor(newer=True)
     python = environment(f"over-ssh-{zlib.crc32(real.encode()):x}", real, wanted)
     with Harness(most_confirmed=1, far=lambda box: over_ssh(box, sshd, python=str(python))) as shared:
         version = "__import__('farcell').connect().run('print(__import__(\"sys\").version_info[:2])')"
