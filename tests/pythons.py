@@ -51,8 +51,8 @@ def environment(name: str, real: str, wanted: tuple[str, ...]) -> Path:
 
 
 def another_minor(newer: bool = False) -> str:
-    """A Python of another minor version that farcell runs on, the oldest, or with `newer` the next one if there is any; the test is
-    skipped where this machine has none."""
+    """A Python of another minor version that farcell runs on: the oldest, or with `newer` the next one, if there is any. The test
+    is skipped where this machine has none."""
     here = sys.version_info[:2]
     others = [(tuple(map(int, version.split("."))), executable) for version, executable in _known()]
     others = [each for each in others if each[0] != here]
