@@ -82,8 +82,18 @@ def make_enum(
 
     made = build_quietly(bases, build)
     _take_away_makers(made, bases[-1])
+    if "_all_bits_" in made.__dict__ and members:
+        _set_all_bits(made)
     made.__module__ = module
     return made
+
+
+def _set_all_bits(made: Any) -> None:
+    """Python 3.11.2 takes it from what stands in the class's body, which is no plain number here."""
+    mask = 0
+    for member in made.__members__.values():
+        mask |= member._value_ if isinstance(member._value_, int) else 0
+    type.__setattr__(made, "_all_bits_", 2 ** mask.bit_length() - 1)
 
 
 def _new_member(cls: Any, *parts: Any) -> Any:
