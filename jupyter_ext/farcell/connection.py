@@ -117,6 +117,8 @@ class Connection:
         """Told when the stream is lost; `away` says for how long."""
         self.is_awaited: Callable[[], bool] = lambda: False
         """Whether a cell waits for what comes."""
+        self.is_ending = False
+        """The host was told to end: that its stream does, too, says nothing of the way there."""
         self.ended: str | None = None
         self._lost: tuple[float, str] | None = None  # when and why
         self._heard = False  # anything since the last beat
@@ -281,7 +283,7 @@ class Connection:
                 self.reconnects += 1
                 self._lost = (lost_at, failure)
                 self.on_away()
-                if isinstance(self._backend, Shared):
+                if isinstance(self._backend, Shared) and not self.is_ending:
                     self._backend.doubt()
             elif self._lost is not None:
                 self._lost = (lost_at, failure)

@@ -166,7 +166,7 @@ def _by_root(state: tuple[tuple[str, int], ...]) -> Mapping[str, Sequence[str]]:
 
 
 def _owners_of_loaded(root: str, owners: Sequence[str]) -> list[str]:
-    modules = [module for name, module in list(sys.modules.items()) if name == root or name.startswith(f"{root}.")]
+    modules = [module for name, module in sys.modules.copy().items() if name == root or name.startswith(f"{root}.")]
     files = {os.path.realpath(file) for module in modules if isinstance(file := getattr(module, "__file__", None), str)}
     return [name for name in owners if not files.isdisjoint(_files_of(name))]
 

@@ -337,7 +337,7 @@ class Life:
         if connection is not None:
             said: dict[str, Any] = {}
             if not connection.closed and not is_dead:
-                keeper = self.recorder
+                keeper, connection.is_ending = self.recorder, True
                 with contextlib.suppress(FarcellError, TimeoutError, concurrent.futures.TimeoutError):
                     records, recorded = keeper is not None, keeper is not None and keeper.is_whole
                     stopping = connection.request("stop", records=records, recorded=recorded)

@@ -290,7 +290,7 @@ class Modules:
         if newest == self._newest:
             return []
         new = []
-        for name, module in list(sys.modules.items()):
+        for name, module in sys.modules.copy().items():  # at one go: other threads import
             known = self._seen.get(name)
             if known is not None and known.module is module and known.spec is getattr(module, "__spec__", None):
                 continue
