@@ -257,13 +257,19 @@ class Driver:
         return run
 
     def finish(self, run: str, timeout_s: float = TIMEOUT_S) -> Done:
-        """Waits for the run's reply."""
+        """Waits for the run's reply and, over zmq, whose channels come in any order, for what it shows to be whole."""
 
         def replies() -> list[Message]:
             return [m for m in self.messages if m.msg_type == "farcell_run_reply" and m.parent_header["farcell_run"] == run]
 
+        def is_idle(m: Message) -> bool:
+            of_run = m.msg_type == "status" and m.parent_header.get("farcell_run") == run
+            return of_run and m.content["execution_state"] == "idle"
+
         self.wait(lambda: bool(replies()) or self.lost, timeout_s)
         assert replies(), "the connection was lost"
+        if any(m.msg_type == "farcell_kernel_started" and not m.content["direct"] for m in self.messages):
+            self.wait(lambda: any(map(is_idle, self.messages)) or self.lost, timeout_s)
         return Done(replies()[0].content, [m for m in self.messages if m.parent_header.get("farcell_run") == run])
 
     def run(self, code: str, timeout_s: float = TIMEOUT_S, **content: Any) -> Done:

@@ -25,6 +25,8 @@ def bare_python(folder: Path, real: str = sys.executable, without: tuple[str, ..
         if entry.name not in ("site-packages", "dist-packages", *without):
             (library / entry.name).symlink_to(entry)
     (library / "site-packages").mkdir()
+    for shared in Path(prefix, "lib").glob("libpython*.so*"):  # found beside the program, by some
+        (folder / "lib" / shared.name).symlink_to(shared)
     made = str(folder / "bin" / "python3")
     if _ask(made, "import sys; print(sys.prefix)") != [str(folder)]:
         pytest.skip("optional: a copy of this Python does not find its own library")
@@ -42,12 +44,16 @@ def environment(name: str, real: str, wanted: tuple[str, ...]) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists() or made.read_text() != recipe:
             shutil.rmtree(folder, ignore_errors=True)
-            # Our own pip fills it: a Debian without python3-venv has no other.
             call(real, "-m", "venv", "--without-pip", folder, cwd=ROOT)
-            options = ("--quiet", "--disable-pip-version-check")
-            call(sys.executable, "-m", "pip", "--python", python, "install", *options, *wanted, cwd=ROOT)
+            # A Debian without python3-venv has no pip of its own, and an older pip of ours does not run on a newer Python.
+            pip = (python, "-m", "pip") if _has_ensurepip(python) else (sys.executable, "-m", "pip", "--python", python)
+            call(*map(str, pip), "install", "--quiet", "--disable-pip-version-check", *wanted, cwd=ROOT)
             made.write_text(recipe)
     return python
+
+
+def _has_ensurepip(python: Path) -> bool:
+    return subprocess.run([python, "-m", "ensurepip"], capture_output=True).returncode == 0
 
 
 def another_minor(newer: bool = False) -> str:

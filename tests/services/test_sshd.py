@@ -24,7 +24,7 @@ def test_both_accounts_log_in(sshd: Sshd) -> None:
     for alias in (sshd.root, sshd.user):
         account = sshd.account(alias)
         done = sshd.run(alias, "id -un; cd; pwd -P")
-        assert (done.stdout.split(), done.stderr) == ([account.pw_name, os.path.realpath(account.pw_dir)], "")
+        assert done.stdout.split() == [account.pw_name, os.path.realpath(account.pw_dir)], done.stderr
 
 
 @as_root

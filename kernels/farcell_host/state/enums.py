@@ -121,30 +121,38 @@ def _take_away_makers(made: Any, base: Any) -> None:
 # -- what members have beside their values -----------------------------------------------------------------------------
 
 
-def members_of(cls: Any) -> tuple[dict[str, dict[str, Any]], list[Any]]:
-    """Attributes by member, and the values of combined flags that were met so far."""
+def members_of(cls: Any) -> tuple[dict[str, dict[str, Any]], list[tuple[Any, dict[str, Any]]]]:
+    """Attributes by member, and of combined flags that were met so far with the value of each."""
     members: dict[str, Any] = cls._member_map_
     attributes = {name: attributes_of(each) for name, each in members.items() if each._name_ == name and attributes_of(each)}
-    combined = [value for value, each in cls._value2member_map_.items() if members.get(each._name_) is not each]
-    return attributes, combined if issubclass(cls, enum.Flag) else []
+    if not issubclass(cls, enum.Flag):
+        return attributes, []
+    met = cls._value2member_map_.items()
+    return attributes, [(value, attributes_of(each)) for value, each in met if members.get(each._name_) is not each]
 
 
 def attributes_of(member: Any) -> dict[str, Any]:
     return {name: value for name, value in vars(member).items() if name not in _OF_THE_LIBRARY}
 
 
-def set_members(cls: Any, state: tuple[dict[str, dict[str, Any]], list[Any]]) -> None:
+def set_members(cls: Any, state: tuple[dict[str, dict[str, Any]], list[tuple[Any, dict[str, Any]]]]) -> None:
     attributes, combined = state
-    for value in combined:
+    for value, _ in combined:
         if value not in cls._value2member_map_:
             maker: Any = next(each.__dict__["_missing_"] for each in cls.__mro__ if _makes_flags(each))
             maker.__func__(cls, value)
+    for value, given in combined:
+        _set_attributes(cls._value2member_map_[value], given)
     for name, member in cls._member_map_.items():
         if member._name_ == name:
-            own = vars(member)
-            for gone in attributes_of(member).keys() - attributes.get(name, {}).keys():
-                del own[gone]
-            own.update(attributes.get(name, {}))
+            _set_attributes(member, attributes.get(name, {}))
+
+
+def _set_attributes(member: Any, given: dict[str, Any]) -> None:
+    own = vars(member)
+    for gone in attributes_of(member).keys() - given.keys():
+        del own[gone]
+    own.update(given)
 
 
 def _makes_flags(cls: type) -> bool:
