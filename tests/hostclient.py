@@ -122,6 +122,7 @@ class Driver:
         descriptors: bool = True,
         client: str | None = None,
         cursor: int = 0,
+        messages: bool = True,
     ) -> None:
         self.host = host
         self.loop = asyncio.new_event_loop()
@@ -140,7 +141,7 @@ class Driver:
         self.bridge: subprocess.Popen[bytes] | None = None
         hello = Hello(
             client or uuid.uuid4().hex, role, platform.python_version(), sys.platform, None, takeover, cursor,
-            bulk.available_hashes(), descriptors,
+            bulk.available_hashes(), descriptors, messages,
         )  # fmt: skip
         self.client = Client(hello)
         self.connect()
@@ -229,8 +230,15 @@ class Driver:
         return name
 
     def ask(self, op: str, **fields: Any) -> events.Responded:
+        return self.answer(self.begin(op, **fields))
+
+    def begin(self, op: str, **fields: Any) -> int:
+        """Asks, and gives the question's number."""
         number = self.client.request(op, **fields)
         self._wake()
+        return number
+
+    def answer(self, number: int) -> events.Responded:
         self.wait(lambda: number in self.answers)
         return self.answers[number]
 

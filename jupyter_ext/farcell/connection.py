@@ -55,6 +55,8 @@ from .threads import Alarm, loop_thread
 from .transfers import BULK_KEY, Bulk, Inbound, Upload, Way
 
 OPEN_TIMEOUT_S = 20.0
+NO_MESSAGES = 1 << 62
+"""A cursor beyond all messages: a host of an older farcell, which would send them, has none to send."""
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 5.0
 AWAITED_PAUSE_S = 0.5
@@ -84,8 +86,10 @@ class Connection:
         on_ended: Callable[[Death], None],
         role: str = "driver",
         takeover: bool = False,
+        messages: bool = True,
     ) -> None:
-        """With `takeover` another driver's place is taken, and all that the host has kept comes once more."""
+        """With `takeover` another driver's place is taken, and all that the host has kept comes once more. An observer without
+        `messages` gets answers alone."""
         self._backend = backend
         self._allocation = allocation
         self._on_message = on_message
@@ -97,7 +101,8 @@ class Connection:
                 role=role,
                 generation=None,
                 takeover=takeover,
-                cursor=0,
+                cursor=0 if messages else NO_MESSAGES,
+                messages=messages,
                 python=platform.python_version(),
                 platform=platform.platform(),
                 hashes=bulk_memory.available_hashes(),

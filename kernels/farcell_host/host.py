@@ -54,6 +54,7 @@ _GOODBYE_S = 2.0
 _SILENT_S = 30.0  # clients that can be cut off ask for a sign of life every two
 _INTERRUPT_AGAIN_S = 1.0
 _LEAD_S = 20.0
+_LONGEST_WATCH_S = 60.0  # a question does not outlive by more whoever has asked it
 _LOG_BYTES = 1 << 20
 _SAVED_BYTES_PER_S = 50e6  # a slow shared file system
 
@@ -120,6 +121,7 @@ class Host:
         )
         self.news = asyncio.Event()
         """That there may be something to say of runs and connections; whoever waits for it clears it."""
+        self._watchers: set[asyncio.Event] = set()
         self._is_recorded = False
         self._why: str | None = None
         self._idleness = Idleness(options.idle_timeout_s)
@@ -159,6 +161,12 @@ class Host:
         task = asyncio.ensure_future(work)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
+
+    def _changed(self) -> None:
+        """There may be something to say of runs, of the kernel or of who drives."""
+        self.news.set()
+        for watcher in self._watchers:
+            watcher.set()
 
     def take(self, data: bytes) -> None:
         """What a notebook has left for it, which is not connected: frames, as a driver sends them."""
@@ -305,7 +313,7 @@ class Host:
         kernel.process.started()
         content = {**fields, "epoch": kernel.epoch, "pid": kernel.process.pid, "direct": kernel.direct}
         self._publish(Message.build(Channel.CONTROL, "farcell_kernel_started", content))
-        self.news.set()
+        self._changed()
         self._delivery.advance()
 
     def _kernel_ended(self) -> None:
@@ -323,7 +331,7 @@ class Host:
             if not asked.done():
                 asked.set_exception(FarcellHostError("the remote kernel has ended"))
         self._answered.set()
-        self.news.set()
+        self._changed()
 
     def _tell_death(self, exit_code: int | None, died_of: str | None) -> None:
         kernel = self._kernel
@@ -418,7 +426,7 @@ class Host:
         if answered:
             self._active_at = time.monotonic()
             self._answered.set()
-            self.news.set()
+            self._changed()
             self._delivery.advance()
 
     def _to_kernel(self, run: str | None, message: Message) -> None:
@@ -426,7 +434,7 @@ class Host:
         if run is not None:
             self._telemetry.run_began()
             self._kernel.process.run_began()
-            self.news.set()
+            self._changed()
 
     def _run_ended(self, run: str, reply: Message, entry: Entry) -> Entry:
         """What to journal as its reply: as it came, unless there is something to add of the GPUs."""
@@ -470,7 +478,7 @@ class Host:
         if error is not None:
             log.info("A connection was lost: %s", error)
         self._links.discard(link)
-        self.news.set()
+        self._changed()
 
     def _handle(self, link: PeerLink, happened: list[events.Event]) -> None:
         left = deque(happened)
@@ -504,11 +512,12 @@ class Host:
             link.refuse(admission.code, admission.message)
             return
         link.hello, link.role, link.generation = hello, admission.role, admission.generation
-        self.news.set()
+        self._changed()
         if admission.role == "driver":
             self._had_driver = True
             self._displace(link)
-        link.follow(min(hello.cursor, self._journal.last))
+        if hello.messages:
+            link.follow(min(hello.cursor, self._journal.last))
         link.peer.welcome(
             generation=admission.generation,
             received=self._inbox.received(hello.client),
@@ -546,6 +555,8 @@ class Host:
             self._active_at = time.monotonic()
             for taken in self._delivery.accept(message, link.arrived):
                 del link.arrived[taken]
+            if message.channel == Channel.SHELL:
+                self._changed()
             return
         for entry in message.metadata.get(BULK_KEY, ()):  # sent again: it was delivered before the cut
             descriptor = link.arrived.pop(entry.get("descriptor"), None)
@@ -558,7 +569,7 @@ class Host:
             self._held.release(min(sequence, self._journal.last))
             for run in [run for run, reply in self._untaken.items() if reply <= sequence and run not in self._delivery.detached]:
                 del self._untaken[run]
-                self.news.set()
+                self._changed()
 
     # -- requests
 
@@ -620,7 +631,13 @@ class Host:
         return {}
 
     def _op_restart(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
-        self._restart()
+        """An observer names the kernel that it means, by its epoch: asked twice, it is done once, and never to a newer one."""
+        if not self._may_send(link):
+            if int(fields["epoch"]) == self._kernel.epoch:
+                self.notify("The remote kernel is restarted, as another of your programs has asked; what only it had is lost.")
+                self._restart()
+        else:
+            self._restart()
         return {"epoch": self._kernel.epoch, "kernel_pid": self._kernel.process.pid}
 
     def _op_stop(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
@@ -643,7 +660,7 @@ class Host:
         """What a detached run has changed has been merged."""
         self._delivery.detached.discard(str(fields["run"]))
         self._untaken.pop(str(fields["run"]), None)
-        self.news.set()
+        self._changed()
         return {}
 
     def _op_release(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
@@ -682,14 +699,42 @@ class Host:
     def _op_status(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         return self.status()
 
+    async def _op_watch(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        """The status, once its `face` differs from the one that was `seen`, or `within_s` are over."""
+        news = asyncio.Event()
+        deadline = time.monotonic() + min(float(fields["within_s"]), _LONGEST_WATCH_S)
+        self._watchers.add(news)
+        try:
+            while (face := self._face()) == fields.get("seen") and (left := deadline - time.monotonic()) > 0:
+                news.clear()
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(news.wait(), left)
+        finally:
+            self._watchers.discard(news)
+        return {**self.status(), "face": face}
+
+    def _face(self) -> dict[str, Any]:
+        """What is worth telling at once when it changes."""
+        return {
+            "state": self._state(),
+            "epoch": self._kernel.epoch,
+            "run": self._kernel.run,
+            "waiting_runs": self._delivery.waiting_runs,
+            "untaken_runs": list(self._untaken),
+            "is_driven": self._driver is not None,
+        }
+
+    def _state(self) -> str:
+        kernel = self._kernel
+        return "dead" if not kernel.is_alive else "starting" if not kernel.is_ready else "busy" if kernel.asked else "idle"
+
     def status(self) -> dict[str, Any]:
         """What it says of itself (docs/architecture.md)."""
         kernel = self._kernel
-        state = "dead" if not kernel.is_alive else "starting" if not kernel.is_ready else "busy" if kernel.asked else "idle"
         now = time.monotonic()
         return {
             **self.info(),
-            "state": state,
+            "state": self._state(),
             "run": kernel.run,
             "waiting_runs": self._delivery.waiting_runs,
             "untaken_runs": list(self._untaken),

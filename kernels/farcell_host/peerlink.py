@@ -50,7 +50,7 @@ class PeerLink:
         self._store = store
         self._on_events = on_events
         self._on_lost = on_lost
-        self._cursor = Cursor()
+        self._cursor: Cursor | None = None
         self._hashing = False
         self._chunks: deque[str] = deque()
         self._acknowledged: dict[Channel, int] = {}
@@ -157,7 +157,7 @@ class PeerLink:
         peer = self.peer
         if not peer.is_welcome or peer.is_refused:
             return
-        while peer.queued_bytes < QUEUED_BYTES and not self._hashing:
+        while self._cursor is not None and peer.queued_bytes < QUEUED_BYTES and not self._hashing:
             before = (self._cursor.next, self._cursor.segment, self._cursor.offset)
             block = self._journal.read(self._cursor)
             if block is None:

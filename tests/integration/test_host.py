@@ -190,12 +190,68 @@ def test_one_driver_any_number_of_observers(sandbox: Sandbox) -> None:
             assert refused.refused is not None and refused.refused.code == "busy"
         with host.driver(role="observer") as observer:
             observer.wait_message("farcell_run_reply")
-            assert not observer.ask("restart").ok and observer.ask("status").ok
+            assert not observer.ask("kill").ok and observer.ask("status").ok
         with host.driver(takeover=True) as second:
             first.wait(lambda: first.refused is not None)
             assert first.refused is not None and first.refused.code == "superseded"
             assert second.welcome["generation"] == 2
             assert second.run("print('two')").check().text == "two\n"
+
+
+def test_a_watcher_is_told_when_something_has_changed(sandbox: Sandbox) -> None:
+    """A run begins, another waits, both end, the driver leaves: each is told as it happens, and nothing else is sent."""
+    with launched(sandbox.runtime) as host, host.driver() as driver:
+        driver.run("print('before')").check()
+        assert wait_until(lambda: driver.ask("status").fields["untaken_runs"] == [])
+        with host.driver(role="observer", messages=False) as watcher:
+            face = watcher.ask("watch", within_s=10).fields["face"]
+            assert face == {
+                "state": "idle", "epoch": 1, "run": None, "waiting_runs": [], "untaken_runs": [], "is_driven": True
+            }  # fmt: skip
+            asked = watcher.begin("watch", seen=face, within_s=60)
+            watcher.ask("status")
+            assert asked not in watcher.answers
+            first = driver.start("open('begun', 'w'); input()")
+            driver.wait_message("input_request")
+            face = watcher.answer(asked).fields["face"]
+            asked = watcher.begin("watch", seen=face, within_s=60)
+            if face["run"] is None:  # it was still on its way to the kernel
+                face = watcher.answer(asked).fields["face"]
+                asked = watcher.begin("watch", seen=face, within_s=60)
+            assert (face["state"], face["run"]) == ("busy", first)
+            second = driver.start("1")
+            driver.ask("status")
+            assert watcher.answer(asked).fields["face"]["waiting_runs"] == [second]
+            driver.ask("interrupt", run=second)
+            driver.ask("interrupt", run=first)
+            driver.finish(first)
+            assert wait_until(lambda: driver.ask("status").fields["untaken_runs"] == [])
+            assert watcher.ask("watch", within_s=10).fields["face"]["state"] == "idle"
+            driven = watcher.ask("watch", within_s=10).fields["face"]
+            asked = watcher.begin("watch", seen=driven, within_s=60)
+            driver.cut()
+            assert not watcher.answer(asked).fields["face"]["is_driven"]
+            assert not watcher.messages
+
+
+def test_a_watcher_whose_time_is_up_is_answered_all_the_same(sandbox: Sandbox) -> None:
+    with launched(sandbox.runtime) as host, host.driver(role="observer", messages=False) as watcher:
+        assert wait_until(lambda: watcher.ask("status").fields["state"] == "idle")
+        face = watcher.ask("watch", within_s=0).fields["face"]
+        assert watcher.ask("watch", seen=face, within_s=0.2).fields["face"] == face
+
+
+def test_an_observer_restarts_the_kernel_that_it_names_and_no_other(sandbox: Sandbox) -> None:
+    """The driver is told; asked again, as after a lost answer, nothing more happens."""
+    with launched(sandbox.runtime) as host, host.driver() as driver:
+        driver.run("kept = 1").check()
+        with host.driver(role="observer") as observer:
+            assert not observer.ask("restart").ok
+            for _ in range(2):
+                assert observer.ask("restart", epoch=1).fields["epoch"] == 2
+        assert driver.wait_message("farcell_kernel_started", 2).content["epoch"] == 2
+        assert "another of your programs has asked" in driver.wait_message("farcell_notice").content["text"]
+        assert driver.run("print('kept' in globals())").check().text == "False\n"
 
 
 def test_garbage_ends_one_connection_only(sandbox: Sandbox) -> None:

@@ -11,7 +11,8 @@ from .messages import Buffer, Channel, Message
 
 @dataclass(frozen=True)
 class Hello:
-    """What a client says first; `cursor`: the last host message it has, `generation`: what it was given before."""
+    """What a client says first; `cursor`: the last host message it has, `generation`: what it was given before. An observer
+    with `messages` false gets answers alone."""
 
     client: str
     role: str
@@ -22,6 +23,7 @@ class Hello:
     cursor: int = 0
     hashes: tuple[str, ...] = ()
     descriptors: bool = False
+    messages: bool = True
 
 
 @dataclass(frozen=True)

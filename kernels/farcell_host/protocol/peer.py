@@ -184,10 +184,10 @@ class Peer:
 
 def hello_of(fields: dict[str, Any]) -> Hello:
     """Checks the types of what a stranger says."""
-    generation, hashes = fields.get("generation"), fields.get("hashes")
+    generation, hashes, role = fields.get("generation"), fields.get("hashes"), str(fields.get("role", ""))
     hello = Hello(
         client=str(fields.get("client", "")),
-        role=str(fields.get("role", "")),
+        role=role,
         python=str(fields.get("python", "")),
         platform=str(fields.get("platform", "")),
         generation=generation if isinstance(generation, int) else None,
@@ -195,6 +195,7 @@ def hello_of(fields: dict[str, Any]) -> Hello:
         cursor=fields["cursor"] if isinstance(fields.get("cursor"), int) else 0,
         hashes=tuple(map(str, hashes)) if isinstance(hashes, list) else (),
         descriptors=fields.get("descriptors") is True,
+        messages=role == "driver" or fields.get("messages") is not False,
     )
     if not hello.client or hello.role not in ("driver", "observer") or hello.cursor < 0:
         raise ProtocolError(f"The client's HELLO names client {hello.client!r}, role {hello.role!r}, cursor {hello.cursor}")
