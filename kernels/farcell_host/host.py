@@ -54,6 +54,7 @@ _GOODBYE_S = 2.0
 _SILENT_S = 30.0  # clients that can be cut off ask for a sign of life every two
 _INTERRUPT_AGAIN_S = 1.0
 _LEAD_S = 20.0
+_VARS_S = 10.0
 _LONGEST_WATCH_S = 60.0  # a question does not outlive by more whoever has asked it
 _LOG_BYTES = 1 << 20
 _SAVED_BYTES_PER_S = 50e6  # a slow shared file system
@@ -402,29 +403,31 @@ class Host:
         return _LEAD_S + self.options.save_grace_s + (memory or 0) / _SAVED_BYTES_PER_S
 
     def _from_kernel(self, messages: list[FromKernel]) -> None:
-        """Journalled as they came, in one write; only replies are looked at."""
+        """Journalled as they came, in one write, but for answers to the host's own questions; only replies are looked at."""
         answered = False
-        entries = []
+        entries: list[Entry] = []
         first = self._journal.next
-        for number, item in enumerate(messages):
-            entry = Entry(item.channel, item.bodies, bool(item.descriptors))
+        for item in messages:
+            number, entry = first + len(entries), Entry(item.channel, item.bodies, bool(item.descriptors))
             if item.channel == Channel.SHELL:
                 reply = item.message()
-                asked = self._own_requests.get(str(reply.parent_header.get("msg_id")))
-                if asked is not None and not asked.done():
-                    asked.set_result(reply.content)
                 run = self._kernel.answered(reply)
-                if run is not None:
-                    self._untaken[run] = first + number
-                    entry = self._run_ended(run, reply, entry)
                 answered = True
+                asked = self._own_requests.get(str(reply.parent_header.get("msg_id")))
+                if asked is not None:
+                    if not asked.done():
+                        asked.set_result(reply.content)
+                    continue
+                self._active_at = time.monotonic()
+                if run is not None:
+                    self._untaken[run] = number
+                    entry = self._run_ended(run, reply, entry)
             if item.descriptors:
-                self._held.hold(first + number, item.descriptors)
+                self._held.hold(number, item.descriptors)
             entries.append(entry)
         self._journal.append(entries)
         self._wake_all()
         if answered:
-            self._active_at = time.monotonic()
             self._answered.set()
             self._changed()
             self._delivery.advance()
@@ -689,6 +692,12 @@ class Host:
         found = [folder / runtime.KERNEL_LOG, self.options.log or folder / runtime.HOST_LOG]
         texts = await asyncio.to_thread(lambda: [_last_lines(file, lines) for file in found])
         return {"files": [{"path": str(file), "text": text} for file, text in zip(found, texts, strict=True)]}
+
+    async def _op_vars(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        """What the kernel holds, as `%remote vars` has it; null while a cell runs there, which it is not to wait for."""
+        if self._kernel.asked:
+            return {"vars": None}
+        return {"vars": (await self.ask_kernel("farcell_vars_request", {}, _VARS_S)).get("vars", [])}
 
     def _op_snapshots(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         return self.retirement.offer()

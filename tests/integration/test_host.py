@@ -241,6 +241,22 @@ def test_a_watcher_whose_time_is_up_is_answered_all_the_same(sandbox: Sandbox) -
         assert watcher.ask("watch", seen=face, within_s=0.2).fields["face"] == face
 
 
+def test_an_observer_asks_what_the_kernel_holds(sandbox: Sandbox) -> None:
+    """It is no activity, and no message of the session's. While a cell runs it is not waited for."""
+    with launched(sandbox.runtime) as host, host.driver() as driver:
+        driver.run("held = [1, 2, 3]").check()
+        before = len(driver.messages)
+        with host.driver(role="observer", messages=False) as observer:
+            [held] = observer.ask("vars").fields["vars"]
+            assert (held["name"], held["type"], held["repr"]) == ("held", "list", "[1, 2, 3]")
+            run = driver.start("input()")
+            driver.wait_message("input_request")
+            assert observer.ask("vars").fields == {"vars": None}
+            driver.ask("interrupt", run=run)
+            driver.finish(run)
+        assert "farcell_vars_reply" not in {message.msg_type for message in driver.messages[before:]}
+
+
 def test_an_observer_restarts_the_kernel_that_it_names_and_no_other(sandbox: Sandbox) -> None:
     """The driver is told; asked again, as after a lost answer, nothing more happens."""
     with launched(sandbox.runtime) as host, host.driver() as driver:
