@@ -237,9 +237,10 @@ class Notebook:
         """Runs a cell to its end. `answers` are typed at its prompts; `request` are further fields of execute_request."""
         return self.start(code, answers, **request).finish(timeout)
 
-    def start(self, code: str, answers: Iterable[str] = (), **request: Any) -> Running:
-        """Sends a cell and returns at once; several may be on their way."""
+    def start(self, code: str, answers: Iterable[str] = (), cell_id: str | None = None, **request: Any) -> Running:
+        """Sends a cell and returns at once; several may be on their way. `cell_id`: what JupyterLab would call it."""
         sent_at = time.perf_counter()
+        self.client.session.metadata = {} if cell_id is None else {"cellId": cell_id}
         message_id = self.client.execute(code, **{"stop_on_error": False, **request})
         running = Running(self, message_id, code, list(answers), sent_at)
         self._running[message_id] = running

@@ -241,7 +241,7 @@ class Conversation:
         """`may_stay`: the values stay as they are until the answer, so the remote kernel may read them where they are."""
         connection = self._life.connection
         assert connection is not None
-        header = {**(self._notebook.cell_header() or blank_header()), "farcell_run": pending.id}
+        header = {**(self._notebook.run_header() or blank_header()), "farcell_run": pending.id}
         if content.get("tell_installed"):
             header["farcell_detached"] = True
         buffers = payload.buffers if payload is not None else ()

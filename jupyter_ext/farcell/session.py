@@ -544,7 +544,7 @@ class RemoteSession:
         try:
             prepared = self._prepare(asked, left)
             with self._turns.interrupts.raising():
-                pieces = left.pieces(self.notebook.cell_header(), prepared.content, prepared.payload, lambda: None)
+                pieces = left.pieces(self.notebook.run_header(), prepared.content, prepared.payload, lambda: None)
                 job = self._life.leave_run(left.run, pieces, restartable)
         finally:
             self._conversation.known = None

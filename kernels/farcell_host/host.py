@@ -39,7 +39,7 @@ from .kernelprocess import KernelProcess
 from .peerlink import PeerLink
 from .protocol import events
 from .protocol.frames import FrameReader, Kind, MessageAssembler, decode_chunk
-from .protocol.messages import Channel, Message, encode_json
+from .protocol.messages import CELL_KEY, Channel, Message, encode_json
 from .protocol.roles import OBSERVER_REQUESTS, ONCE_REQUESTS, Answers, Inbox, Roles
 from .reasons import Reason
 from .retirement import Retirement
@@ -103,6 +103,7 @@ class Host:
         self._untaken: dict[str, int] = {}
         """Runs that are over, by the number of their replies: until a driver has acknowledged it, or says that it has taken what
         came with it."""
+        self._cells: dict[str, str] = {}
         self._links: set[PeerLink] = set()
         self._listeners: list[socket.socket] = []
         self._stopped = asyncio.Event()
@@ -559,12 +560,21 @@ class Host:
             for taken in self._delivery.accept(message, link.arrived):
                 del link.arrived[taken]
             if message.channel == Channel.SHELL:
+                self._note_cell(message)
                 self._changed()
             return
         for entry in message.metadata.get(BULK_KEY, ()):  # sent again: it was delivered before the cut
             descriptor = link.arrived.pop(entry.get("descriptor"), None)
             if descriptor is not None:
                 os.close(descriptor.fd)
+
+    def _note_cell(self, message: Message) -> None:
+        """Which cell a run is of, as its front end names cells."""
+        cell = message.header.get(CELL_KEY)
+        if cell is not None and message.msg_type == "farcell_run_request":
+            unended = self._unended
+            self._cells = {run: known for run, known in self._cells.items() if run in unended}
+            self._cells[str(message.header.get("farcell_run"))] = str(cell)
 
     def _acknowledged(self, link: PeerLink, sequence: int) -> None:
         if self._may_send(link):
@@ -728,10 +738,18 @@ class Host:
             "state": self._state(),
             "epoch": self._kernel.epoch,
             "run": self._kernel.run,
+            "run_started": self._accounts.run_started,
             "waiting_runs": self._delivery.waiting_runs,
             "untaken_runs": list(self._untaken),
+            "cells": {run: self._cells[run] for run in self._unended if run in self._cells},
             "is_driven": self._driver is not None,
         }
+
+    @property
+    def _unended(self) -> list[str]:
+        """In progress, waiting, or over and not taken yet."""
+        going = [] if self._kernel.run is None else [self._kernel.run]
+        return [*going, *self._delivery.waiting_runs, *self._untaken]
 
     def _state(self) -> str:
         kernel = self._kernel
@@ -745,6 +763,7 @@ class Host:
             **self.info(),
             "state": self._state(),
             "run": kernel.run,
+            "run_started": self._accounts.run_started,
             "waiting_runs": self._delivery.waiting_runs,
             "untaken_runs": list(self._untaken),
             "epoch": kernel.epoch,

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ProtocolError
-from .protocol.messages import Message, byte_count, decode_object, encode_json
+from .protocol.messages import CELL_KEY, Message, byte_count, decode_object, encode_json
 
 FOLDER = "usage"
 FLUSH_S = 1.0
@@ -52,6 +52,7 @@ class _Going:
     started: float
     began: float
     sent_bytes: int
+    cell: str | None = None
 
 
 class Accounts:
@@ -86,9 +87,15 @@ class Accounts:
     def sent(self, run: str | None, message: Message) -> None:
         """Goes to the kernel; with `run` it begins one."""
         if run is not None:
-            self._going = _Going(run, time.time(), time.monotonic(), _size(message))
+            cell = message.header.get(CELL_KEY)
+            self._going = _Going(run, time.time(), time.monotonic(), _size(message), None if cell is None else str(cell))
         elif self._going is not None:
             self._going.sent_bytes += _size(message)
+
+    @property
+    def run_started(self) -> float | None:
+        """When the run in progress began, in seconds since the epoch."""
+        return None if self._going is None else self._going.started
 
     def ended(self, run: str, reply: Message, peak: Record | None = None) -> None:
         going = self._end(run)
@@ -121,6 +128,7 @@ class Accounts:
             "ended": going.started + seconds,
             "seconds": seconds,
             "sent_bytes": going.sent_bytes,
+            **({} if going.cell is None else {"cell": going.cell}),
             **fields,
         }
 

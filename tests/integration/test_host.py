@@ -206,7 +206,8 @@ def test_a_watcher_is_told_when_something_has_changed(sandbox: Sandbox) -> None:
         with host.driver(role="observer", messages=False) as watcher:
             face = watcher.ask("watch", within_s=10).fields["face"]
             assert face == {
-                "state": "idle", "epoch": 1, "run": None, "waiting_runs": [], "untaken_runs": [], "is_driven": True
+                "state": "idle", "epoch": 1, "run": None, "run_started": None, "waiting_runs": [], "untaken_runs": [],
+                "cells": {}, "is_driven": True,
             }  # fmt: skip
             asked = watcher.begin("watch", seen=face, within_s=60)
             watcher.ask("status")

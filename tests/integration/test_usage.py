@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from farcell.ledger import Ledger, SessionReport
-from hostclient import wait_until
+from farcell.ledger.schema import REVISIONS
+from farcell_host import runtime
+from hostclient import LaunchedHost, wait_until
 from ledgers import at_revision, sql
-from notebooks import Notebook
+from notebooks import CELL_S, Notebook
 from places import define_target, over_slurm
 from sandbox import Sandbox
 from services.nvml import StubNvml
@@ -59,6 +61,24 @@ def shown(notebook: Notebook, line: str) -> list[list[str]]:
     """The rows of the table that it shows, its head first."""
     text = notebook.run(line).check().displays[0]["text/plain"]
     return [re.split(" {2,}", each.strip()) for each in text.splitlines()[1:] if not set(each) <= {"-", " "}]
+
+
+def test_a_run_knows_its_cell(ledger: Path, sandbox: Sandbox, start: Callable[[], Notebook]) -> None:
+    """As JupyterLab and Notebook 7 name cells: while it runs, for whoever looks at its session, and in the ledger; a cell without
+    a name has none."""
+    notebook = start()
+    running = notebook.start("%%remote\nimport threading\nprint('begun')\nthreading.Event().wait()", cell_id="a-cell")
+    running.until("begun")
+    [host] = runtime.live_hosts(sandbox.runtime)
+    with LaunchedHost(Path(host.runtime), host.fields).driver(role="observer", messages=False) as observer:
+        status = observer.ask("watch", within_s=0).fields
+    assert status["face"]["cells"] == {status["run"]: "a-cell"}
+    assert 0 < time.time() - status["run_started"] < CELL_S
+    notebook.interrupt()
+    running.finish()
+    notebook.run("%%remote\n1").check()
+    notebook.run("%remote usage").check()
+    assert [(row["id"] == status["run"], row["cell"]) for row in rows(ledger, "runs")] == [(True, "a-cell"), (False, None)]
 
 
 def targets(sandbox: Sandbox, text: str) -> None:
@@ -297,7 +317,7 @@ def test_a_newer_farcells_ledger_is_read_only(ledger: Path, start: Callable[[], 
     assert "".join(said).count("was written by a newer farcell") == 1
     assert notebook.run("%remote usage").check().displays[0]["text/plain"] == "Usage by target: nothing yet"
     notebook.run("%remote stop").check()
-    sql(ledger, "UPDATE alembic_version SET version_num = '0002'")
+    sql(ledger, "UPDATE alembic_version SET version_num = ?", REVISIONS[-1])
     after = start()
     after.run("%%remote\n1").check()
     assert shown(after, "%remote usage")[1][3] == "3"

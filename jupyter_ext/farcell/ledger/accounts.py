@@ -101,6 +101,7 @@ class RunUsage:
     gpu_utilisation: float | None
     part: float | None
     cost: float | None
+    cell: str | None = None
 
 
 def allocations_of(sessions: Iterable[Row], jobs: Iterable[Row]) -> list[Allocation]:
@@ -200,6 +201,7 @@ def share_of(run: Row, target: str, notebook: str, allocation: Allocation | None
         gpu_utilisation=run["gpu_utilisation"],
         part=min(1.0, held / allocation.seconds) if allocation and allocation.seconds else None,
         cost=allocation.cost(held) if allocation else None,
+        cell=run["cell"],
     )
 
 

@@ -91,7 +91,8 @@ class JobReport(_Report):
 class RunReport(_Report):
     """A run. `seconds` it has run by a monotonic clock; `gpu_utilisation` is a mean, 0 to 1.
 
-    `share` is the part of its allocation that it had while it ran, 0 to 1: less than 1 when it ran beside others.
+    `share` is the part of its allocation that it had while it ran, 0 to 1: less than 1 when it ran beside others. `cell` is the
+    id that the notebook's front end gives the cell.
     """
 
     table: ClassVar[Table] = "runs"
@@ -106,6 +107,7 @@ class RunReport(_Report):
     sent_bytes: int | None = None
     received_bytes: int | None = None
     share: float | None = None
+    cell: str | None = None
 
 
 Report = SessionReport | JobReport | RunReport

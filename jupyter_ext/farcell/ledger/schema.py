@@ -13,7 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 APPLICATION_ID = 0x66617263
 """PRAGMA application_id, "farc": tells a ledger from another program's database."""
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every schema that there has been, oldest first; what is in a file and not here is a newer farcell's."""
 
 
@@ -77,3 +77,4 @@ class RunRow(Base):
     sent_bytes: Mapped[int | None] = mapped_column(BigInteger)
     received_bytes: Mapped[int | None] = mapped_column(BigInteger)
     share: Mapped[float | None]
+    cell: Mapped[str | None]

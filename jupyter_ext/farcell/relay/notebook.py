@@ -17,12 +17,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from farcell_host.protocol.messages import Message
+from farcell_host.protocol.messages import CELL_KEY, Message
 from IPython.core.interactiveshell import InteractiveShell
 
 from .frames import FramePublisher
 
 _DISPLAY_FAILED = "_last_traceback_during_displayhook"  # since ipykernel 7
+_LONGEST_ID = 64  # of a cell: nbformat 4.5
 END_OF_INPUT = "\x04"  # ipykernel's raw_input turns it into EOFError
 
 
@@ -51,6 +52,12 @@ class Notebook:
         if self.kernel is None:
             return {}
         return passed_on((self.kernel.get_parent("shell") or {}).get("header") or {})
+
+    def run_header(self) -> dict[str, Any]:
+        """The same with the cell's id, by which JupyterLab and Notebook 7 find it again: `metadata.cellId` of their request."""
+        header = self.cell_header()
+        cell = (self.kernel.get_parent("shell").get("metadata") or {}).get("cellId") if header else None
+        return {**header, CELL_KEY: cell[:_LONGEST_ID]} if isinstance(cell, str) and cell else header
 
     @property
     def execution_count(self) -> int:

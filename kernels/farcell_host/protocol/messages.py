@@ -14,6 +14,8 @@ from ..errors import ProtocolError
 Buffer = bytes | bytearray | memoryview
 Parts = tuple[bytes, bytes, bytes, bytes]
 
+CELL_KEY = "farcell_cell"
+"""In the header of a run's request: the id that the notebook's front end gives the cell."""
 _EMPTY = b"{}"
 _ENCODER = json.JSONEncoder(default=str, ensure_ascii=False, separators=(",", ":"))  # json.dumps would make one each time
 
