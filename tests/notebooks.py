@@ -294,8 +294,10 @@ class Notebook:
         process.kill()
         process.wait()
 
-    def close(self) -> None:
-        """An explicit shutdown, as when the notebook's tab is closed for good."""
+    def close(self, within_s: float | None = None) -> None:
+        """An explicit shutdown, as when the notebook's tab is closed for good; what has not ended within that time is killed."""
+        if within_s is not None:
+            self._manager.shutdown_wait_time = within_s
         try:
             if self.is_alive:
                 self._manager.shutdown_kernel(now=False)

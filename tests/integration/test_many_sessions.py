@@ -15,6 +15,7 @@ from services.sshd import Sshd
 
 COUNT = 20
 BEGIN_S = 150
+END_S = 60
 HOST_MB, NOTEBOOK_MB = 60, 80
 
 BEGIN = f"""
@@ -48,5 +49,5 @@ def test_twenty_sessions_at_once(openssh: None, sandbox: Sandbox, notebook: Note
         grown_mb = psutil.Process(notebook.pid).memory_info().rss / 1e6 - before_mb
         print(f"a kernel host has {host_mb:.0f} MB, the notebook {grown_mb:.0f} MB more than before")
         assert host_mb < HOST_MB and grown_mb < NOTEBOOK_MB
-        notebook.close()
+        notebook.close(within_s=END_S)
         assert not list(Path(sandbox.folder / "far" / "r").glob("*/host.json"))
