@@ -8,23 +8,23 @@ not what failed, since accounts are locked for that.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import PurePosixPath
 from typing import Any
 
 from farcell_host.commands import OTHER_VERSION
 
 from . import earlier
-from .backends.base import LaunchOptions, Listing, backend_named
+from .backends.base import Allocation, LaunchOptions, Listing, backend_named
 from .backends.ssh.client import LoginRefused
 from .errors import FarcellError, TargetUnavailable, UsageError
 from .refs import human_bytes
 from .relay.card import duration
 from .tables import Table
-from .targets import Target, Targets
+from .targets import Targets
 from .threads import loop_thread
 
 _LOCAL = "local"
@@ -74,31 +74,56 @@ class Session:
         return [*going, *map(str, self.status.get("waiting_runs") or ()), *map(str, self.status.get("untaken_runs") or ())]
 
     @property
+    def has_journal(self) -> bool:
+        """Whether its host can be asked for what its runs have shown."""
+        status = self.status
+        return not (status.get("is_over") or status.get("is_waiting") or status.get("state") == OTHER_VERSION)
+
+    @property
     def is_settling(self) -> bool:
         """Whether its notebook may be about to say that it has what its runs have brought back."""
         is_driven = any(role == "driver" for role, _ in self.status.get("connections") or ())
         return is_driven and bool(self.status.get("untaken_runs"))
 
 
+class Why(str, Enum):
+    """Of a place that was not asked; a word for programs."""
+
+    LOGIN = "needs-authentication"
+    TIMEOUT = "timeout"
+    UNLISTABLE = "unlistable"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True)
+class Unasked:
+    """A place that could not be asked, and why."""
+
+    text: str
+    why: Why = Why.UNREACHABLE
+
+
 @dataclass
 class Found:
-    """`faults` say which places could not be asked, and why."""
+    """`unasked` says which places could not be asked, and why."""
 
     sessions: list[Session] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
+    unasked: list[Unasked] = field(default_factory=list)
+
+    @property
+    def faults(self) -> list[str]:
+        return [each.text for each in self.unasked]
 
 
 def look(targets: Targets, everywhere: bool) -> Found:
     """Asks this machine, and with `everywhere` all that the targets lead to. Blocks; a place that cannot be asked is a fault."""
-    known = [targets.get(name) for name in targets.names]
-    places = _places(known if everywhere else [each for each in known if each.name == _LOCAL])
+    asked = [loop_thread().submit(ask(place)) for place in places(targets) if everywhere or is_here(place)]
     found = Found()
-    asked = [loop_thread().submit(_ask(place)) for place in places]
     try:
         for answer in asked:
             each = answer.result()
             found.sessions += each.sessions
-            found.faults += each.faults
+            found.unasked += each.unasked
     finally:
         for answer in asked:
             answer.cancel()
@@ -137,13 +162,23 @@ def choose(found: Found, id: str, yes: bool = False, hint: str = "") -> Session:
 
 def end(session: Session) -> None:
     """Ends it with all that it has; raises TargetUnavailable when it cannot be told."""
+    loop_thread().submit(ending(session)).result()
+
+
+async def ending(session: Session) -> None:
+    """As `end`, on the connection thread's loop."""
     backend = backend_named(session.options.backend)
     assert isinstance(backend, Listing)
-    ending = loop_thread().submit(asyncio.wait_for(backend.end(session.options, session.runtime), END_S))
     try:
-        ending.result()
-    except (asyncio.TimeoutError, concurrent.futures.TimeoutError):
+        await asyncio.wait_for(backend.end(session.options, session.runtime), END_S)
+    except asyncio.TimeoutError:
         raise TargetUnavailable(f"{session.target!r} did not end session {session.id} in {END_S:.0f} s.") from None
+
+
+def allocation_of(session: Session) -> Allocation:
+    """For a connection to its host; since when it is found is since when a scheduler's answers count."""
+    status = {"found": time.time(), **session.status}
+    return Allocation(session.options, session.runtime, status.get("pid"), status.get("socket"), status)
 
 
 def table(found: Found) -> Table:
@@ -169,34 +204,42 @@ def _memory(status: Mapping[str, Any]) -> str | None:
     return human_bytes(sum(parts)) if parts else None
 
 
-def _places(targets: Sequence[Target]) -> list[list[LaunchOptions]]:
+def places(targets: Targets) -> list[list[LaunchOptions]]:
     """Targets by where their sessions are. Both local backends have theirs in one folder of this machine."""
-    places: dict[tuple[Any, ...], list[LaunchOptions]] = {}
-    for target in targets:
-        options = target.launch_options()
+    found: dict[tuple[Any, ...], list[LaunchOptions]] = {}
+    for name in targets.names:
+        options = targets.get(name).launch_options()
         where: tuple[Any, ...] = (_LOCAL,)
         if not options.backend.startswith(_LOCAL):
             folder = options.state_dir if options.backend == "slurm" else options.env.get("FARCELL_RUNTIME_DIR")
             where = (options.backend, options.ssh, options.user, options.host, folder)
-        places.setdefault(where, []).append(options)
-    return list(places.values())
+        found.setdefault(where, []).append(options)
+    return list(found.values())
 
 
-async def _ask(place: Sequence[LaunchOptions]) -> Found:
-    faults: list[str] = []
+def is_here(place: Sequence[LaunchOptions]) -> bool:
+    """Whether it is this machine itself."""
+    return place[0].backend.startswith(_LOCAL)
+
+
+async def ask(place: Sequence[LaunchOptions]) -> Found:
+    """On the connection thread's loop; nobody is asked for a password."""
+    unasked: list[Unasked] = []
     for options in place:
         backend = backend_named(options.backend)
         if not isinstance(backend, Listing):
-            return Found(faults=[f"{options.target!r} was not asked: its backend {options.backend} has no list of sessions."])
+            text = f"{options.target!r} was not asked: its backend {options.backend} has no list of sessions."
+            return Found(unasked=[Unasked(text, Why.UNLISTABLE)])
         try:
             told = await asyncio.wait_for(backend.sessions(options), ASK_S)
             earlier.close_books(told)
             sessions = [Session(options, each) for each in told]
             return Found([each for each in sessions if each.left or not each.status.get("is_over")])
         except asyncio.TimeoutError:
-            return Found(faults=[f"{options.target!r} was not asked: no answer in {ASK_S:.0f} s."])
+            text = f"{options.target!r} was not asked: no answer in {ASK_S:.0f} s."
+            return Found(unasked=[Unasked(text, Why.TIMEOUT)])
         except LoginRefused as error:
-            return Found(faults=[str(error)])
+            return Found(unasked=[Unasked(str(error), Why.LOGIN)])
         except (FarcellError, OSError, ValueError) as error:
-            faults.append(str(error))
-    return Found(faults=faults)
+            unasked.append(Unasked(str(error)))
+    return Found(unasked=unasked)

@@ -7,11 +7,10 @@ import json
 import time
 from typing import Any
 
-from farcell_host.commands import OTHER_VERSION
 from farcell_host.protocol.messages import Message
 
 from .. import everywhere, journals, targets
-from ..backends.base import Allocation, Listing, backend_named
+from ..backends.base import Listing, backend_named
 from ..errors import FarcellError, TargetUnavailable
 from ..everywhere import Session
 from ..journals import Replay, Shower
@@ -55,11 +54,10 @@ def _names(session: Session, run: str) -> bool:
 
 def _show(session: Session, options: argparse.Namespace) -> bool:
     """Whether it has the run."""
-    status = {"found": time.time(), **session.status}  # since when a scheduler's answers count
-    if status.get("is_over") or status.get("is_waiting") or status.get("state") == OTHER_VERSION:
+    if not session.has_journal:
         return False
     backend = backend_named(session.options.backend)
-    allocation = Allocation(session.options, session.runtime, status.get("pid"), status.get("socket"), status)
+    allocation = everywhere.allocation_of(session)
     reading = Replay(options.run, _Lines() if options.json else RunRelay(Notebook({}), 0))
     try:
         with journals.observed(backend, allocation, reading.take) as journal:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
-import secrets
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from .. import targets as known
+from .. import targetsfile
 from ..errors import FarcellError, UsageError
 from ..tables import Table
 from ..targets import Fault, Target
+from ..targetsfile import where
+from ..trial import nobody_is_asked, try_target
 from .output import person, say, show, show_json
 
 if sys.version_info >= (3, 11):
@@ -57,48 +54,17 @@ def _row(target: Target | None, name: str, faults: Sequence[Fault]) -> dict[str,
     return {"name": name, "backend": target.backend, "where": where(target), "python": target.python, "problems": []}
 
 
-def where(target: Target) -> str:
-    """The machine, in a person's words."""
-    place = target.host or "this machine"
-    if target.host and target.user:
-        place = f"{target.user}@{target.host}"
-    return f"{place}, partition {target.partition}" if target.partition else place
-
-
 # -- add
 
 
 def add(options: argparse.Namespace) -> int:
-    import tomlkit
-
-    file = known.user_file()
     table = _table(options)
-    before = file.read_text(encoding="utf-8-sig") if file.exists() else ""
-    try:
-        document = tomlkit.parse(before)
-    except tomlkit.exceptions.ParseError:
-        known.check(file, before)  # says where, in the words that loading has for it
-        raise
-    places: Any = document.setdefault("targets", tomlkit.table(is_super_table=True))
-    if isinstance(places, Mapping) and options.name in places and not options.replace:
-        raise UsageError(f"There is a target {options.name!r} already, in {file}. --replace puts this in its place.")
-    places[options.name] = table
-    after = tomlkit.dumps(document)
-    try:
-        known.check(file, after)
-    except UsageError as error:
-        raise UsageError(f"{error}\nNothing was written.") from None
-    _write(file, after)
+    file = targetsfile.put(options.name, table, options.replace, " --replace puts this in its place.")
     print(f"{options.name!r} is in {file}. Next: farcell doctor {options.name}")
     found = known.survey()[0].known.get(options.name)
-    if found is not None and found != Target(name=options.name, **known_values(after, options.name)):
+    if found is not None and found != Target(name=options.name, **table):
         say(f"Another file, which comes before it, defines {options.name!r} too, and holds: jupyter --paths lists the folders.")
     return 0
-
-
-def known_values(text: str, name: str) -> dict[str, Any]:
-    """A target's keys, as a file of this text has them."""
-    return dict(tomllib.loads(text)["targets"][name])
 
 
 def _table(options: argparse.Namespace) -> dict[str, Any]:
@@ -126,11 +92,7 @@ def _value(text: str) -> Any:
 
 def _refused(name: str, chosen: Mapping[str, Any]) -> set[str]:
     """Keys whose values the target does not take."""
-    try:
-        Target(**{"name": name, **_nested(chosen)})
-    except ValidationError as error:
-        return {str(item["loc"][0]) for item in error.errors() if item["loc"]}
-    return set()
+    return {key.partition(".")[0] for key, _ in targetsfile.refused(name, _nested(chosen))}
 
 
 def _nested(chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,81 +109,29 @@ def _nested(chosen: Mapping[str, Any]) -> dict[str, Any]:
     return table
 
 
-def _write(file: Path, text: str) -> None:
-    """All of it or nothing; a file that is linked to stays where it is, with the mode that it has."""
-    file = Path(os.path.realpath(file))
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
-    partial = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
-    try:
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fchmod(stream.fileno(), mode)
-            os.fsync(stream.fileno())
-        partial.replace(file)
-    except OSError as error:
-        raise FarcellError(f"{file} could not be written: {error.strerror}. It is as it was.") from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 # -- test
 
 
 def test(options: argparse.Namespace) -> int:
-    from ..api import Workspace
-
-    here = Workspace({}, None)
-    target = here.targets().get(options.name)
-    here.check_budget(target)
-    session = here.session(target)
+    name = known.load().get(options.name).name
     steps: list[dict[str, Any]] = []
 
-    def cell() -> None:
-        here.namespace.pop("answer", None)
-        session.run("answer = 6 * 7")
-        if here.namespace.get("answer") != 42:
-            raise FarcellError(f"A cell on {target.name!r} did not bring back what it computed.")
+    def told(step: str, seconds: float | None) -> None:
+        if seconds is not None:
+            steps.append({"step": step, "seconds": round(seconds, 3)})
+            if not options.json:
+                print(f"{step:16} {seconds:7.2f} s", flush=True)
 
-    with _nobody_is_asked_for_a_pipe():
-        try:
-            _step(steps, "session started", session.start, options.json)
-            _step(steps, "first cell", cell, options.json)
-            _step(steps, "second cell", cell, options.json)
-        except FarcellError as error:
-            if options.json:
-                show_json({"target": target.name, "ok": False, "steps": steps, "error": str(error)})
-            say(f"{error}\nfarcell doctor {target.name} looks for the cause.")
-            return 1
-        finally:
-            if session.has_something:
-                _step(steps, "session ended", session.stop, options.json)
+    try:
+        with contextlib.nullcontext() if person() else nobody_is_asked():
+            try_target(name, told)
+    except FarcellError as error:
+        if options.json:
+            show_json({"target": name, "ok": False, "steps": steps, "error": str(error)})
+        say(f"{error}\nfarcell doctor {name} looks for the cause.")
+        return 1
     if options.json:
-        show_json({"target": target.name, "ok": True, "steps": steps})
+        show_json({"target": name, "ok": True, "steps": steps})
     else:
-        print(f"{target.name!r} works.")
+        print(f"{name!r} works.")
     return 0
-
-
-def _step(steps: list[dict[str, Any]], name: str, act: Callable[[], None], is_quiet: bool) -> None:
-    began = time.perf_counter()
-    act()
-    seconds = time.perf_counter() - began
-    steps.append({"step": name, "seconds": round(seconds, 3)})
-    if not is_quiet:
-        print(f"{name:16} {seconds:7.2f} s", flush=True)
-
-
-@contextlib.contextmanager
-def _nobody_is_asked_for_a_pipe() -> Iterator[None]:
-    """What ssh asks is asked at a terminal; what comes in by a pipe is for somebody else."""
-    if person():
-        yield
-        return
-    before = sys.stdin
-    with open(os.devnull) as sys.stdin:
-        try:
-            yield
-        finally:
-            sys.stdin = before

@@ -117,7 +117,8 @@ class TargetList(_Answer):
 
 
 class TargetKeys(_Asked):
-    """The body that replaces a target: all of its keys, as `GET targets/schema` describes them. What is left out has its default."""
+    """The body that replaces a target: all of its keys, as `GET targets/schema` has them. What is left out, or null, has its
+    default."""
 
     keys: dict[str, Any]
 
@@ -169,9 +170,9 @@ class SessionFace(_Answer):
     job: str | None
     """A scheduler's id."""
     state: SessionState
-    """`waiting`: its job is in a scheduler's queue. `dead`: its kernel has ended, restart makes another. `silent`: its host lives and
-    does not answer. `other-version`: of another farcell, it can only be stopped. `over`: its job is, with results that nobody has
-    taken."""
+    """`waiting`: its job is in a scheduler's queue. `dead`: its kernel has ended, restart makes another. `silent`: its host
+    lives and does not answer. `other-version`: of another farcell, it can only be stopped. `over`: its job is, with results
+    that nobody has taken."""
     detail: str | None
     """More of that in words: why a job waits, or how it ended."""
     notebook: str | None
