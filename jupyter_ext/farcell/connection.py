@@ -87,9 +87,10 @@ class Connection:
         role: str = "driver",
         takeover: bool = False,
         messages: bool = True,
+        cursor: int = 0,
     ) -> None:
         """With `takeover` another driver's place is taken, and all that the host has kept comes once more. An observer without
-        `messages` gets answers alone."""
+        `messages` gets answers alone; what the host has numbered up to `cursor` does not come."""
         self._backend = backend
         self._allocation = allocation
         self._on_message = on_message
@@ -101,7 +102,7 @@ class Connection:
                 role=role,
                 generation=None,
                 takeover=takeover,
-                cursor=0 if messages else NO_MESSAGES,
+                cursor=cursor if messages else NO_MESSAGES,
                 messages=messages,
                 python=platform.python_version(),
                 platform=platform.platform(),
@@ -113,6 +114,10 @@ class Connection:
         self.uses_descriptors = False
         self.reads_memory = capabilities.has_peermemory()
         """Whether the peer, on this machine, may be able to read our memory: until it says that it cannot."""
+        self.number = cursor
+        """The host's, of the message that was handed on last or is just now."""
+        self.has_gap = False
+        """Whether the host's journal had let go of messages before they came."""
         self.reconnects = 0
         self.sent_bulk_bytes = 0
         self.closed = False
@@ -136,7 +141,7 @@ class Connection:
         self._arrived: dict[int, Descriptor] = {}
         self._responses: dict[int, concurrent.futures.Future[dict[str, Any]]] = {}
         self._uploads: dict[tuple[int, int], Upload] = {}  # by channel and sequence number
-        self._handled = 0
+        self._handled = cursor
         self._handled_unacknowledged = 0
         self._ack_timer: asyncio.TimerHandle | None = None
         self._ack_asked = False
@@ -495,7 +500,8 @@ class Connection:
 
     def _happened(self, event: Any) -> None:
         match event:
-            case Received(sequence, message, _):
+            case Received(sequence, message, gap):
+                self.has_gap = self.has_gap or gap
                 self._accept(sequence, message)
             case ChunkArrived(address, data):
                 self._chunk(address, data)
@@ -576,6 +582,7 @@ class Connection:
     def _deliver(self) -> None:
         while self._inbound and not self._inbound[0].missing:
             inbound = self._inbound.popleft()
+            self.number = inbound.sequence
             try:
                 if not inbound.is_released:
                     bulk = tuple(inbound.buffers()) if _BULK_KEY in inbound.message.parts[2] else ()

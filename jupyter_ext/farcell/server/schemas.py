@@ -71,7 +71,19 @@ class Watch(_Answer):
     revision: int
 
 
-# -- targets
+# -- places and targets
+
+
+class PlaceFault(_Answer):
+    """A place that could not be asked for its sessions."""
+
+    targets: list[str]
+    """Those that lead there."""
+    reason: str
+    """`needs-authentication`, `timeout`, `unlistable`, or `unreachable`."""
+    message: str
+    """With what to do next; for `needs-authentication` it names the magic that logs in."""
+    at: float
 
 
 class TargetFace(_Answer):
@@ -137,19 +149,7 @@ class TargetSchema(_Answer):
     """The keys in the order of a form: what everybody needs first."""
 
 
-# -- places, sessions
-
-
-class PlaceFault(_Answer):
-    """A place that could not be asked for its sessions."""
-
-    targets: list[str]
-    """Those that lead there."""
-    reason: str
-    """`needs-authentication`, `timeout`, `unlistable`, or `unreachable`."""
-    message: str
-    """With what to do next; for `needs-authentication` it names the magic that logs in."""
-    at: float
+# -- sessions
 
 
 SessionState = Literal["waiting", "starting", "idle", "busy", "dead", "silent", "other-version", "over"]
@@ -523,4 +523,37 @@ class Changed(_Answer):
     revision: int
 
 
-TargetFace.model_rebuild()
+
+# -- queries: what is not named here is passed over, since Jupyter's clients add words of their own
+
+
+class _Query(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+
+Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class RunQuery(_Query):
+    limit: int = Field(50, ge=1, le=MOST_RUNS)
+    before: str | None = Field(None, pattern=r"^[0-9]{1,12}(\.[0-9]{1,9})?~[^/\s]{1,200}$")
+    """`next` of the page before."""
+    target: Word | None = None
+    session: Word | None = None
+    state: Word | None = None
+
+
+class LogQuery(_Query):
+    after: int = Field(0, ge=0, lt=1 << 53)
+    """`next` of the page before."""
+    limit: int = Field(200, ge=1, le=MOST_OUTPUTS)
+
+
+class TelemetryQuery(_Query):
+    session: Word | None = None
+    since: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """Only samples after it, in seconds since the epoch."""
+
+
+class UsageQuery(_Query):
+    by: Literal["target", "day", "notebook"] = "target"
