@@ -25,7 +25,7 @@ class Budgets:
         for limits, name in ((target.budget, target.name), (targets.budget, None)):
             if limits is None:
                 continue
-            verdict = _verdict(_budget(limits, name, targets.currency), name)
+            verdict = _verdict(budget_of(limits, name, targets.currency), name)
             if not verdict.may_run:
                 raise Refused(f"{verdict.text} Nothing was run on {target.name!r}.")
             key = datetime.date.today(), name, verdict.state
@@ -34,7 +34,7 @@ class Budgets:
                 say(verdict.text)
 
 
-def _budget(limits: Limits, name: str | None, currency: str) -> Budget:
+def budget_of(limits: Limits, name: str | None, currency: str) -> Budget:
     return Budget(limits.day, limits.month, advisory=name is None, currency=currency)
 
 

@@ -209,12 +209,16 @@ def places(targets: Targets) -> list[list[LaunchOptions]]:
     found: dict[tuple[Any, ...], list[LaunchOptions]] = {}
     for name in targets.names:
         options = targets.get(name).launch_options()
-        where: tuple[Any, ...] = (_LOCAL,)
-        if not options.backend.startswith(_LOCAL):
-            folder = options.state_dir if options.backend == "slurm" else options.env.get("FARCELL_RUNTIME_DIR")
-            where = (options.backend, options.ssh, options.user, options.host, folder)
-        found.setdefault(where, []).append(options)
+        found.setdefault(key_of(options), []).append(options)
     return list(found.values())
+
+
+def key_of(options: LaunchOptions) -> tuple[Any, ...]:
+    """The same for all targets of a place."""
+    if options.backend.startswith(_LOCAL):
+        return (_LOCAL,)
+    folder = options.state_dir if options.backend == "slurm" else options.env.get("FARCELL_RUNTIME_DIR")
+    return (options.backend, options.ssh, options.user, options.host, folder)
 
 
 def is_here(place: Sequence[LaunchOptions]) -> bool:

@@ -224,6 +224,8 @@ class Targets:
     budget: Limits | None = None
     sources: tuple[Path, ...] = ()
     user_file: Path = field(default_factory=lambda: user_file())
+    defined_in: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    """The files with a table of that name, right or wrong, the one that holds first."""
 
     @property
     def names(self) -> list[str]:
@@ -286,6 +288,11 @@ def survey() -> tuple[Targets, list[Fault]]:
     return _told([_File(file) for file in _default_files() if _stamp(file) is not None])
 
 
+def stamp() -> tuple[object, ...]:
+    """Changes when one of the files does."""
+    return tuple((file, _stamp(file)) for file in _default_files())
+
+
 def check(file: Path, text: str) -> None:
     """Raises UsageError with every fault that this file would have with this text."""
     found = _File(file, text)
@@ -324,6 +331,7 @@ def _told(files: list[_File]) -> tuple[Targets, list[Fault]]:
         priced.currency if priced is not None else "",
         next((file.budget for file in files if file.budget is not None), None),
         tuple(file.path for file in files),
+        defined_in={name: tuple(file.path for file in files if name in file.named) for file in files for name in file.named},
     )
     return targets, [fault for file in files for fault in sorted(file.faults, key=lambda fault: (fault.line, fault.text))]
 
@@ -336,6 +344,7 @@ class _File:
         self.path = path
         self.targets: dict[str, Target] = {}
         self.faulty: list[str] = []
+        self.named: list[str] = []
         self.default: str | None = None
         self.currency = ""
         self.budget: Limits | None = None
@@ -380,6 +389,7 @@ class _File:
         if not isinstance(targets, dict):
             self._fault(("targets",), "must hold tables, such as [targets.gpu-a]")
             return
+        self.named = list(targets)
         for name, table in targets.items():
             self._target(name, table)
 

@@ -102,6 +102,8 @@ class RunUsage:
     part: float | None
     cost: float | None
     cell: str | None = None
+    session: str | None = None
+    """Its id in the ledger."""
 
 
 def allocations_of(sessions: Iterable[Row], jobs: Iterable[Row]) -> list[Allocation]:
@@ -202,6 +204,7 @@ def share_of(run: Row, target: str, notebook: str, allocation: Allocation | None
         part=min(1.0, held / allocation.seconds) if allocation and allocation.seconds else None,
         cost=allocation.cost(held) if allocation else None,
         cell=run["cell"],
+        session=run["session_id"],
     )
 
 

@@ -126,6 +126,28 @@ class Ledger:
         allocations = {allocation.id: allocation for allocation in allocations_of(sessions, jobs)}
         return share_of(row, *names_of(row, by_id, allocations), _allocation_of(row, by_id, allocations))
 
+    def page(
+        self,
+        limit: int,
+        before: tuple[float, str] | None = None,
+        *,
+        target: str | None = None,
+        session: str | None = None,
+        state: str | None = None,
+    ) -> tuple[list[RunUsage], tuple[float, str] | None]:
+        """Runs, the newest first, and what `before` is for the next page, None at the end. Raises LedgerError."""
+        with self._reading() as reading:
+            if reading is None:
+                return [], None
+            rows = reading.page(limit + 1, before, target, session, state)
+            shown, is_more = rows[:limit], len(rows) > limit
+            first = min((row["at"] for row in shown), default=None)
+            sessions, jobs = reading.sessions_and_jobs(since=first) if shown else ([], [])
+        by_id: dict[str, Row] = {row["id"]: row for row in sessions}
+        allocations = {each.id: each for each in allocations_of(sessions, jobs)}
+        found = [share_of(row, *names_of(row, by_id, allocations), _allocation_of(row, by_id, allocations)) for row in shown]
+        return found, (shown[-1]["at"], shown[-1]["id"]) if is_more else None
+
     def check_budget(
         self, budget: Budget, target: str | None = None, now: float | None = None, tz: tzinfo | None = None
     ) -> BudgetVerdict:

@@ -46,7 +46,7 @@ class RunRelay:
         if message.msg_type == "execute_result":
             message = self.result = self._counted(message)
         elif message.msg_type == "farcell_output_dropped":
-            message = _dropped(message)
+            message = dropped(message)
         if self.uses_frames and self._notebook.frames is not None:
             self._notebook.frames.publish(message)
         else:
@@ -123,7 +123,8 @@ def _is_stock(hook: Any) -> bool:
     return type(hook).__module__ in ("ipykernel.zmqshell", "ipykernel.displayhook") and not getattr(hook, "_hooks", None)
 
 
-def _dropped(message: Message) -> Message:
+def dropped(message: Message) -> Message:
+    """What to show in the place of the host's word that older output is gone."""
     content = message.content
     text = (
         f"farcell: {content.get('messages', 0)} messages ({content.get('bytes', 0)} bytes) of older output were dropped on the "

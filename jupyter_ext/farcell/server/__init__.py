@@ -8,3 +8,12 @@ It starts nothing in a notebook's namespace, and asks nobody for a password: doc
 """
 
 from __future__ import annotations
+
+from typing import Any
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    """Called by Jupyter Server for what `jupyter_server_config.d/farcell.json` names."""
+    from .app import FarcellApp
+
+    return [{"module": "farcell.server", "app": FarcellApp}]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
@@ -22,9 +21,8 @@ class FarcellApp(ExtensionApp):  # type: ignore[misc, unused-ignore]
 
     def initialize_settings(self) -> None:
         """Called by ServerApp, on the thread whose loop will serve."""
-        assert self.serverapp is not None
+        assert self.serverapp is not None and self.serverapp.event_logger is not None
         self.serverapp.event_logger.register_event_schema(SCHEMA)
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._observatory = Observatory(self._tell)
         self._service = Service(self._observatory)
 
@@ -39,7 +37,7 @@ class FarcellApp(ExtensionApp):  # type: ignore[misc, unused-ignore]
             loop.call_soon_threadsafe(self._emit, {"server": server, "revision": revision})
 
     def _emit(self, data: dict[str, Any]) -> None:
-        assert self.serverapp is not None
+        assert self.serverapp is not None and self.serverapp.event_logger is not None
         self.serverapp.event_logger.emit(schema_id=SCHEMA_ID, data=data)
 
     async def stop_extension(self) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, cast
+from typing import Any
 
+from farcell_host.errors import FarcellHostError
 from jupyter_core.utils import ensure_async
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.extension.handler import ExtensionHandlerMixin
 from pydantic import BaseModel, ValidationError
 from tornado import web
-
-from farcell_host.errors import FarcellHostError
 
 from ..errors import FarcellError, LedgerError, TargetUnavailable, UsageError
 from ..everywhere import Why
@@ -30,7 +29,7 @@ class ApiHandler(ExtensionHandlerMixin, APIHandler):
 
     auth_resource = RESOURCE
 
-    def initialize(self, name: str, routes: dict[str, Route], service: Service) -> None:  # type: ignore[override]
+    def initialize(self, name: str, routes: dict[str, Route], service: Service) -> None:
         """Called by tornado for each request."""
         self.name = name
         self._routes, self._service = routes, service
@@ -164,4 +163,4 @@ def handlers(service: Service) -> list[tuple[str, type[APIHandler], dict[str, An
     for path, routes in paths.items():
         pattern = re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)
         found.append((f"{API}/{pattern}", ApiHandler, {"routes": routes, "service": service}))
-    return cast(list[tuple[str, type[APIHandler], dict[str, Any]]], found)
+    return found

@@ -48,8 +48,8 @@ def document() -> dict[str, Any]:
 
 
 def _models() -> list[tuple[type[BaseModel], JsonSchemaMode]]:
-    asked = {route.body for route in ROUTES if route.body is not None}
-    answered = {route.answer for route in ROUTES if route.answer is not None} | {Problem, Changed}
+    asked: set[type[BaseModel]] = {route.body for route in ROUTES if route.body is not None}
+    answered: set[type[BaseModel]] = {route.answer for route in ROUTES if route.answer is not None} | {Problem, Changed}
     found: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in asked]
     found += [(model, "serialization") for model in answered]
     return sorted(found, key=lambda each: each[0].__name__)

@@ -43,7 +43,6 @@ class Route:
     problems: tuple[int, ...] = ()
 
 
-
 ROUTES: tuple[Route, ...] = (
     Route("GET", "snapshot", "read", lambda to, _: to.snapshot(), "All that the panel shows", s.Snapshot),
     Route(

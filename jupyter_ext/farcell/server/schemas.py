@@ -147,6 +147,8 @@ class TargetSchema(_Answer):
     backends: list[str]
     order: list[str]
     """The keys in the order of a form: what everybody needs first."""
+    builtin: list[str]
+    """Names that are always there."""
 
 
 # -- sessions
@@ -521,7 +523,6 @@ class Changed(_Answer):
 
     server: str
     revision: int
-
 
 
 # -- queries: what is not named here is passed over, since Jupyter's clients add words of their own

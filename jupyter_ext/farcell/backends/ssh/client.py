@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import secrets
+import shlex
 import socket
 import subprocess
 import time
@@ -191,6 +192,15 @@ class SshClient:
         if reason in _NOT_AGAIN:
             return LoginRefused(f"{where} {words} ssh said:\n{said}", reason)
         return Unreachable(f"{where} {words} (ssh exit code {code}). It said:\n{said}", reason)
+
+
+def is_shared(target: str, host: str, user: str | None, ssh: str) -> bool:
+    """Whether there is a shared connection to that machine already, of farcell's own making. Logs in nowhere."""
+    try:
+        client = SshClient(target, Destination(host, user, tuple(shlex.split(ssh))), 1.0)
+    except runtime.RuntimeFolderError:
+        return False
+    return bool(client._connections())
 
 
 def _lives(pid: str) -> bool:

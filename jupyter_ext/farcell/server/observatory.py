@@ -1,0 +1,557 @@
+"""Looks at places and hosts while somebody watches, and keeps what it has seen as a snapshot.
+
+Everything here runs on the connection thread's loop; only `snapshot` and `server` are read elsewhere. While no page has a lease
+and no request is under way there is no timer, no query and no connection: tasks are cancelled and observers closed, and the
+snapshot stays as it was.
+
+This machine's hosts are found by their locks, every second, and each is observed through a connection. Another place is asked
+now and then, as `farcell sessions` asks it, and a few of its sessions are observed too: each connection may cost a session of its
+sshd, of which notebooks need some. A place that refused a login is not asked again until somebody asks for that, or has logged
+in: accounts are locked for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from farcell_host import runtime
+
+from .. import everywhere
+from .. import targets as known
+from .._version import __version__
+from ..backends.base import LaunchOptions
+from ..backends.ssh.client import is_shared
+from ..everywhere import Session, Unasked, Why
+from ..targets import Fault as TargetFault
+from ..targets import Targets
+from . import faces
+from .history import History
+from .leases import Leases
+from .observer import Observer
+from .schemas import (
+    LiveRun,
+    PlaceFault,
+    SessionDetail,
+    SessionFace,
+    SessionGpus,
+    SessionTelemetry,
+    Snapshot,
+    Task,
+)
+
+HERE = "here"
+"""The key of this machine among places."""
+HERE_S = 1.0
+THERE_S = 20.0
+LONGEST_THERE_S = 300.0
+LOGGED_IN_S = 5.0
+"""Between two looks for a login that somebody has made."""
+OBSERVED_THERE = 4
+"""Sessions of one place that are observed through a connection."""
+AGAIN_S, AGAIN_HERE_S = 60.0, 10.0
+"""After a connection to a session has failed."""
+PUBLISH_S = 0.25
+"""Between two snapshots."""
+IDLE_JITTER_S = 2.0
+MEMORY_STEP_BYTES = 4 << 20
+"""A change of less is none."""
+FIRST_ANSWERS_S = 6.0
+FIRST_S = everywhere.ASK_S + 5.0
+
+RunState = Literal["queued", "running", "untaken"]
+
+
+@dataclass
+class Watched:
+    """A session that is known, and what has been seen of it."""
+
+    place: str
+    listed: Session
+    """As its place, or its folder, tells."""
+    heard_at: float
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """What its host says over a connection."""
+    observer: Observer | None = None
+    failed_at: float | None = None
+    idle_since: float | None = None
+    gpus: SessionGpus | None = None
+    history: History = field(default_factory=History)
+    runs: dict[tuple[str, RunState], tuple[float, bool]] = field(default_factory=dict)
+    """Since when each is in this state, and whether that was seen to begin."""
+    was_heard: bool = False
+
+    @property
+    def session(self) -> Session:
+        return Session(self.listed.options, {**self.listed.status, **self.told, "runtime": self.listed.runtime})
+
+    @property
+    def is_live(self) -> bool:
+        return self.observer is not None and self.observer.is_live
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is more than that its folder is locked."""
+        return self.was_heard or self.observer is None or self.observer.settled.is_set()
+
+    @property
+    def ledger_id(self) -> str | None:
+        """Of the session in the ledger."""
+        found = self.told.get("session") or (None if "job" in self.listed.status else self.listed.status.get("session"))
+        return None if found is None else str(found)
+
+    def hear(self, now: float) -> None:
+        """`now`: something new was told."""
+        self.heard_at = now
+        status = self.session.status
+        idle = status.get("idle_s")
+        since = None if idle is None else now - float(idle)
+        if since is None or self.idle_since is None or abs(since - self.idle_since) > IDLE_JITTER_S:
+            self.idle_since = since
+        states: list[tuple[str, RunState]] = [(str(run), "queued") for run in status.get("waiting_runs") or ()]
+        states += [(str(run), "untaken") for run in status.get("untaken_runs") or ()]
+        states += [(str(status["run"]), "running")] if status.get("run") is not None else []
+        self.runs = {state: self.runs.get(state, (now, self.was_heard)) for state in states}
+        self.was_heard = True
+
+
+@dataclass
+class Place:
+    """Where sessions of some targets are, and how it was last found."""
+
+    options: Sequence[LaunchOptions]
+    fault: PlaceFault | None = None
+    asked_at: float | None = None
+    nudge: asyncio.Event = field(default_factory=asyncio.Event)
+    """It is to be asked now."""
+    first: asyncio.Event = field(default_factory=asyncio.Event)
+    """It has been asked, or could not be, since this watch began."""
+    may_log_in: bool = True
+    """False once a login was refused."""
+
+    @property
+    def names(self) -> list[str]:
+        return [options.target for options in self.options]
+
+
+class Observatory:
+    def __init__(self, on_change: Callable[[str, int], None]) -> None:
+        """`on_change` is told the server and the revision of each new snapshot, on the connection thread."""
+        self.server = uuid.uuid4().hex
+        self._on_change = on_change
+        self._leases = Leases()
+        self._guests = 0
+        self._sessions: dict[str, Watched] = {}
+        self._places: dict[str, Place] = {}
+        self._targets: tuple[Targets, list[TargetFault]] = known.survey()
+        self._targets_stamp = known.stamp()
+        self._tasks: dict[str, Task] = {}
+        self._looked_at: float | None = None
+        self._watching: list[asyncio.Task[None]] = []
+        self._looking: dict[str, asyncio.Task[None]] = {}
+        self._look_here_lock = asyncio.Lock()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._publishing: asyncio.TimerHandle | None = None
+        self._published_at = 0.0
+        self._closing: set[asyncio.Task[None]] = set()
+        self.snapshot = self._compose(0)
+
+    # -- who watches
+
+    async def watch(self, page: str, within_s: float) -> None:
+        self._leases.take(page, asyncio.get_running_loop().time() + within_s)
+        self._leases_changed()
+
+    async def unwatch(self, page: str) -> None:
+        self._leases.give_back(page)
+        self._leases_changed()
+
+    @contextlib.asynccontextmanager
+    async def visited(self, is_everywhere: bool = False) -> AsyncIterator[None]:
+        """While one request needs to know: what is here has been looked at, and with `is_everywhere` all places."""
+        self._guests += 1
+        try:
+            self._begin_or_end()
+            await self._look_here()
+            await self._first_answers()
+            if is_everywhere:
+                await asyncio.gather(*(_wait(place.first, FIRST_S) for key, place in self._places.items() if key != HERE))
+                await self._first_answers()
+            self.publish_now()
+            yield
+        finally:
+            self._guests -= 1
+            self._begin_or_end()
+
+    async def refresh(self) -> None:
+        """All places are asked now, also those that have refused a login."""
+        self.look_at_targets()
+        for place in self._places.values():
+            place.may_log_in = True
+            place.nudge.set()
+
+    async def close(self) -> None:
+        """At the end of the process."""
+        self._leases, self._guests = Leases(), 0
+        self._leases_changed()
+        if self._publishing is not None:
+            self._publishing.cancel()
+        while self._closing:
+            await asyncio.gather(*self._closing, return_exceptions=True)
+
+    def _leases_changed(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        loop = asyncio.get_running_loop()
+        next_at = self._leases.expire(loop.time())
+        if next_at is not None:
+            self._expiry = loop.call_at(next_at, self._leases_changed)
+        self._begin_or_end()
+        self.changed()
+
+    def _begin_or_end(self) -> None:
+        is_wanted = bool(self._leases or self._guests)
+        if is_wanted and not self._watching:
+            self.look_at_targets()
+            self._watching = [asyncio.ensure_future(self._watch_here()), asyncio.ensure_future(self._watch_places())]
+        elif not is_wanted and self._watching:
+            for task in (*self._watching, *self._looking.values()):
+                task.cancel()
+            self._watching, self._looking = [], {}
+            for place in self._places.values():
+                place.first.clear()
+            for watched in self._sessions.values():
+                self._leave(watched)
+
+    # -- this machine
+
+    async def _watch_here(self) -> None:
+        while True:
+            await self._look_here()
+            nudge = self._places[HERE].nudge
+            await _wait(nudge, HERE_S)
+            nudge.clear()
+
+    async def _look_here(self) -> None:
+        """Which hosts live on this machine; each is observed."""
+        async with self._look_here_lock:
+            self.look_at_targets()
+            hosts = await asyncio.get_running_loop().run_in_executor(None, lambda: list(runtime.live_hosts()))
+            here, now = self._places[HERE], time.time()
+            found = {}
+            for host in hosts:
+                fields = {**host.fields, "runtime": host.runtime, "pid": host.pid, "socket": host.socket}
+                session = Session(here.options[0], fields)
+                found[session.id] = session
+            self._settle(HERE, found, now)
+            here.asked_at = self._looked_at = now
+
+    async def _first_answers(self) -> None:
+        """Until each observed host has answered, or is known not to; for FIRST_ANSWERS_S at most."""
+        waiting = [asyncio.ensure_future(each.observer.settled.wait()) for each in self._sessions.values() if each.observer]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=FIRST_ANSWERS_S)
+            for task in late:
+                task.cancel()
+
+    # -- other places
+
+    async def _watch_places(self) -> None:
+        """A task a place; files are looked at now and then, for others."""
+        while True:
+            wanted = {key: place for key, place in self._places.items() if key != HERE}
+            for key in [key for key in self._looking if key not in wanted]:
+                self._looking.pop(key).cancel()
+            for key, place in wanted.items():
+                if key not in self._looking:
+                    self._looking[key] = asyncio.ensure_future(self._watch_place(key, place))
+            await asyncio.sleep(HERE_S)
+
+    async def _watch_place(self, key: str, place: Place) -> None:
+        pause = THERE_S
+        while True:
+            place.nudge.clear()
+            if place.may_log_in or _is_open(place.options):
+                await self._ask(key, place)
+            place.first.set()
+            reason = place.fault.reason if place.fault is not None else None
+            pause = THERE_S if reason is None else min(2 * pause, LONGEST_THERE_S)
+            if not place.may_log_in:
+                await self._until_logged_in(place)
+            else:
+                await _wait(place.nudge, None if reason == Why.UNLISTABLE.value else pause)
+
+    async def _until_logged_in(self, place: Place) -> None:
+        while not place.may_log_in and not _is_open(place.options):
+            place.nudge.clear()
+            await _wait(place.nudge, LOGGED_IN_S)
+
+    async def _ask(self, key: str, place: Place) -> None:
+        found = await everywhere.ask(place.options)
+        now = time.time()
+        if found.unasked:
+            place.fault = _fault_of(place, found.unasked, now)
+            place.may_log_in = place.fault.reason != Why.LOGIN.value
+        else:
+            place.fault, place.asked_at, place.may_log_in = None, now, True
+            self._settle(key, {session.id: session for session in found.sessions}, now)
+        self._looked_at = now
+        self.changed()
+
+    def look_at_targets(self) -> bool:
+        """Whether a file has changed since."""
+        stamp = known.stamp()
+        if stamp == self._targets_stamp and self._places:
+            return False
+        self._targets, self._targets_stamp = known.survey(), stamp
+        places = {_key(options): options for options in everywhere.places(self._targets[0])}
+        for key, options in places.items():
+            if key in self._places and list(self._places[key].options) == list(options):
+                continue
+            self._places[key] = Place(options)
+            if key in self._looking:
+                self._looking.pop(key).cancel()
+        for key in [key for key in self._places if key not in places]:
+            del self._places[key]
+        for id, watched in list(self._sessions.items()):
+            if watched.place not in self._places:
+                self._drop(id)
+        self.changed()
+        return True
+
+    # -- sessions
+
+    def _settle(self, key: str, found: Mapping[str, Session], now: float) -> None:
+        """What a place has now: others of it are gone."""
+        for id in [id for id, watched in self._sessions.items() if watched.place == key and id not in found]:
+            self._drop(id)
+        for id, session in found.items():
+            watched = self._sessions.get(id)
+            if watched is None:
+                watched = self._sessions[id] = Watched(key, session, now)
+            elif watched.place != key:
+                continue  # two targets lead to one machine by different names
+            watched.listed = session
+            if key != HERE:
+                watched.hear(now)
+        self._observe(key, now)
+        self.changed()
+
+    def _observe(self, key: str, now: float) -> None:
+        """Connects to sessions of a place: to all that are here, elsewhere to those with runs first."""
+        if not self._watching:
+            return
+        own = [watched for watched in self._sessions.values() if watched.place == key]
+        room = len(own) if key == HERE else OBSERVED_THERE - sum(1 for each in own if each.observer is not None)
+        waiting = [each for each in own if each.observer is None and each.session.has_journal]
+        again_s = AGAIN_HERE_S if key == HERE else AGAIN_S
+        waiting = [each for each in waiting if each.failed_at is None or now - each.failed_at > again_s]
+        for watched in sorted(waiting, key=lambda each: each.session.run is None)[: max(0, room)]:
+            self._connect(watched)
+
+    def _connect(self, watched: Watched) -> None:
+        def told(status: Mapping[str, Any]) -> None:
+            watched.told = {**status}
+            watched.hear(time.time())
+            self.changed()
+
+        def gpus(said: Mapping[str, Any] | None, message: str | None) -> None:
+            now = time.time()
+            watched.gpus = faces.gpus_face(watched.session, said, message, now)
+            if said is not None:
+                watched.history.add(said, now)
+            self.changed()
+
+        def ended() -> None:
+            if watched.observer is observer:
+                watched.observer, watched.failed_at = None, time.time()
+                if watched.place != HERE:
+                    watched.told = {}
+                place = self._places.get(watched.place)
+                if place is not None and self._watching:
+                    place.nudge.set()
+                self.changed()
+
+        watched.observer = observer = Observer(watched.listed, told, gpus, ended)
+        observer.begin()
+
+    def _leave(self, watched: Watched) -> None:
+        observer, watched.observer, watched.failed_at = watched.observer, None, None
+        if observer is not None:
+            task = asyncio.ensure_future(observer.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    def _drop(self, id: str) -> None:
+        self._leave(self._sessions.pop(id))
+
+    def watched(self, id: str) -> Watched | None:
+        return self._sessions.get(id)
+
+    def all(self) -> list[Watched]:
+        return list(self._sessions.values())
+
+    def forget(self, id: str) -> None:
+        """It has been ended."""
+        if id in self._sessions:
+            self._drop(id)
+            self.changed()
+
+    def nudge(self, key: str) -> None:
+        """Something was done at that place: it is looked at soon."""
+        if key in self._places:
+            self._places[key].nudge.set()
+
+    # -- what is told
+
+    @property
+    def targets(self) -> tuple[Targets, list[TargetFault]]:
+        """As the files have them now."""
+        self.look_at_targets()
+        return self._targets
+
+    def put_task(self, task: Task, keep: int = 20) -> None:
+        """A new one, or how far it is."""
+        self._tasks[task.id] = task
+        over = [each.id for each in self._tasks.values() if each.state != "running"]
+        for id in over[: max(0, len(self._tasks) - keep)]:
+            del self._tasks[id]
+        self.changed()
+
+    def task(self, id: str) -> Task | None:
+        return self._tasks.get(id)
+
+    def tasks(self) -> list[Task]:
+        return list(self._tasks.values())
+
+    def changed(self) -> None:
+        """There may be something new; a snapshot is made of it soon."""
+        if self._publishing is None:
+            loop = asyncio.get_running_loop()
+            self._publishing = loop.call_at(max(loop.time(), self._published_at + PUBLISH_S), self.publish_now)
+
+    def publish_now(self) -> None:
+        """Makes a snapshot if anything has changed, and tells of it."""
+        if self._publishing is not None:
+            self._publishing.cancel()
+            self._publishing = None
+        self._published_at = asyncio.get_running_loop().time()
+        new = self._compose(self.snapshot.revision + 1)
+        if _essence(new) != _essence(self.snapshot):
+            self.snapshot = new
+            self._on_change(self.server, new.revision)
+
+    def _compose(self, revision: int) -> Snapshot:
+        targets, problems = self._targets
+        sessions = [watched for watched in self._sessions.values() if watched.is_known]
+        faults = [place.fault for place in self._places.values() if place.fault is not None]
+        return Snapshot(
+            server=self.server,
+            revision=revision,
+            version=__version__,
+            watching=len(self._leases),
+            looked_at=self._looked_at,
+            default_target=targets.default,
+            currency=targets.currency,
+            targets=faces.target_faces(
+                targets,
+                problems,
+                {name: fault for fault in faults for name in fault.targets},
+                {name: place.asked_at for place in self._places.values() for name in place.names if place.asked_at is not None},
+            ),
+            target_problems=[fault.text for fault in problems if fault.target is None],
+            sessions=[self.face(watched) for watched in sessions],
+            faults=faults,
+            runs_in_progress=[run for watched in sessions for run in runs_of(watched)],
+            telemetry=[self.gpus(watched) for watched in sessions],
+            tasks=list(self._tasks.values()),
+        )
+
+    def face(self, watched: Watched) -> SessionFace:
+        return faces.session_face(watched.session, idle_since=watched.idle_since, is_live=watched.is_live, as_of=watched.heard_at)
+
+    def detail(self, watched: Watched) -> SessionDetail:
+        return faces.session_detail(
+            watched.session, idle_since=watched.idle_since, is_live=watched.is_live, as_of=watched.heard_at
+        )
+
+    def gpus(self, watched: Watched) -> SessionGpus:
+        return watched.gpus or faces.gpus_face(watched.session, None, _why_unasked(watched), None)
+
+    def telemetry(self, watched: Watched, since: float) -> SessionTelemetry:
+        return SessionTelemetry(**dict(self.gpus(watched)), history=watched.history.told(since))
+
+
+def runs_of(watched: Watched) -> list[LiveRun]:
+    session = watched.session
+    return [
+        LiveRun(
+            id=run,
+            session=session.id,
+            target=session.target,
+            notebook=session.status.get("notebook"),
+            state=state,
+            since=since,
+            seen_from_start=from_start,
+        )
+        for (run, state), (since, from_start) in watched.runs.items()
+    ]
+
+
+def _essence(snapshot: Snapshot) -> Snapshot:
+    """Without what changes all the time and tells nothing."""
+    return snapshot.model_copy(
+        update={
+            "revision": 0,
+            "looked_at": None,
+            "sessions": [_steady(each) for each in snapshot.sessions],
+            "targets": [each.model_copy(update={"looked_at": None}) for each in snapshot.targets],
+            "telemetry": [each.model_copy(update={"at": None}) for each in snapshot.telemetry],
+        }
+    )
+
+
+def _steady(face: SessionFace) -> SessionFace:
+    memory = None if face.memory_bytes is None else round(face.memory_bytes / MEMORY_STEP_BYTES)
+    return face.model_copy(update={"as_of": 0.0, "memory_bytes": memory})
+
+
+async def _wait(event: asyncio.Event, timeout_s: float | None) -> None:
+    """Until it is set, or the time is up."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(event.wait(), timeout_s)
+
+
+def _key(options: Sequence[LaunchOptions]) -> str:
+    return HERE if everywhere.is_here(options) else "\0".join(map(str, everywhere.key_of(options[0])))
+
+
+def _is_open(options: Sequence[LaunchOptions]) -> bool:
+    """Whether somebody has logged in there, so that asking logs in nowhere."""
+    return any(is_shared(each.target, each.host, each.user, each.ssh) for each in options if each.host is not None)
+
+
+def _fault_of(place: Place, unasked: Sequence[Unasked], now: float) -> PlaceFault:
+    """Of the same fault as before the time is that of the first."""
+    last = unasked[-1]
+    text = "\n".join(each.text for each in unasked)
+    if last.why is Why.LOGIN and "%remote reconnect" not in text:
+        text = f"{place.names[-1]!r} needs authentication: run %remote reconnect {place.names[-1]}. {text}"
+    before = place.fault
+    at = before.at if before is not None and (before.reason, before.message) == (last.why.value, text) else now
+    return PlaceFault(targets=place.names, reason=last.why.value, message=text, at=at)
+
+
+def _why_unasked(watched: Watched) -> str:
+    if watched.is_live:
+        return "They have not been asked for yet."
+    state, _ = faces.state_of(watched.session.status)
+    if state in ("waiting", "over", "other-version", "silent"):
+        return f"Its host cannot be asked: the session is {state}."
+    return "There is no connection to ask over: sessions elsewhere have one only while they are watched, and a few at a time."
