@@ -32,9 +32,11 @@ CONFIG = Path(__file__).parent.parent / "jupyter-config" / "server-config" / "fa
 class JupyterServer:
     """`restart` puts another process in its place, at another port."""
 
-    def __init__(self, base_url: str = "/", *options: str) -> None:
+    def __init__(self, base_url: str = "/", *options: str, **variables: str) -> None:
         self.box = Sandbox()
+        self.box.ledger = self.box.folder / "ledger.sqlite"
         self.base_url = base_url
+        self._variables = variables
         self.token = secrets.token_hex(16)
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
@@ -131,7 +133,7 @@ class JupyterServer:
                     "--ServerApp.allow_unauthenticated_access=False",
                     *self._options,
                 ],
-                env={**self.box.environment(), "JUPYTER_TOKEN": self.token},
+                env={**self.box.environment(), "JUPYTER_TOKEN": self.token, **self._variables},
                 cwd=self.box.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

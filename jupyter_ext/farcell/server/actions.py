@@ -75,7 +75,7 @@ async def restart(observatory: Observatory, id: str, yes: bool) -> Done:
         if not yes and (session.run is not None or session.status.get("waiting_runs")):
             _keep(session, "are lost with a restart", "Restart it with yes to do so all the same.")
         try:
-            await observer.ask("restart", RESTART_S)
+            await observer.ask("restart", RESTART_S, epoch=session.status.get("epoch"))
         except TargetUnavailable as error:
             if "Only the driver" in str(error):
                 raise Fault(

@@ -22,11 +22,12 @@ OPEN_S = 30.0
 OPEN_HERE_S = 5.0
 ANSWER_S = 10.0
 LEAVE_S = 10.0
-STATUS_S, STATUS_HERE_S = 2.0, 1.0
-"""Between two questions to a host that cannot tell by itself that something has changed."""
+WATCH_S = 20.0
+"""A host tells at once that a run or its kernel has changed, and after this time what else has: its memory, who looks on."""
+STATUS_S = 2.0
+"""Between two questions to a host of an older farcell, which cannot tell by itself."""
 GPUS_S = {"devices": 2.0, "error": 30.0, "none": 60.0}
 """Between two looks, by what the last one found."""
-NOTHING_OF_THE_JOURNAL = 1 << 62
 
 Told = Callable[[Mapping[str, Any]], None]
 
@@ -78,7 +79,7 @@ class Observer:
 
     async def _serve(self) -> None:
         connection = Connection(
-            self._backend, allocation_of(self._session), _pass_over, self._ended, "observer", cursor=NOTHING_OF_THE_JOURNAL
+            self._backend, allocation_of(self._session), _pass_over, self._ended, "observer", messages=False
         )
         watching: list[asyncio.Task[None]] = []
         try:
@@ -118,19 +119,36 @@ class Observer:
 
     async def look(self) -> None:
         """Has the host tell its status now; raises TargetUnavailable."""
-        self._told = await self.ask("status")
-        self._on_status(self._told)
+        self._tell(await self.ask("status"))
+
+    def _tell(self, status: dict[str, Any]) -> None:
+        self._told = status
+        self._on_status(status)
+        self.settled.set()
 
     async def _statuses(self) -> None:
+        """All that changes is told; a host that does not answer is said to be silent, and asked again."""
+        face: Any = None
+        knows_watch = True
         while True:
             try:
-                await self.look()
-            except TargetUnavailable:
+                if knows_watch:
+                    within_s = WATCH_S if face is not None else 0.0
+                    status = await self.ask("watch", within_s + ANSWER_S, seen=face, within_s=within_s)
+                    face = status.pop("face")
+                    self._tell(status)
+                else:
+                    await self.look()
+                    await asyncio.sleep(STATUS_S)
+            except TargetUnavailable as error:
                 if self._over.is_set():
                     return
-                self._on_status({**(self._told or self._session.status), "state": SILENT})
-            self.settled.set()
-            await asyncio.sleep(STATUS_HERE_S if self._is_here else STATUS_S)
+                if "knows no request" in str(error):
+                    knows_watch = False
+                    continue
+                face = None
+                self._tell({**(self._told or self._session.status), "state": SILENT})
+                await asyncio.sleep(STATUS_S)
 
     async def _gpus(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Targets over REST: listed, defined, replaced, taken out, in the file that the command line writes too (`farcell.targetsfile`)."""
+"""Targets over REST: listed, defined, replaced, taken out, in the file that the command line writes too (`targetsfile`)."""
 
 from __future__ import annotations
 
