@@ -314,7 +314,8 @@ class Observatory:
         for key, options in places.items():
             if key in self._places and list(self._places[key].options) == list(options):
                 continue
-            self._places[key] = Place(options)
+            before = self._places.get(key)
+            self._places[key] = Place(options, asked_at=None if before is None else before.asked_at)
             if key in self._looking:
                 self._looking.pop(key).cancel()
         for key in [key for key in self._places if key not in places]:
@@ -435,6 +436,12 @@ class Observatory:
         if self._publishing is None:
             loop = asyncio.get_running_loop()
             self._publishing = loop.call_at(max(loop.time(), self._published_at + PUBLISH_S), self.publish_now)
+
+    def fresh(self) -> Snapshot:
+        """With all that is known now: for who has just changed something."""
+        if self._publishing is not None:
+            self.publish_now()
+        return self.snapshot
 
     def publish_now(self) -> None:
         """Makes a snapshot if anything has changed, and tells of it."""

@@ -27,9 +27,7 @@ class TargetsApi:
 
     async def listed(self) -> TargetList:
         async def look() -> TargetList:
-            if self._observatory.look_at_targets():
-                self._observatory.publish_now()
-            (targets, _), snapshot = self._observatory.targets, self._observatory.snapshot
+            (targets, _), snapshot = self._observatory.targets, self._observatory.fresh()
             return TargetList(
                 default=targets.default,
                 currency=targets.currency,
