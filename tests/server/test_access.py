@@ -16,13 +16,13 @@ from jupyter_servers import JupyterServer
 # What any route's path may be, with something in its braces.
 CALLS = [(route, re.sub(r"{\w+}", "nothing", route.path)) for route in ROUTES]
 NAMES = [f"{route.method} {route.path}" for route in ROUTES]
-READ_ONLY = '''
+READ_ONLY = """
 from jupyter_server.auth.authorizer import Authorizer
 
 class ReadOnly(Authorizer):
     def is_authorized(self, handler, user, action, resource):
         return resource != "farcell" or action == "read"
-'''
+"""
 
 
 @pytest.fixture(scope="module")

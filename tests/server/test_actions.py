@@ -123,7 +123,9 @@ def test_a_dead_kernel_is_seen_and_restarted(server: JupyterServer) -> None:
     with server.host("--target", "t") as host, host.driver() as driver:
         server.watch()
         driver.start("import os; os._exit(3)")
-        (session,) = server.until(lambda snapshot: snapshot["sessions"] and snapshot["sessions"][0]["state"] == "dead")["sessions"]
+        (session,) = server.until(lambda snapshot: snapshot["sessions"] and snapshot["sessions"][0]["state"] == "dead")[
+            "sessions"
+        ]
         assert session["actions"] == ["stop", "restart"]
         assert server.post(f"sessions/{host.runtime.name}/restart").json()["done"] == "restarted"
         server.until(lambda snapshot: snapshot["sessions"][0]["state"] == "idle")

@@ -155,7 +155,9 @@ def test_a_restart_of_the_server_is_noticed() -> None:
             server.until(lambda snapshot: snapshot["sessions"])
             server.restart()
             snapshot = server.snapshot()
-            assert snapshot["server"] != first["server"] and snapshot["watching"] == 0 and snapshot["revision"] <= first["revision"]
+            assert (
+                snapshot["server"] != first["server"] and snapshot["watching"] == 0 and snapshot["revision"] <= first["revision"]
+            )
             server.watch()
             assert server.until(lambda snapshot: snapshot["sessions"])["sessions"][0]["is_live"]
 

@@ -78,9 +78,7 @@ class Observer:
             ) from None
 
     async def _serve(self) -> None:
-        connection = Connection(
-            self._backend, allocation_of(self._session), _pass_over, self._ended, "observer", messages=False
-        )
+        connection = Connection(self._backend, allocation_of(self._session), _pass_over, self._ended, "observer", messages=False)
         watching: list[asyncio.Task[None]] = []
         try:
             await asyncio.wait_for(connection.open(), OPEN_HERE_S if self._is_here else OPEN_S)
