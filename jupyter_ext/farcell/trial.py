@@ -7,12 +7,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 
 from .errors import FarcellError
 
+LAST = "session ended"
 Say = Callable[[str, float | None], None]
 """Told of each step when it begins, and again with its seconds when it is done."""
 
@@ -38,7 +40,7 @@ def try_target(name: str, say: Say) -> None:
         _step("second cell", cell, say)
     finally:
         if session.has_something:
-            _step("session ended", session.stop, say)
+            _step(LAST, session.stop, say)
 
 
 def _step(name: str, act: Callable[[], None], say: Say) -> None:
@@ -62,8 +64,20 @@ def nobody_is_asked() -> Iterator[None]:
 def main(name: str) -> int:
     """Exit code 0 when all is well, 1 when the last line says what is not."""
 
+    is_unwanted = False
+
+    def leave_off(*_: object) -> None:
+        """A session that is half begun could not be ended: the step is done first. A second signal waits for nothing."""
+        nonlocal is_unwanted
+        is_unwanted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def say(step: str, seconds: float | None) -> None:
         print(json.dumps({"step": step, "seconds": seconds}), flush=True)
+        if is_unwanted and step != LAST:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, leave_off)
 
     from farcell_host.errors import FarcellHostError
 

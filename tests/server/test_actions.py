@@ -1,4 +1,4 @@
-"""Sessions that other processes have begun are stopped, interrupted and restarted, and runs cancelled; what would be lost is said."""
+"""Sessions of other processes are stopped, interrupted and restarted, and runs cancelled; what would be lost is said."""
 
 from __future__ import annotations
 

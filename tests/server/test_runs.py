@@ -200,20 +200,25 @@ def test_without_a_ledger_it_says_so_and_how_to_have_one() -> None:
     with JupyterServer(FARCELL_LEDGER="/dev/null") as server:
         for path in ("runs", "runs/abc", "usage"):
             answer = server.get(path)
-            assert (answer.status_code, answer.json()["reason"]) == (503, "no-ledger") and "FARCELL_LEDGER" in answer.json()[
-                "message"
-            ]
+            assert (answer.status_code, answer.json()["reason"]) == (503, "no-ledger")
+            assert "FARCELL_LEDGER" in answer.json()["message"]
         with server.host() as host, host.driver() as driver:
             id = driver.start("print(1)")
             driver.finish(id).check()
             assert outputs(server, id)[0]["text"] == "1\n"
 
 
+WITHOUT_SQLALCHEMY = """
+import importlib.util as util
+
+find = util.find_spec
+util.find_spec = lambda name, *more: None if name == "sqlalchemy" else find(name, *more)
+"""
+
+
 def test_without_its_packages_it_names_the_command_that_installs_them(tmp_path: Path) -> None:
     """As `pip install farcell[server]` leaves it."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import importlib.util as u\nfind = u.find_spec\nu.find_spec = lambda name, *a: None if name == 'sqlalchemy' else find(name, *a)\n"
-    )
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_SQLALCHEMY)
     with JupyterServer(PYTHONPATH=":".join([str(tmp_path), *sys.path])) as server:
         answer = server.get("runs")
         assert answer.status_code == 503 and "pip install 'sqlalchemy>=2' alembic" in answer.json()["message"]

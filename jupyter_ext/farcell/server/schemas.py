@@ -25,7 +25,7 @@ class _Answer(BaseModel):
 
 
 class _Asked(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
 # -- what goes wrong
@@ -537,7 +537,7 @@ Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 class RunQuery(_Query):
     limit: int = Field(50, ge=1, le=MOST_RUNS)
-    before: str | None = Field(None, pattern=r"^[0-9]{1,12}(\.[0-9]{1,9})?~[^/\s]{1,200}$")
+    before: str | None = Field(None, pattern=r"^[0-9]{1,12}(\.[0-9]{1,9})?~[A-Za-z0-9._-]{1,200}$")
     """`next` of the page before."""
     target: Word | None = None
     session: Word | None = None

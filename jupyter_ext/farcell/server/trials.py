@@ -16,8 +16,8 @@ from .faults import Fault, unknown
 from .observatory import Observatory
 from .schemas import Step, Task
 
-END_S = 15.0
-"""For a session that was begun to end, when the server does."""
+STEP_S, END_S = 5.0, 10.0
+"""When the server ends: for the step that goes on, and then for the session that was begun to end."""
 
 
 class Trials:
@@ -90,9 +90,10 @@ def _with(task: Task, said: dict[str, object]) -> Task:
 
 async def _end(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGINT)
-        try:
-            await asyncio.wait_for(process.wait(), END_S)
-        except asyncio.TimeoutError:
-            process.kill()
-            await process.wait()
+        for limit_s in (STEP_S, END_S):
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(process.wait(), limit_s)
+                return
+        process.kill()
+        await process.wait()
