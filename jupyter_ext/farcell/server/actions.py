@@ -56,9 +56,8 @@ async def stop(observatory: Observatory, id: str, yes: bool) -> Done:
                     "asked for here. Stop it with yes to end it with all that it has.",
                 )
             _keep(session, "end with it", "Stop it with yes to end it all the same.")
-        await everywhere.ending(session)
-        observatory.forget(id)
-        observatory.nudge(watched.place)
+        async with observatory.ending(watched):
+            await everywhere.ending(session)
         return Done(session=id, done="stopped")
 
 
@@ -104,9 +103,8 @@ async def cancel(observatory: Observatory, id: str, run: str | None, yes: bool) 
             raise Fault(409, "not-waiting", f"Session {id} on {session.target!r} waits for no job; stop ends it.")
         if not yes:
             _keep(session, f"wait for job {session.status.get('job')} ({detail})", "Cancel it with yes to drop them too.")
-        await everywhere.ending(session)
-        observatory.forget(id)
-        observatory.nudge(watched.place)
+        async with observatory.ending(watched):
+            await everywhere.ending(session)
         return Done(session=id, done="cancelled")
 
 

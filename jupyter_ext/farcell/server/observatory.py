@@ -79,6 +79,7 @@ class Watched:
     """What its host says over a connection."""
     observer: Observer | None = None
     failed_at: float | None = None
+    is_ending: bool = False
     idle_since: float | None = None
     gpus: SessionGpus | None = None
     history: History = field(default_factory=History)
@@ -350,7 +351,7 @@ class Observatory:
             return
         own = [watched for watched in self._sessions.values() if watched.place == key]
         room = len(own) if key == HERE else OBSERVED_THERE - sum(1 for each in own if each.observer is not None)
-        waiting = [each for each in own if each.observer is None and each.session.has_journal]
+        waiting = [each for each in own if each.observer is None and not each.is_ending and each.session.has_journal]
         again_s = AGAIN_HERE_S if key == HERE else AGAIN_S
         waiting = [each for each in waiting if each.failed_at is None or now - each.failed_at > again_s]
         for watched in sorted(waiting, key=lambda each: each.session.run is None)[: max(0, room)]:
@@ -398,16 +399,22 @@ class Observatory:
     def all(self) -> list[Watched]:
         return list(self._sessions.values())
 
-    def forget(self, id: str) -> None:
-        """It has been ended."""
-        if id in self._sessions:
-            self._drop(id)
+    @contextlib.asynccontextmanager
+    async def ending(self, watched: Watched) -> AsyncIterator[None]:
+        """While somebody ends it: without a connection, which would be made anew as soon as its host is gone."""
+        watched.is_ending = True
+        self._leave(watched)
+        while self._closing:
+            await asyncio.gather(*self._closing, return_exceptions=True)
+        try:
+            yield
+            if self._sessions.get(watched.session.id) is watched:
+                self._drop(watched.session.id)
             self.changed()
-
-    def nudge(self, key: str) -> None:
-        """Something was done at that place: it is looked at soon."""
-        if key in self._places:
-            self._places[key].nudge.set()
+        finally:
+            watched.is_ending = False
+            if watched.place in self._places:
+                self._places[watched.place].nudge.set()
 
     # -- what is told
 

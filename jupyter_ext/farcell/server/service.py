@@ -44,8 +44,8 @@ class Service:
         self._trials = Trials(observatory)
         self.loop: asyncio.AbstractEventLoop | None = None
         """Tornado's, once there has been a request."""
-        self.targets = TargetsApi(observatory, there, aside)
-        self.runs = Runs(observatory, there, aside)
+        self.targets: TargetsApi = TargetsApi(observatory, there, aside)
+        self.runs: Runs = Runs(observatory, there, aside)
 
     # -- the whole
 

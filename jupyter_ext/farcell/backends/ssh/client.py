@@ -228,9 +228,11 @@ async def run_command(argv: list[str], timeout_s: float) -> tuple[int, str, str]
     try:
         out, errors = await asyncio.wait_for(process.communicate(), timeout_s)
     except asyncio.TimeoutError:
-        process.kill()
-        await process.wait()
         return _UNREACHABLE, "", f"no answer from the shared connection in {timeout_s:.0f} s"
+    finally:
+        if process.returncode is None:  # too late, or nobody waits for it any more: it must do nothing later
+            process.kill()
+            await process.wait()
     return process.returncode or 0, out.decode(errors="replace"), errors.decode(errors="replace")
 
 

@@ -1,0 +1,133 @@
+"""Machines that ssh leads to and clusters, seen by a server that asks nobody for a password."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from clusters import jobs
+from hostclient import wait_until
+from jupyter_servers import JupyterServer
+from notebooks import Notebook
+from places import over_slurm, over_ssh
+from services.asking import Server, serving
+from services.nvml import StubNvml
+from services.slurm import Slurm
+from services.sshd import Sshd
+
+
+@pytest.fixture
+def place() -> Iterator[JupyterServer]:
+    """A server of the test's own: what it knows of other machines outlives no test."""
+    with JupyterServer() as server:
+        yield server
+
+
+@pytest.fixture
+def notebook_there(place: JupyterServer) -> Iterator[Notebook]:
+    with Notebook(place.box) as notebook:
+        notebook.run("%load_ext farcell").check()
+        yield notebook
+
+
+def define(server: JupyterServer, name: str, keys: dict[str, Any]) -> None:
+    answer = server.post("targets", {"name": name, "keys": keys})
+    assert answer.status_code == 201, answer.text
+
+
+def target(snapshot: Any, name: str) -> Any:
+    return next(each for each in snapshot["targets"] if each["name"] == name)
+
+
+def test_a_session_on_another_machine_is_observed_and_acted_on(
+    place: JupyterServer, notebook_there: Notebook, sshd: Sshd, nvml: StubNvml
+) -> None:
+    """Its changes are pushed, its GPUs are told, its run's log is read, and it is interrupted and stopped over there."""
+    keys = over_ssh(place.box, sshd)
+    keys["env"] = {**keys["env"], **nvml.environment()}  # type: ignore[dict-item]
+    define(place, "far", keys)
+    notebook_there.run("%%remote far\nprint('over there')").check()
+    place.watch()
+    seen = place.until(lambda snapshot: snapshot["sessions"] and snapshot["sessions"][0]["is_live"], 60)
+    (session,) = seen["sessions"]
+    assert (session["target"], session["is_here"], session["backend"], session["machine"]) == ("far", False, "ssh", sshd.root)
+    assert target(seen, "far")["state"] == "ok" and not seen["faults"]
+    seen = place.until(lambda snapshot: snapshot["telemetry"][0]["state"] == "devices", 30)
+    assert len(seen["telemetry"][0]["gpus"]) == 2
+
+    going = notebook_there.start("%%remote far\nprint('begun', flush=True)\nimport time\nwhile True: time.sleep(0.02)")
+    seen = place.until(lambda snapshot: snapshot["sessions"][0]["state"] == "busy", 30)
+    run = seen["sessions"][0]["run"]
+    going.until("begun")
+    log = place.get(f"runs/{run}/log").json()
+    assert [each["text"] for each in log["outputs"]] == ["begun\n"] and not log["is_over"]
+    runs = place.get("runs?target=far").json()["runs"]
+    assert (runs[0]["id"], runs[0]["state"], runs[0]["session"]) == (run, "running", session["id"])
+    assert place.post(f"sessions/{session['id']}/interrupt", {"run": run}).json()["done"] == "interrupted"
+    error = going.finish(30).error
+    assert error is not None and error.name == "KeyboardInterrupt"
+    place.until(lambda snapshot: snapshot["sessions"][0]["state"] == "idle", 30)
+    assert place.post(f"sessions/{session['id']}/stop").json()["done"] == "stopped"
+    place.until(lambda snapshot: not snapshot["sessions"], 30)
+
+
+def test_a_place_that_wants_a_password_is_asked_once_and_says_what_to_do(place: JupyterServer) -> None:
+    """No second login is tried by itself, whoever looks: accounts are locked for that. `refresh` tries again."""
+    with serving(Server(password="open sesame")) as asks:
+        known = place.box.folder / "known_hosts"
+        config = place.box.folder / "ssh_config"
+        config.write_text(
+            f"Host gpu-a\n  HostName 127.0.0.1\n  Port {asks.port}\n  User ada\n  UserKnownHostsFile {known}\n"
+            "  GlobalKnownHostsFile none\n  StrictHostKeyChecking accept-new\n  IdentityFile none\n  IdentityAgent none\n"
+        )
+        define(place, "locked", {"backend": "ssh", "host": "gpu-a", "ssh": shlex.join(["ssh", "-F", str(config)])})
+        place.watch()
+        seen = place.until(lambda snapshot: target(snapshot, "locked")["state"] == "fault", 30)
+        (fault,) = seen["faults"]
+        assert fault["targets"] == ["locked"] and fault["reason"] == "needs-authentication"
+        assert "needs authentication: run %remote reconnect locked" in fault["message"]
+        before = asks.logins
+        assert place.get("sessions").json()["faults"][0]["message"] == fault["message"]
+        time.sleep(6)
+        place.ask("DELETE", "watch/p")
+        place.watch()
+        time.sleep(2)
+        assert asks.logins == before, "a refused login was tried again"
+        assert place.post("refresh").status_code == 202
+        assert wait_until(lambda: asks.logins > before)
+
+
+def test_a_machine_that_cannot_be_reached_hides_no_other(place: JupyterServer) -> None:
+    define(place, "away", {"backend": "ssh", "host": "no-such-host.invalid"})
+    with place.host("--target", "here"):
+        place.watch()
+        seen = place.until(lambda snapshot: snapshot["faults"] and snapshot["sessions"], 60)
+        assert seen["faults"][0]["reason"] == "unreachable" and "no-such-host.invalid" in seen["faults"][0]["message"]
+        assert target(seen, "local")["state"] == "ok" and seen["sessions"][0]["target"] == "here"
+        lost = place.get("sessions/s-none").json()
+        assert lost["reason"] == "unknown" and "no-such-host.invalid" in lost["message"]
+
+
+def test_a_job_that_waits_in_the_queue_is_cancelled(
+    place: JupyterServer, notebook_there: Notebook, slurm: Slurm, login_node: Sshd
+) -> None:
+    """What it waits for is told in Slurm's words; the cell that waits for it is told, too. One that runs is observed."""
+    define(place, "wide", over_slurm(place.box, login_node, gpus=2))
+    holding = [slurm.submit("sleep 600", "--gres=gpu:2", f"--nodelist={node}") for node in slurm.nodes]
+    waiting = notebook_there.start("%%remote wide\n1")
+    waiting.until(lambda cell: "pending" in "\n".join(cell.lines), 60)
+    place.watch()
+    seen = place.until(lambda snapshot: snapshot["sessions"] and snapshot["sessions"][0]["state"] == "waiting", 60)
+    (session,) = seen["sessions"]
+    (queued,) = set(jobs(slurm)) - set(holding)
+    assert session["job"] == queued and "Resources" in session["detail"] and session["actions"] == ["stop", "cancel"]
+    assert seen["telemetry"][0]["state"] == "unasked"
+    done = place.post(f"sessions/{session['id']}/cancel")
+    assert done.status_code == 200 and done.json()["done"] == "cancelled", done.text
+    cell = waiting.finish(60)
+    assert cell.error is not None and f"job {queued} ended, CANCELLED" in cell.error.value
+    assert set(jobs(slurm)) == set(holding)
+    slurm.run("scancel", *holding)
