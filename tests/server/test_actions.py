@@ -87,6 +87,17 @@ def test_a_busy_kernel_is_restarted_only_with_yes(server: JupyterServer) -> None
         driver.wait_message("farcell_kernel_died")
 
 
+def test_what_a_session_holds_is_told_when_nothing_runs_there(server: JupyterServer) -> None:
+    with server.host("--target", "t") as host, host.driver() as driver:
+        driver.run("x, name = 42, 'twin'").check()
+        told = server.get(f"sessions/{host.runtime.name}/variables").json()
+        held = {each["name"]: each for each in told["variables"]}
+        assert (held["x"]["type"], held["x"]["preview"]) == ("int", "42") and "name" in held
+        assert server.get(f"sessions/{host.runtime.name}").json()["untaken_runs"] == []
+    with busy(server) as (host, _, _, _):
+        assert server.get(f"sessions/{host.runtime.name}/variables").json()["variables"] is None
+
+
 def test_a_run_that_waits_is_cancelled(server: JupyterServer) -> None:
     """The one before it goes on."""
     with busy(server) as (host, driver, run, gate):

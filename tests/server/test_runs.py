@@ -13,6 +13,7 @@ import pytest
 from farcell.ledger import Ledger
 from jupyter_servers import JupyterServer
 from ledgers import run, session
+from notebooks import Notebook
 from places import define_target
 
 
@@ -117,6 +118,24 @@ def test_what_runs_now_is_in_the_list_with_what_waits(server: JupyterServer) -> 
     usage = server.get("usage").json()
     (row,) = [each for each in usage["today"] if each["key"] == "here"]
     assert row["runs"] >= 2 and row["cost"] > 0
+
+
+def test_a_run_names_its_cell_while_it_runs_and_afterwards(server: JupyterServer) -> None:
+    """So that a front end finds it; its log is that of the notebook's own run."""
+    server.watch()
+    with Notebook(server.box) as notebook:
+        notebook.run("%load_ext farcell").check()
+        running = notebook.start("%%remote local\nprint('begun')\nimport time\nwhile True: time.sleep(0.02)", cell_id="a-cell")
+        running.until("begun")
+        seen = server.until(lambda snapshot: snapshot["runs_in_progress"])
+        (run,) = seen["runs_in_progress"]
+        assert (run["cell"], run["state"]) == ("a-cell", "running") and 0 <= time.time() - run["started"] < 60
+        notebook.interrupt()
+        running.finish()
+        told = server.get(f"runs/{run['id']}").json()
+        assert (told["cell"], told["state"], told["session"]) == ("a-cell", "error", run["session"])
+        assert outputs(server, run["id"])[0]["text"] == "begun\n"
+        notebook.run("%remote stop local").check()
 
 
 SHOWS = """\

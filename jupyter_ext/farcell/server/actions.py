@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 from .. import everywhere
 from ..errors import TargetUnavailable
@@ -17,9 +18,10 @@ from .faces import state_of
 from .faults import Fault, unknown
 from .observatory import Observatory, Watched
 from .observer import Observer
-from .schemas import Done
+from .schemas import Done, Variable, Variables
 
 RESTART_S = 30.0
+VARS_S = 15.0
 
 
 @contextlib.asynccontextmanager
@@ -39,6 +41,25 @@ def _known(observatory: Observatory, id: str) -> Watched:
         unasked = "".join(f" Not asked: {fault.message}" for fault in observatory.snapshot.faults)
         raise unknown(f"There is no session {id!r}; it may have ended.{unasked}")
     return watched
+
+
+async def variables(observatory: Observatory, id: str) -> Variables:
+    """Only when nothing runs there."""
+    async with found(observatory, id) as watched:
+        said = await _reachable(watched).ask("vars", VARS_S)
+        held = said.get("vars")
+        return Variables(session=id, variables=None if held is None else [_variable(each) for each in held])
+
+
+def _variable(said: Mapping[str, Any]) -> Variable:
+    shape, preview = said.get("shape"), said.get("repr")
+    return Variable(
+        name=str(said["name"]),
+        type=str(said.get("type") or ""),
+        shape=None if shape is None else str(shape),
+        bytes=said.get("bytes"),
+        preview=None if preview is None else str(preview),
+    )
 
 
 async def stop(observatory: Observatory, id: str, yes: bool) -> Done:

@@ -96,6 +96,12 @@ class Watched:
         return self.observer is not None and self.observer.is_live
 
     @property
+    def cells(self) -> Mapping[str, str]:
+        """Ids of cells by run, as far as their front end names them."""
+        face = self.told.get("face") or {}
+        return face.get("cells") or {}
+
+    @property
     def is_known(self) -> bool:
         """Whether there is more than that its folder is locked."""
         return self.was_heard or self.observer is None or self.observer.settled.is_set()
@@ -513,6 +519,8 @@ def runs_of(watched: Watched) -> list[LiveRun]:
             state=state,
             since=since,
             seen_from_start=from_start,
+            started=session.status.get("run_started") if state == "running" else None,
+            cell=watched.cells.get(run),
         )
         for (run, state), (since, from_start) in watched.runs.items()
     ]

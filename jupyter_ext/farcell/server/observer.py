@@ -120,8 +120,8 @@ class Observer:
         self._tell(await self.ask("status"))
 
     def _tell(self, status: dict[str, Any]) -> None:
-        self._told = status
-        self._on_status(status)
+        self._told = {**{key: self._told[key] for key in ("face",) if key in self._told}, **status}
+        self._on_status(self._told)
         self.settled.set()
 
     async def _statuses(self) -> None:
@@ -133,7 +133,7 @@ class Observer:
                 if knows_watch:
                     within_s = WATCH_S if face is not None else 0.0
                     status = await self.ask("watch", within_s + ANSWER_S, seen=face, within_s=within_s)
-                    face = status.pop("face")
+                    face = status["face"]
                     self._tell(status)
                 else:
                     await self.look()

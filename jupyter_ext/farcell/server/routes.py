@@ -80,6 +80,10 @@ ROUTES: tuple[Route, ...] = (
         problems=(404,),
     ),
     Route(
+        "GET", "sessions/{id}/variables", "read", lambda to, asked: to.variables(asked.path["id"]), "What a session holds",
+        s.Variables, problems=(404, 409, 503),
+    ),
+    Route(
         "POST", "sessions/{id}/stop", "execute", lambda to, asked: to.stop(asked.path["id"], asked.body), "End a session", s.Done,
         body=s.StopRequest, problems=(404, 409, 503),
     ),

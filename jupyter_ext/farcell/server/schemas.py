@@ -228,6 +228,24 @@ class SessionDetail(SessionFace):
     runtime: str
 
 
+class Variable(_Answer):
+    """A variable that a session holds."""
+
+    name: str
+    type: str
+    shape: str | None
+    """Of an array or a table."""
+    bytes: int | None
+    preview: str | None
+    """The beginning of its repr."""
+
+
+class Variables(_Answer):
+    session: str
+    variables: list[Variable] | None
+    """Null while something runs there: the kernel is not to wait for it."""
+
+
 class StopRequest(_Asked):
     yes: bool = False
     """Also when runs, or results that nobody took, are lost with it."""
@@ -274,6 +292,10 @@ class LiveRun(_Answer):
     """Since when it has been seen in this state, by this server's clock: later than the truth by what it takes to look."""
     seen_from_start: bool
     """Whether `since` was watched, so that an elapsed time is right; else it had been so for a while."""
+    started: float | None
+    """Of the one in progress, by its own machine's clock."""
+    cell: str | None
+    """The id of its cell in the notebook, where the front end gives one (`metadata.cellId` of its request)."""
 
 
 class RunFace(_Answer):
@@ -283,6 +305,8 @@ class RunFace(_Answer):
     session: str | None
     target: str
     notebook: str | None
+    cell: str | None
+    """The id of its cell in the notebook, where the front end gives one."""
     state: str
     """`queued`, `running`, then `ok`, `error`, `aborted`, `refused`, `died`, `killed`, `ended` or `unknown`."""
     is_live: bool

@@ -28,6 +28,7 @@ from .schemas import (
     TelemetryQuery,
     Usage,
     UsageQuery,
+    Variables,
     Watch,
     WatchRequest,
 )
@@ -100,6 +101,9 @@ class Service:
                 return self._observatory.detail(watched)
 
         return await there(look())
+
+    async def variables(self, id: str) -> Variables:
+        return await there(actions.variables(self._observatory, id))
 
     async def stop(self, id: str, asked: StopRequest) -> Done:
         return await there(actions.stop(self._observatory, id, asked.yes))
