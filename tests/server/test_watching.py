@@ -115,7 +115,7 @@ def test_a_lease_runs_out_by_itself(server: JupyterServer) -> None:
         assert wait_until(lambda: connections(host) == 1)
         server.watch("long", 1.0)
         assert wait_until(lambda: connections(host) == 0)
-        assert server.snapshot()["watching"] == 0
+        server.until(lambda snapshot: snapshot["watching"] == 0)
 
 
 def test_an_unchanged_snapshot_is_not_sent_twice(server: JupyterServer) -> None:

@@ -58,6 +58,8 @@ AGAIN_S, AGAIN_HERE_S = 60.0, 10.0
 """After a connection to a session has failed."""
 PUBLISH_S = 0.25
 """Between two snapshots."""
+LULL = 10.0
+"""So many times what the making of one has taken pass before the next, where that is longer."""
 IDLE_JITTER_S = 2.0
 MEMORY_STEP_BYTES = 4 << 20
 """A change of less is none."""
@@ -86,6 +88,8 @@ class Watched:
     runs: dict[tuple[str, RunState], tuple[float, bool]] = field(default_factory=dict)
     """Since when each is in this state, and whether that was seen to begin."""
     was_heard: bool = False
+    shown: tuple[SessionFace, list[LiveRun], SessionGpus] | None = None
+    """What of it is in the snapshot, until anything of it changes."""
 
     @property
     def session(self) -> Session:
@@ -114,7 +118,7 @@ class Watched:
 
     def hear(self, now: float) -> None:
         """`now`: something new was told."""
-        self.heard_at = now
+        self.heard_at, self.shown = now, None
         status = self.session.status
         idle = status.get("idle_s")
         since = None if idle is None else now - float(idle)
@@ -164,7 +168,7 @@ class Observatory:
         self._look_here_lock = asyncio.Lock()
         self._expiry: asyncio.TimerHandle | None = None
         self._publishing: asyncio.TimerHandle | None = None
-        self._published_at = 0.0
+        self._published_at = self._took_s = 0.0
         self._closing: set[asyncio.Task[None]] = set()
         self.snapshot = self._compose(0)
 
@@ -345,7 +349,8 @@ class Observatory:
                 watched = self._sessions[id] = Watched(key, session, now)
             elif watched.place != key:
                 continue  # two targets lead to one machine by different names
-            watched.listed = session
+            if watched.listed.status != session.status:
+                watched.listed, watched.shown = session, None
             if key != HERE:
                 watched.hear(now)
         self._observe(key, now)
@@ -371,14 +376,14 @@ class Observatory:
 
         def gpus(said: Mapping[str, Any] | None, message: str | None) -> None:
             now = time.time()
-            watched.gpus = faces.gpus_face(watched.session, said, message, now)
+            watched.gpus, watched.shown = faces.gpus_face(watched.session, said, message, now), None
             if said is not None:
                 watched.history.add(said, now)
             self.changed()
 
         def ended() -> None:
             if watched.observer is observer:
-                watched.observer, watched.failed_at = None, time.time()
+                watched.observer, watched.failed_at, watched.shown = None, time.time(), None
                 if watched.place != HERE:
                     watched.told = {}
                 place = self._places.get(watched.place)
@@ -386,11 +391,12 @@ class Observatory:
                     place.nudge.set()
                 self.changed()
 
+        watched.shown = None
         watched.observer = observer = Observer(watched.listed, told, gpus, ended)
         observer.begin()
 
     def _leave(self, watched: Watched) -> None:
-        observer, watched.observer, watched.failed_at = watched.observer, None, None
+        observer, watched.observer, watched.failed_at, watched.shown = watched.observer, None, None, None
         if observer is not None:
             task = asyncio.ensure_future(observer.close())
             self._closing.add(task)
@@ -448,7 +454,8 @@ class Observatory:
         """There may be something new; a snapshot is made of it soon."""
         if self._publishing is None:
             loop = asyncio.get_running_loop()
-            self._publishing = loop.call_at(max(loop.time(), self._published_at + PUBLISH_S), self.publish_now)
+            pause_s = max(PUBLISH_S, LULL * self._took_s)
+            self._publishing = loop.call_at(max(loop.time(), self._published_at + pause_s), self.publish_now)
 
     def fresh(self) -> Snapshot:
         """With all that is known now: for who has just changed something."""
@@ -461,15 +468,18 @@ class Observatory:
         if self._publishing is not None:
             self._publishing.cancel()
             self._publishing = None
-        self._published_at = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         new = self._compose(self.snapshot.revision + 1)
+        self._published_at = loop.time()
+        self._took_s = self._published_at - began
         if _essence(new) != _essence(self.snapshot):
             self.snapshot = new
             self._on_change(self.server, new.revision)
 
     def _compose(self, revision: int) -> Snapshot:
         targets, problems = self._targets
-        sessions = [watched for watched in self._sessions.values() if watched.is_known]
+        shown = [self._shown(watched) for watched in self._sessions.values() if watched.is_known]
         faults = [place.fault for place in self._places.values() if place.fault is not None]
         return Snapshot(
             server=self.server,
@@ -486,15 +496,20 @@ class Observatory:
                 {name: place.asked_at for place in self._places.values() for name in place.names if place.asked_at is not None},
             ),
             target_problems=[fault.text for fault in problems if fault.target is None],
-            sessions=[self.face(watched) for watched in sessions],
+            sessions=[face for face, _, _ in shown],
             faults=faults,
-            runs_in_progress=[run for watched in sessions for run in runs_of(watched)],
-            telemetry=[self.gpus(watched) for watched in sessions],
+            runs_in_progress=[run for _, runs, _ in shown for run in runs],
+            telemetry=[gpus for _, _, gpus in shown],
             tasks=list(self._tasks.values()),
         )
 
-    def face(self, watched: Watched) -> SessionFace:
-        return faces.session_face(watched.session, idle_since=watched.idle_since, is_live=watched.is_live, as_of=watched.heard_at)
+    def _shown(self, watched: Watched) -> tuple[SessionFace, list[LiveRun], SessionGpus]:
+        if watched.shown is None:
+            face = faces.session_face(
+                watched.session, idle_since=watched.idle_since, is_live=watched.is_live, as_of=watched.heard_at
+            )
+            watched.shown = face, runs_of(watched), self.gpus(watched)
+        return watched.shown
 
     def detail(self, watched: Watched) -> SessionDetail:
         return faces.session_detail(

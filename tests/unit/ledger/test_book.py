@@ -296,3 +296,27 @@ def test_one_object_a_file_so_that_a_fault_is_told_once(
     monkeypatch.setenv("FARCELL_LEDGER", str(tmp_path))
     assert [open_ledger().record(run()) for _ in range(3)] == [False] * 3
     assert len(warnings(caplog)) == 1
+
+
+def test_runs_come_in_pages_the_newest_first(tmp_path: Path) -> None:
+    """Each once, also where several began at one moment; those without a beginning stand where they were last heard of."""
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.record(session("s1", target="gpu-a"), session("s2", target="gpu-b", as_of=NOON + 1))
+    ledger.record(*(run(f"r{n}", session_id=f"s{n % 2 + 1}", started=NOON + n // 3, state="ok") for n in range(9)))
+    ledger.record(run("queued", session_id="s1", started=None, as_of=NOON + 99))
+    found, before = [], None
+    for _ in range(4):
+        page, before = ledger.page(3, before)
+        found += [each.id for each in page]
+        if before is None:
+            break
+    assert found == ["queued", *(f"r{n}" for n in reversed(range(9)))]
+    of_b, _ = ledger.page(10, target="gpu-b")
+    assert [(each.id, each.target, each.session) for each in of_b] == [(f"r{n}", "gpu-b", "s2") for n in (7, 5, 3, 1)]
+    assert [each.id for each in ledger.page(1, session="s1", state="ok")[0]] == ["r8"]
+    assert ledger.page(5, state="none") == ([], None)
+
+
+def test_pages_of_no_ledger_are_empty(tmp_path: Path) -> None:
+    assert Ledger(None).page(5) == ([], None) and Ledger(tmp_path / "none.sqlite").page(5) == ([], None)
+    assert not (tmp_path / "none.sqlite").exists()
