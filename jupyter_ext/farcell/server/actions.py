@@ -16,7 +16,7 @@ from ..errors import TargetUnavailable
 from ..everywhere import Session
 from .faces import state_of
 from .faults import Fault, unknown
-from .observatory import Observatory, Watched
+from .observatory import HERE, Observatory, Watched
 from .observer import Observer
 from .schemas import Done, Variable, Variables
 
@@ -28,8 +28,9 @@ VARS_S = 15.0
 async def found(observatory: Observatory, id: str) -> AsyncIterator[Watched]:
     """The session, looked at just now: on this machine first, and elsewhere only if it is not here. Raises a 404 Fault."""
     async with observatory.visited():
-        if observatory.watched(id) is not None:
-            yield _known(observatory, id)
+        watched = observatory.watched(id)
+        if watched is not None and (watched.place == HERE or watched.is_live):
+            yield watched
             return
     async with observatory.visited(is_everywhere=True):
         yield _known(observatory, id)
@@ -46,7 +47,7 @@ def _known(observatory: Observatory, id: str) -> Watched:
 async def variables(observatory: Observatory, id: str) -> Variables:
     """Only when nothing runs there."""
     async with found(observatory, id) as watched:
-        said = await _reachable(watched).ask("vars", VARS_S)
+        said = await (await _reached(observatory, watched)).ask("vars", VARS_S)
         held = said.get("vars")
         return Variables(session=id, variables=None if held is None else [_variable(each) for each in held])
 
@@ -84,13 +85,13 @@ async def stop(observatory: Observatory, id: str, yes: bool) -> Done:
 
 async def interrupt(observatory: Observatory, id: str, run: str | None) -> Done:
     async with found(observatory, id) as watched:
-        return await _interrupt(watched, id, run)
+        return await _interrupt(observatory, watched, run)
 
 
 async def restart(observatory: Observatory, id: str, yes: bool) -> Done:
     """A new kernel; the notebook is told by the host, as when it had died."""
     async with found(observatory, id) as watched:
-        observer = _reachable(watched)
+        observer = await _reached(observatory, watched)
         session = watched.session
         if not yes and (session.run is not None or session.status.get("waiting_runs")):
             _keep(session, "are lost with a restart", "Restart it with yes to do so all the same.")
@@ -119,7 +120,7 @@ async def cancel(observatory: Observatory, id: str, run: str | None, yes: bool) 
             if run not in waiting:
                 known = ", ".join(waiting) or "none"
                 raise Fault(409, "not-waiting", f"Run {run} does not wait on session {id}. Waiting there: {known}.")
-            return await _interrupt(watched, id, run)
+            return await _interrupt(observatory, watched, run)
         if state != "waiting":
             raise Fault(409, "not-waiting", f"Session {id} on {session.target!r} waits for no job; stop ends it.")
         if not yes:
@@ -129,19 +130,21 @@ async def cancel(observatory: Observatory, id: str, run: str | None, yes: bool) 
         return Done(session=id, done="cancelled")
 
 
-async def _interrupt(watched: Watched, id: str, run: str | None) -> Done:
-    observer = _reachable(watched)
+async def _interrupt(observatory: Observatory, watched: Watched, run: str | None) -> Done:
+    observer = await _reached(observatory, watched)
     answer = await observer.ask("interrupt", run=run)
     await _asked(watched)
-    return Done(session=id, done=answer["done"])
+    return Done(session=watched.session.id, done=answer["done"])
 
 
-def _reachable(watched: Watched) -> Observer:
+async def _reached(observatory: Observatory, watched: Watched) -> Observer:
+    """A connection to its host; a Fault says why there can be none."""
+    await observatory.reach(watched)
     observer, session = watched.observer, watched.session
-    if observer is None or not observer.is_live:
+    if observer is None or not observer.is_live or state_of(session.status)[0] == "silent":
         state, _ = state_of(session.status)
         raise Fault(
-            503 if state in ("starting", "idle", "busy", "dead", "silent") else 409,
+            409 if state in ("waiting", "over", "other-version") else 503,
             "unreachable",
             f"Session {session.id} on {session.target!r} cannot be talked to: it is {state}.",
         )

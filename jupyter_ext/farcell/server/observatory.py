@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -64,9 +66,12 @@ IDLE_JITTER_S = 2.0
 MEMORY_STEP_BYTES = 4 << 20
 """A change of less is none."""
 FIRST_ANSWERS_S = 6.0
+REACH_S = 30.0
 FIRST_S = everywhere.ASK_S + 5.0
 
 RunState = Literal["queued", "running", "untaken"]
+
+log = logging.getLogger("farcell")
 
 
 @dataclass
@@ -189,7 +194,7 @@ class Observatory:
         try:
             self._begin_or_end()
             await self._look_here()
-            await self._first_answers()
+            await self._first_answers(HERE)
             if is_everywhere:
                 await asyncio.gather(*(_wait(place.first, FIRST_S) for key, place in self._places.items() if key != HERE))
                 await self._first_answers()
@@ -230,7 +235,7 @@ class Observatory:
         is_wanted = bool(self._leases or self._guests)
         if is_wanted and not self._watching:
             self.look_at_targets()
-            self._watching = [asyncio.ensure_future(self._watch_here()), asyncio.ensure_future(self._watch_places())]
+            self._watching = [asyncio.ensure_future(_kept_up(work)) for work in (self._watch_here, self._watch_places)]
         elif not is_wanted and self._watching:
             for task in (*self._watching, *self._looking.values()):
                 task.cancel()
@@ -263,9 +268,17 @@ class Observatory:
             self._settle(HERE, found, now)
             here.asked_at = self._looked_at = now
 
-    async def _first_answers(self) -> None:
+    async def reach(self, watched: Watched) -> None:
+        """Has a connection to it, if there can be one, also where others of its place have theirs already."""
+        if watched.observer is None and watched.session.has_journal and not watched.is_ending:
+            self._connect(watched)
+        if watched.observer is not None:
+            await _wait(watched.observer.settled, REACH_S)
+
+    async def _first_answers(self, place: str | None = None) -> None:
         """Until each observed host has answered, or is known not to; for FIRST_ANSWERS_S at most."""
-        waiting = [asyncio.ensure_future(each.observer.settled.wait()) for each in self._sessions.values() if each.observer]
+        own = [each for each in self._sessions.values() if place in (None, each.place)]
+        waiting = [asyncio.ensure_future(each.observer.settled.wait()) for each in own if each.observer]
         if waiting:
             _, late = await asyncio.wait(waiting, timeout=FIRST_ANSWERS_S)
             for task in late:
@@ -281,7 +294,8 @@ class Observatory:
                 self._looking.pop(key).cancel()
             for key, place in wanted.items():
                 if key not in self._looking:
-                    self._looking[key] = asyncio.ensure_future(self._watch_place(key, place))
+                    work = functools.partial(self._watch_place, key, place)
+                    self._looking[key] = asyncio.ensure_future(_kept_up(work))
             await asyncio.sleep(HERE_S)
 
     async def _watch_place(self, key: str, place: Place) -> None:
@@ -557,6 +571,16 @@ def _essence(snapshot: Snapshot) -> Snapshot:
 def _steady(face: SessionFace) -> SessionFace:
     memory = None if face.memory_bytes is None else round(face.memory_bytes / MEMORY_STEP_BYTES)
     return face.model_copy(update={"as_of": 0.0, "memory_bytes": memory})
+
+
+async def _kept_up(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """What watches must not end for a fault of ours or of a backend's: it is in the log, and the watch begins anew."""
+    while True:
+        try:
+            return await work()
+        except Exception:
+            log.exception("What is looked at for the panel could not be looked at")
+            await asyncio.sleep(THERE_S)
 
 
 async def _wait(event: asyncio.Event, timeout_s: float | None) -> None:

@@ -58,7 +58,7 @@ ROUTES: tuple[Route, ...] = (
         body=s.NewTarget, problems=(409, 503),
     ),
     Route(
-        "GET", "targets/{name}", "read", lambda to, asked: to.targets.detail(asked.path["name"]), "One target, with its keys",
+        "GET", "targets/{name}", "write", lambda to, asked: to.targets.detail(asked.path["name"]), "One target, with its keys",
         s.TargetDetail, problems=(404,),
     ),
     Route(

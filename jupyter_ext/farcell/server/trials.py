@@ -16,6 +16,8 @@ from .faults import Fault, unknown
 from .observatory import Observatory
 from .schemas import Step, Task
 
+MOST = 4
+"""Trials at once: each is a session."""
 STEP_S, END_S = 5.0, 10.0
 """When the server ends: for the step that goes on, and then for the session that was begun to end."""
 
@@ -31,6 +33,8 @@ class Trials:
             raise unknown(f"There is no target {name!r}. Known: {', '.join(targets.names)}.")
         if name in self._going:
             raise Fault(409, "busy", f"{name!r} is being tried just now; its task is in the snapshot.")
+        if len(self._going) >= MOST:
+            raise Fault(409, "busy", f"{MOST} targets are being tried just now: {', '.join(self._going)}. Wait for one of them.")
         task = Task(
             id=uuid.uuid4().hex, kind="test-target", target=name, state="running", doing=None, steps=[], message=None,
             started=time.time(), ended=None,
