@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from farcell.server.app import FarcellApp
 from farcell.server.routes import ROUTES, Route
 from jupyter_servers import JupyterServer
 
@@ -118,6 +119,11 @@ def test_tokens_are_in_no_log(server: JupyterServer) -> None:
     server.get(f"usage?by=hour&token={server.token}", token=None)
     server.get(f"sessions/none?token={server.token}", token=None)
     assert server.token not in server.log
+
+
+def test_a_hub_s_users_do_not_land_here() -> None:
+    """JupyterHub sends them to the first default_url of an extension that is not /."""
+    assert FarcellApp().default_url == "/"
 
 
 def test_the_extension_is_enabled_by_what_the_wheel_brings(server: JupyterServer) -> None:

@@ -16,8 +16,7 @@ class FarcellApp(ExtensionApp):  # type: ignore[misc, unused-ignore]
     """Enabled by `jupyter_server_config.d/farcell.json`, which the wheel brings."""
 
     name = "farcell"
-    extension_url = "/farcell/api/openapi.json"
-    load_other_extensions = True
+    # No extension_url: JupyterHub takes the first that an extension has for the page that users see after a login.
 
     def initialize_settings(self) -> None:
         """Called by ServerApp, on the thread whose loop will serve."""
