@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ HOST_LOG = "host.log"
 KERNEL_LOG = "kernel.log"
 INTERRUPTED_FILE = "interrupted"  # the run that the host interrupted last
 IN_A_JOB = "FARCELL_IN_A_JOB"  # an environment variable: the kernel outlives its scheduler's SIGTERM
+PROBED_S = 0.2
+"""Whoever looks which hosts live holds a lock for some microseconds; a host holds its own for ever."""
 PATH_BYTES = 103  # sun_path has 104 bytes on macOS, 108 on Linux, with a closing NUL
 
 
@@ -81,9 +84,12 @@ class HostLock:
 
     def __init__(self, folder: Path) -> None:
         self._fd = os.open(folder / HOST_FILE, os.O_RDWR | os.O_CREAT, 0o600)
-        if not _try_lock(self._fd):
-            os.close(self._fd)
-            raise RuntimeFolderError(f"A kernel host already lives in {folder}")
+        deadline = time.monotonic() + PROBED_S
+        while not _try_lock(self._fd):
+            if time.monotonic() > deadline:
+                os.close(self._fd)
+                raise RuntimeFolderError(f"A kernel host already lives in {folder}")
+            time.sleep(0.005)
 
     def write(self, fields: dict[str, Any]) -> None:
         data = json.dumps(fields).encode()
@@ -101,7 +107,7 @@ def find_host(folder: Path) -> HostInfo | None:
     except OSError:
         return None
     try:
-        if _try_lock(fd):
+        if _try_lock(fd, is_probe=True):
             return None
         data = os.pread(fd, 1 << 16, 0)
     finally:
@@ -120,7 +126,7 @@ def is_taken(folder: Path) -> bool:
     except OSError:
         return False
     try:
-        return not _try_lock(fd)
+        return not _try_lock(fd, is_probe=True)
     finally:
         os.close(fd)
 
@@ -135,11 +141,12 @@ def live_hosts(folder: Path | None = None) -> Iterator[HostInfo]:
                 yield host
 
 
-def _try_lock(fd: int) -> bool:
+def _try_lock(fd: int, is_probe: bool = False) -> bool:
+    """Two that probe at once do not take each other for a host."""
     import fcntl
 
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, (fcntl.LOCK_SH if is_probe else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
