@@ -114,7 +114,7 @@ def test_a_machine_that_cannot_be_reached_hides_no_other(place: JupyterServer) -
 def test_a_job_that_waits_in_the_queue_is_cancelled(
     place: JupyterServer, notebook_there: Notebook, slurm: Slurm, login_node: Sshd
 ) -> None:
-    """What it waits for is told in Slurm's words; the cell that waits for it is told, too. One that runs is observed."""
+    """What it waits for is told in Slurm's words; the cell that waits for it is told, too."""
     define(place, "wide", over_slurm(place.box, login_node, gpus=2))
     holding = [slurm.submit("sleep 600", "--gres=gpu:2", f"--nodelist={node}") for node in slurm.nodes]
     waiting = notebook_there.start("%%remote wide\n1")
@@ -131,3 +131,23 @@ def test_a_job_that_waits_in_the_queue_is_cancelled(
     assert cell.error is not None and f"job {queued} ended, CANCELLED" in cell.error.value
     assert set(jobs(slurm)) == set(holding)
     slurm.run("scancel", *holding)
+
+
+def test_a_session_in_a_job_is_observed(place: JupyterServer, notebook_there: Notebook, slurm: Slurm, login_node: Sshd) -> None:
+    """Through the login node, as its notebook reaches it: changes, logs, GPUs; and its end is its job's."""
+    define(place, "a100", over_slurm(place.box, login_node))
+    notebook_there.run("%%remote a100\nprint('in a job')").check()
+    place.watch()
+    seen = place.until(lambda snapshot: snapshot["sessions"] and snapshot["sessions"][0]["is_live"], 90)
+    (session,) = seen["sessions"]
+    assert [session["job"]] == jobs(slurm) and session["state"] == "idle" and f"(job {session['job']})" in session["machine"]
+    going = notebook_there.start("%%remote a100\nprint('begun', flush=True)\nimport time\nwhile True: time.sleep(0.02)")
+    run = place.until(lambda snapshot: snapshot["sessions"][0]["run"], 30)["sessions"][0]["run"]
+    going.until("begun")
+    assert [each["text"] for each in place.get(f"runs/{run}/log").json()["outputs"]] == ["begun\n"]
+    assert place.get("runs").json()["runs"][0]["session"] == session["id"]
+    assert place.post(f"sessions/{session['id']}/interrupt").json()["done"] == "interrupted"
+    going.finish(60)
+    place.until(lambda snapshot: snapshot["sessions"][0]["state"] == "idle", 30)
+    assert place.post(f"sessions/{session['id']}/stop", {"yes": True}).json()["done"] == "stopped"
+    assert wait_until(lambda: not jobs(slurm), 30)

@@ -90,7 +90,7 @@ class Runs:
                 for watched in sorted(sessions, key=lambda each: not _has(each, id, row)):
                     if row is not None and row.session is not None and watched.ledger_id not in (None, row.session):
                         continue  # it is known to be another session's
-                    log = await read_log(watched.session, id, asked.after, asked.limit)
+                    log = await read_log(watched.listed, id, asked.after, asked.limit)
                     if log is not None:
                         return log
         if row is not None:
