@@ -123,6 +123,7 @@ def test_an_unchanged_snapshot_is_not_sent_twice(server: JupyterServer) -> None:
     again = server.get("snapshot", headers={"If-None-Match": answer.headers["ETag"]})
     assert (again.status_code, again.content) == (304, b"") and again.headers["ETag"] == answer.headers["ETag"]
     server.watch()
+    server.until(lambda snapshot: snapshot["watching"] == 1, 5)
     assert server.get("snapshot", headers={"If-None-Match": answer.headers["ETag"]}).status_code == 200
 
 
