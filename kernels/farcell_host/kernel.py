@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from . import runtime
 from .errors import FarcellHostError
-from .kernellink import FromKernel, KernelLink, connect_direct
+from .kernellink import FromKernel, KernelLink, Room, connect_direct
 from .kernelprocess import KernelProcess
 from .protocol.frames import Descriptor
 from .protocol.messages import Channel, Message
@@ -65,6 +65,11 @@ class Kernel:
             self.asked[str(message.header.get("msg_id"))] = run
         self._on_sent(run, message)
         self._link.send(message, descriptors)
+
+    def ask_room(self, sizes: Sequence[int], on_answer: Callable[[Room | None], None]) -> None:
+        """Memory of its own for bulk buffers of these sizes. Not answered if it ends first."""
+        assert self._link is not None
+        self._link.ask_room(sizes, on_answer)
 
     def answered(self, message: Message) -> str | None:
         """A shell message came; the run that it ends."""

@@ -9,6 +9,7 @@ where they find it. A forked child never touches the socket.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import socket
@@ -27,11 +28,12 @@ from ..protocol.frames import (
     FrameReader,
     Kind,
     MessageAssembler,
+    decode_fields,
     encode_descriptor,
     encode_frame,
     encode_message,
 )
-from ..protocol.messages import Channel, Message
+from ..protocol.messages import Channel, Message, encode_json
 from .exchange import Check, Reply, Request
 from .interrupts import InterruptGuard
 
@@ -74,6 +76,8 @@ class Link:
         self._assembler = MessageAssembler()
         self._room = memoryview(bytearray(READ_BYTES))
         self._mapped: dict[int, memoryview] = {}
+        self._rooms: dict[tuple[int, int], memoryview] = {}
+        """Memory that the host fills, for a message that is to come; by the number of its request, and the buffer's in that."""
         self._inbox: deque[Message] = deque()
         self._answers: dict[str, deque[Message]] = {}
         self._next_descriptor = 1
@@ -187,8 +191,25 @@ class Link:
                 self._mapped[descriptor.id] = bulk.map_descriptor(descriptor.fd, descriptor.size)
             finally:
                 os.close(descriptor.fd)
+        elif frame.kind == Kind.ROOM:
+            self._make_room(**decode_fields(frame))
         elif frame.kind == Kind.PING:
             self._write(encode_frame(Kind.PONG, ()))
+
+    def _make_room(self, id: int, sizes: Sequence[int], drop: bool) -> None:
+        """Or let it go: nothing more is written there, and no message will name it."""
+        keys = [(id, number) for number in range(len(sizes))]
+        if drop:
+            for key in keys:
+                self._rooms.pop(key, None)
+            return
+        offers = []
+        with contextlib.suppress(MemoryError):
+            rooms = [bulk.room(size) for size in sizes]
+            offers = [peermemory.offer(room) for room in rooms]
+            self._rooms.update(zip(keys, rooms, strict=True))
+        fields = {"id": id, "memory": offers[0] if offers else None, "addresses": [offer["address"] for offer in offers]}
+        self._write(encode_frame(Kind.ROOM, [encode_json(fields)]))
 
     def _deliver(self) -> None:
         while self._inbox:
@@ -202,8 +223,11 @@ class Link:
     def _taker(self, entry: dict[str, Any]) -> Callable[[Check], Buffer]:
         if "memory" in entry:
             return partial(peermemory.read, entry["memory"], int(entry["size"]))
-        mapped = self._mapped.pop(entry["descriptor"])
-        return lambda check: mapped
+        if "room" in entry:
+            here = self._rooms.pop(tuple(entry["room"]))
+        else:
+            here = self._mapped.pop(entry["descriptor"])
+        return lambda check: here
 
     def _lose(self) -> None:
         """The host is gone; its process watches over ours, see launch.py."""

@@ -42,6 +42,7 @@ class Kind(IntEnum):
     RESPONSE = 9
     PING = 10
     PONG = 11
+    ROOM = 12  # between a host and its kernel only: memory for bulk that is to come
 
 
 class Flags(IntFlag):
