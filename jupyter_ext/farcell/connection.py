@@ -24,6 +24,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from farcell_host import __version__, capabilities
@@ -140,7 +141,7 @@ class Connection:
         self._inbound: deque[Inbound] = deque()
         self._arrived: dict[int, Descriptor] = {}
         self._responses: dict[int, concurrent.futures.Future[dict[str, Any]]] = {}
-        self._uploads: dict[tuple[int, int], Upload] = {}  # by channel and sequence number
+        self._uploads: list[Upload] = []
         self._handled = cursor
         self._handled_unacknowledged = 0
         self._ack_timer: asyncio.TimerHandle | None = None
@@ -159,7 +160,7 @@ class Connection:
     def uploading(self) -> tuple[int, int] | None:
         """Bytes sent and to be sent in pieces; None when nothing is."""
         with self._lock:
-            uploads = [upload for upload in self._uploads.values() if upload.waiting]
+            uploads = [upload for upload in self._uploads if upload.waiting or upload.asked]
             return (sum(each.sent_bytes for each in uploads), sum(each.total_bytes for each in uploads)) if uploads else None
 
     def downloading(self) -> tuple[int, int] | None:
@@ -226,11 +227,32 @@ class Connection:
             self._uploads.clear()
 
     def prepare(self, buffers: Sequence[Buffer], check: Callable[[], object] = lambda: None, may_stay: bool = False) -> Bulk:
-        """See `transfers.prepare`. `may_stay`: the buffers outlive the answer, so the peer may read them where they are."""
+        """See `transfers.prepare`. `may_stay`: the buffers outlive the answer, so the peer may read them where they are.
+
+        Chunks begin to go meanwhile: the peer keeps them, whether a message follows that names them or not.
+        """
         way = Way.CHUNKS
         if self.uses_descriptors:
             way = Way.MEMORY if may_stay and self.reads_memory else Way.DESCRIPTORS
-        return transfers.prepare(buffers, way, bulk_memory.common_hash(self.welcome.get("hashes", ())), check)
+        upload = Upload()
+        try:
+            hash_name = bulk_memory.common_hash(self.welcome.get("hashes", ()))
+            bulk = transfers.prepare(buffers, way, hash_name, check, partial(self._upload, upload))
+        except BaseException:
+            with self._lock, contextlib.suppress(ValueError):
+                self._uploads.remove(upload)
+            raise
+        bulk.upload = upload
+        return bulk
+
+    def _upload(self, upload: Upload, chunks: dict[str, memoryview]) -> None:
+        with self._lock:
+            if self.closed:
+                return
+            if not upload.chunks:
+                self._uploads.append(upload)
+            upload.chunks.update(chunks)
+            self._ask_missing(upload, list(chunks))
 
     # -- on the loop
 
@@ -428,12 +450,10 @@ class Connection:
         return frames
 
     def _feed(self) -> bool:
-        for upload in self._uploads.values():
+        for upload in self._uploads if self._welcomed.is_set() else ():
             if upload.waiting:
-                address = upload.waiting.popleft()
-                data = upload.chunks[address]
+                address, data = upload.sent()
                 self.client.send_chunk(address, data)
-                upload.sent_bytes += len(data)
                 self.sent_bulk_bytes += len(data)
                 return True
         return False
@@ -455,26 +475,25 @@ class Connection:
 
     def _send_bulk(self, message: Message, bulk: Bulk) -> None:
         whole = message.with_metadata({**message.metadata, BULK_KEY: bulk.entries})
-        sequence = self.client.send(whole, bulk.descriptors)
+        self.client.send(whole, bulk.descriptors)
         self.sent_bulk_bytes += sum(descriptor.size for descriptor in bulk.descriptors)
         if bulk.chunks:
-            key = (int(message.channel), sequence)
-            self._uploads[key] = Upload(bulk.chunks)
-            self._ask_missing(key)
+            upload = bulk.upload or Upload()
+            self._upload(upload, {address: data for address, data in bulk.chunks.items() if address not in upload.chunks})
 
-    def _ask_missing(self, key: tuple[int, int]) -> None:
+    def _ask_missing(self, upload: Upload, addresses: list[str]) -> None:
         def fill(answer: concurrent.futures.Future[dict[str, Any]]) -> None:
-            upload = self._uploads.get(key)
-            if upload is not None and answer.exception() is None:
-                upload.waiting = deque(address for address in answer.result().get("missing", ()) if address in upload.chunks)
-                upload.total_bytes = upload.sent_bytes + sum(len(upload.chunks[address]) for address in upload.waiting)
-                if upload.total_bytes >= SHOWN_BYTES:
+            if upload in self._uploads and answer.exception() is None:
+                before = upload.total_bytes
+                upload.answered(addresses, answer.result().get("missing", ()))
+                if before < SHOWN_BYTES <= upload.total_bytes:
                     self.on_transfer(True)
                 self._wake()
 
+        upload.asked.update(addresses)
         answer: concurrent.futures.Future[dict[str, Any]] = concurrent.futures.Future()
         answer.add_done_callback(fill)
-        self._request(answer, "missing", {"addresses": list(self._uploads[key].chunks)})
+        self._request(answer, "missing", {"addresses": addresses})
 
     def _request(self, answer: concurrent.futures.Future[dict[str, Any]], op: str, fields: dict[str, Any]) -> None:
         if self.closed:
@@ -527,8 +546,9 @@ class Connection:
         self.welcome = fields
         self.uses_descriptors = bool(fields.get("descriptors") and self._stream is not None and self._stream.supports_descriptors)
         self._welcomed.set()
-        for key in self._uploads:
-            self._ask_missing(key)
+        for upload in self._uploads:
+            if addresses := upload.again():
+                self._ask_missing(upload, addresses)
         for inbound in self._inbound:
             self._ask_chunks(inbound)
 

@@ -109,7 +109,7 @@ class Assembly:
 
     @property
     def is_complete(self) -> bool:
-        return self.failure is not None or not self._waiting and (self._rooms is not None or not self.sizes)
+        return self.failure is not None or (not self._waiting and (self._rooms is not None or not self.sizes))
 
     def furnish(self, rooms: Rooms | None) -> None:
         """Where the chunks go; without `rooms`, memory files."""

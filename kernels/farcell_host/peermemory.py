@@ -1,10 +1,10 @@
 """Large buffers from memory to memory of two processes on one machine, Linux only: the remote kernel reads those of a notebook
 that is there too, and its host writes into the kernel's what comes from elsewhere.
 
-One copy by process_vm_readv(2) or process_vm_writev(2), into memory that may have huge pages. A memory file costs about five times as much for 256 MB:
-its 4 KiB pages are made, mapped and freed one by one. The system allows it to the same user in the same PID namespace unless
-it is hardened (Yama's ptrace_scope, a seccomp filter); who is not allowed gets Unreadable, and the buffers are sent as memory
-files then.
+One copy by process_vm_readv(2) or process_vm_writev(2), into memory that may have huge pages. A memory file costs about five
+times as much for 256 MB: its 4 KiB pages are made, mapped and freed one by one. The system allows it to the same user in the
+same PID namespace unless it is hardened (Yama's ptrace_scope, a seccomp filter); who is not allowed gets Unreadable, and the
+buffers are sent as memory files then.
 """
 
 from __future__ import annotations

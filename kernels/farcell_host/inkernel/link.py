@@ -223,10 +223,8 @@ class Link:
     def _taker(self, entry: dict[str, Any]) -> Callable[[Check], Buffer]:
         if "memory" in entry:
             return partial(peermemory.read, entry["memory"], int(entry["size"]))
-        if "room" in entry:
-            here = self._rooms.pop(tuple(entry["room"]))
-        else:
-            here = self._mapped.pop(entry["descriptor"])
+        is_room = "room" in entry
+        here = self._rooms.pop(tuple(entry["room"])) if is_room else self._mapped.pop(entry["descriptor"])
         return lambda check: here
 
     def _lose(self) -> None:
