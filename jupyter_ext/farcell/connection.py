@@ -42,7 +42,7 @@ from farcell_host.protocol.events import (
     Responded,
     Welcomed,
 )
-from farcell_host.protocol.frames import Descriptor
+from farcell_host.protocol.frames import EARLY_BYTES, Descriptor
 from farcell_host.protocol.messages import Buffer, Message
 from farcell_host.protocol.outbox import Outgoing
 from farcell_host.reasons import Reason
@@ -139,6 +139,8 @@ class Connection:
         self._stream: Stream | None = None
         self._welcomed = asyncio.Event()
         self._inbound: deque[Inbound] = deque()
+        self._early: dict[str, Buffer] = {}
+        """Chunks that came ahead of their message."""
         self._arrived: dict[int, Descriptor] = {}
         self._responses: dict[int, concurrent.futures.Future[dict[str, Any]]] = {}
         self._uploads: list[Upload] = []
@@ -382,6 +384,7 @@ class Connection:
         with self._lock:
             stream = Stream(opened.endpoint, self._take, on_data, on_lost, self.loop, self._lock)
             self.client.connect()
+            self._early.clear()
             self._stream = stream
             stream.wake()
         beating = asyncio.ensure_future(self._beat(stream))
@@ -569,6 +572,9 @@ class Connection:
             except ValueError as error:
                 raise ProtocolError(f"The host's message names chunks that do not make up its buffers: {error}") from error
             inbound.mapped.update({id: self._map(id, size) for id, size in descriptors})
+            for address in inbound.missing & self._early.keys():
+                self._place(inbound, address, self._early[address])
+            self._early.clear()
             self._ask_chunks(inbound)
             if inbound.missing and inbound.sizes[1] >= SHOWN_BYTES:
                 self.on_transfer(False)
@@ -591,13 +597,19 @@ class Connection:
             self._request(concurrent.futures.Future(), "chunks", {"addresses": sorted(inbound.missing)})
 
     def _chunk(self, address: str, data: Buffer) -> None:
-        for inbound in self._inbound:
-            if address in inbound.missing and bulk_memory.matches(address, data):
-                try:
-                    inbound.arrived(address, data)
-                except ValueError as error:
-                    raise ProtocolError(f"The host sent a chunk that does not fit: {error}") from error
+        wanting = [inbound for inbound in self._inbound if address in inbound.missing]
+        for inbound in wanting:
+            self._place(inbound, address, data)
+        if not wanting and len(self._early) * bulk_memory.CHUNK_BYTES < EARLY_BYTES:
+            self._early[address] = data
         self._deliver()
+
+    def _place(self, inbound: Inbound, address: str, data: Buffer) -> None:
+        if bulk_memory.matches(address, data):
+            try:
+                inbound.arrived(address, data)
+            except ValueError as error:
+                raise ProtocolError(f"The host sent a chunk that does not fit: {error}") from error
 
     def _deliver(self) -> None:
         while self._inbound and not self._inbound[0].missing:

@@ -12,12 +12,15 @@ from .kernellink import BULK_KEY
 from .protocol.frames import CHUNK_BYTES, Descriptor
 from .protocol.messages import Message, encode_json
 
+Chunks = dict[str, memoryview]  # by address
+_SOME = 8
+
 
 class HeldBulk:
     def __init__(self) -> None:
         self._descriptors: dict[int, tuple[Descriptor, ...]] = {}  # journal number
         self._addresses: dict[tuple[int, str], list[list[str]]] = {}
-        self._chunks: dict[str, tuple[int, int, int, int]] = {}  # address: journal number, file, offset, size
+        self._chunks: dict[str, tuple[int, memoryview]] = {}  # address: journal number, content
 
     def hold(self, sequence: int, descriptors: tuple[Descriptor, ...]) -> None:
         self._descriptors[sequence] = descriptors
@@ -35,33 +38,47 @@ class HeldBulk:
     def is_held(self, sequence: int) -> bool:
         return sequence in self._descriptors
 
-    def hashing(self, sequence: int, hash_name: str) -> Callable[[], list[list[str]]]:
-        """Work for a thread: the addresses of a message's chunks, for `computed`. It has descriptors of its own."""
-        files = [(os.dup(item.fd), item.size) for item in self._descriptors[sequence]]
+    def hashing(self, sequence: int, hash_name: str, on_some: Callable[[Chunks], object]) -> Callable[[], list[list[str]]]:
+        """Work for a thread: the addresses of a message's chunks, for `computed`. It looks into the files by itself.
+
+        `on_some` is called in the thread with those that are known, a few at a time and each once, for `computed_some`.
+        """
+        files = [bulk.look_into(item.fd, item.size) for item in self._descriptors[sequence]]
 
         def work() -> list[list[str]]:
-            try:
-                return [[bulk.address_of(piece, hash_name) for piece in bulk.read_pieces(fd, size)] for fd, size in files]
-            finally:
-                for fd, _ in files:
-                    os.close(fd)
+            some: Chunks = {}
+            seen: set[str] = set()
+            lists: list[list[str]] = []
+            for file in files:
+                lists.append([])
+                for piece in bulk.pieces(file, CHUNK_BYTES):
+                    address = bulk.address_of(piece, hash_name)
+                    lists[-1].append(address)
+                    if address not in seen:
+                        some[address] = piece
+                        seen.add(address)
+                    if len(some) == _SOME:
+                        on_some(some)
+                        some = {}
+            on_some(some)
+            return lists
 
         return work
 
+    def computed_some(self, sequence: int, chunks: Chunks) -> None:
+        for address, piece in chunks.items() if self.is_held(sequence) else ():
+            if address not in self._chunks or self._chunks[address][0] < sequence:  # the later message is held longer
+                self._chunks[address] = (sequence, piece)
+
     def computed(self, sequence: int, hash_name: str, lists: list[list[str]]) -> None:
         self._addresses[sequence, hash_name] = lists
-        for descriptor, addresses in zip(self._descriptors.get(sequence, ()), lists, strict=False):
-            for index, address in enumerate(addresses):
-                offset = index * CHUNK_BYTES
-                size = min(CHUNK_BYTES, descriptor.size - offset)
-                self._chunks[address] = (sequence, descriptor.fd, offset, size)
 
     def is_computed(self, sequence: int, hash_name: str) -> bool:
         return (sequence, hash_name) in self._addresses
 
-    def chunk(self, address: str) -> bytes | None:
+    def chunk(self, address: str) -> memoryview | None:
         place = self._chunks.get(address)
-        return None if place is None else bulk.read_all(place[1], place[3], place[2])
+        return None if place is None else place[1]
 
     def as_chunks(self, sequence: int, message: Message, hash_name: str) -> Message:
         lists = self._addresses[sequence, hash_name]

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from . import bulk
 from .errors import ProtocolError
-from .held import HeldBulk
+from .held import Chunks, HeldBulk
 from .journal import Block, Cursor, Journal
 from .kernellink import BULK_KEY
 from .protocol.events import Event, Hello
-from .protocol.frames import Descriptor, FrameReader, MessageAssembler
+from .protocol.frames import EARLY_BYTES, Descriptor, FrameReader, MessageAssembler
 from .protocol.messages import Channel, Message
 from .protocol.outbox import Outgoing
 from .protocol.peer import Peer
@@ -53,6 +53,7 @@ class PeerLink:
         self._cursor: Cursor | None = None
         self._hashing = False
         self._chunks: deque[str] = deque()
+        self._early: deque[str] = deque()
         self._acknowledged: dict[Channel, int] = {}
         self._ack_timer: asyncio.TimerHandle | None = None
         self.stream = Stream(endpoint, self._take, self._received, self._lost)
@@ -100,6 +101,7 @@ class PeerLink:
 
     def finish(self) -> None:
         self._chunks.clear()
+        self._early.clear()
         self._queue_acknowledgements()
         self.stream.finish()
         self._forget()
@@ -145,8 +147,8 @@ class PeerLink:
         if self._acknowledged and self.peer.has_output:
             self._queue_acknowledgements()
         frames = self.peer.take(max_bytes)
-        if not frames and self._chunks:
-            address = self._chunks.popleft()
+        if not frames and (self._chunks or self._early):
+            address = (self._chunks or self._early).popleft()
             data = self._held.chunk(address) or self._store.get(address)
             if data is not None:
                 self.peer.send_chunk(address, data)
@@ -186,16 +188,28 @@ class PeerLink:
         return True
 
     def _hash(self, sequence: int, hash_name: str) -> None:
-        self._hashing = True
-        work = asyncio.ensure_future(asyncio.to_thread(self._held.hashing(sequence, hash_name)))
+        """The first chunks go while the rest is hashed, ahead of the message: the client has not asked for them, but will."""
+        self._hashing, left = True, EARLY_BYTES
+        loop = self.stream.loop
+
+        def some(chunks: Chunks) -> None:
+            nonlocal left
+            self._held.computed_some(sequence, chunks)
+            for address, piece in chunks.items():
+                if left >= len(piece) and not self.stream.closed:
+                    left -= len(piece)
+                    self._early.append(address)
+            self.wake()
 
         def done(task: asyncio.Future[list[list[str]]]) -> None:
             self._hashing = False
+            self._early.clear()
             if self._held.is_held(sequence):
                 self._held.computed(sequence, hash_name, task.result())
             self.wake()
 
-        work.add_done_callback(done)
+        hashing = self._held.hashing(sequence, hash_name, lambda chunks: loop.call_soon_threadsafe(some, chunks))
+        loop.run_in_executor(None, hashing).add_done_callback(done)
 
 
 def _decode(data: bytes) -> Message:

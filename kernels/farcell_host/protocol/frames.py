@@ -19,6 +19,7 @@ from .messages import Buffer, Channel, Message, byte_count, decode_object, encod
 
 CHUNK_BYTES = 1 << 20
 BULK_BYTES = 256 << 10
+EARLY_BYTES = 64 << 20  # of chunks that a host sends ahead of the message that names them; a client keeps no more
 MAX_FRAME_BYTES = 2 << 20
 MAX_MESSAGE_BYTES = 1 << 30
 FRAGMENT_BYTES = 256 << 10
