@@ -10,7 +10,7 @@ from typing import Any
 
 from . import runtime
 from .errors import FarcellHostError
-from .kernellink import FromKernel, KernelLink, Room, connect_direct
+from .kernellink import FromKernel, KernelLink, OnFilled, Room, connect_direct
 from .kernelprocess import KernelProcess
 from .protocol.frames import Descriptor
 from .protocol.messages import Channel, Message
@@ -26,6 +26,7 @@ class Kernel:
         process: KernelProcess,
         epoch: int,
         on_messages: Callable[[list[FromKernel]], None],
+        on_filled: OnFilled,
         on_started: Callable[[dict[str, Any]], None],
         on_ended: Callable[[], None],
         on_sent: Callable[[str | None, Message], None],
@@ -36,6 +37,7 @@ class Kernel:
         self.is_alive = True
         self.asked: dict[str, str | None] = {}  # msg_id of a shell request not yet answered: its run, if it is one
         self._on_messages = on_messages
+        self._on_filled = on_filled
         self._on_started = on_started
         self._on_ended = on_ended
         self._on_sent = on_sent
@@ -106,7 +108,7 @@ class Kernel:
     async def _connect(self) -> tuple[KernelLink, dict[str, Any]]:
         if self.process.direct:
             path = Path(self.process.folder / runtime.KERNEL_SOCKET)
-            link, fields = await connect_direct(path, self._on_messages, self._lost)
+            link, fields = await connect_direct(path, self._on_messages, self._on_filled, self._lost)
             if fields.get("direct"):
                 return link, fields
             log.warning("No direct link: %s", fields.get("reason"))

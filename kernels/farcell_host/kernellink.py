@@ -37,6 +37,10 @@ _CONNECT_PAUSE_S = 0.005  # the kernel imports for half a second; its socket's a
 log = logging.getLogger("farcell.host")
 
 
+OnFilled = Callable[[Descriptor, "int | None"], None]
+"""A file whose message is to come: how much of it is written; None when none will come."""
+
+
 class FromKernel(NamedTuple):
     """One message as it came: the bodies of its frames, undecoded, and the descriptors it names."""
 
@@ -93,9 +97,14 @@ class DirectLink:
     direct = True
 
     def __init__(
-        self, path: Path, on_messages: Callable[[list[FromKernel]], None], on_lost: Callable[[Exception | None], None]
+        self,
+        path: Path,
+        on_messages: Callable[[list[FromKernel]], None],
+        on_filled: OnFilled,
+        on_lost: Callable[[Exception | None], None],
     ) -> None:
         self._on_messages = on_messages
+        self._on_filled = on_filled
         self._on_lost = on_lost
         self._reader = FrameReader()
         self._outbox = Outbox()
@@ -167,6 +176,8 @@ class DirectLink:
                     self._message(frame, messages)
                 elif frame.kind == Kind.DESCRIPTOR:
                     self._arrived.append(self._reader.take_descriptor(frame))
+                elif frame.kind == Kind.FILLED:
+                    self._filled(**decode_fields(frame))
                 elif frame.kind == Kind.ROOM:
                     self._room_came(**decode_fields(frame))
         except ProtocolError as error:
@@ -174,6 +185,13 @@ class DirectLink:
             asyncio.get_running_loop().call_soon(self._lost, error)
         if messages:
             self._on_messages(messages)
+
+    def _filled(self, id: int, size: int | None) -> None:
+        for descriptor in [item for item in self._arrived if item.id == id]:
+            self._on_filled(descriptor, size)
+            if size is None:
+                self._arrived.remove(descriptor)
+                os.close(descriptor.fd)
 
     def _message(self, frame: Frame, messages: list[FromKernel]) -> None:
         channel = frame.channel
@@ -202,6 +220,7 @@ class DirectLink:
 async def connect_direct(
     path: Path,
     on_messages: Callable[[list[FromKernel]], None],
+    on_filled: OnFilled,
     on_lost: Callable[[Exception | None], None],
 ) -> tuple[DirectLink, dict[str, Any]]:
     """Connects as soon as the kernel listens; gives the link and what the kernel said first. Cancelled when the kernel dies."""
@@ -221,7 +240,7 @@ async def connect_direct(
 
     while True:
         try:
-            link = DirectLink(path, receive, lost)
+            link = DirectLink(path, receive, on_filled, lost)
             break
         except (FileNotFoundError, ConnectionRefusedError):
             await asyncio.sleep(_CONNECT_PAUSE_S)

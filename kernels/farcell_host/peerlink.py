@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from . import bulk
 from .errors import ProtocolError
-from .held import Chunks, HeldBulk
+from .held import Hashed, HeldBulk, HeldFile
 from .journal import Block, Cursor, Journal
 from .kernellink import BULK_KEY
 from .protocol.events import Event, Hello
-from .protocol.frames import EARLY_BYTES, Descriptor, FrameReader, MessageAssembler
+from .protocol.frames import CHUNK_BYTES, EARLY_BYTES, Descriptor, FrameReader, MessageAssembler
 from .protocol.messages import Channel, Message
 from .protocol.outbox import Outgoing
 from .protocol.peer import Peer
@@ -54,6 +54,8 @@ class PeerLink:
         self._hashing = False
         self._chunks: deque[str] = deque()
         self._early: deque[str] = deque()
+        """Chunks whose message is to come."""
+        self._early_left = EARLY_BYTES
         self._acknowledged: dict[Channel, int] = {}
         self._ack_timer: asyncio.TimerHandle | None = None
         self.stream = Stream(endpoint, self._take, self._received, self._lost)
@@ -147,7 +149,7 @@ class PeerLink:
         if self._acknowledged and self.peer.has_output:
             self._queue_acknowledgements()
         frames = self.peer.take(max_bytes)
-        if not frames and (self._chunks or self._early):
+        while not frames and (self._chunks or self._early):
             address = (self._chunks or self._early).popleft()
             data = self._held.chunk(address) or self._store.get(address)
             if data is not None:
@@ -182,33 +184,37 @@ class PeerLink:
             assert self.hello is not None
             hash_name = bulk.common_hash(self.hello.hashes)
             if not self._held.is_computed(sequence, hash_name):
-                self._hash(sequence, hash_name)
+                self._hash(self._held.files(sequence))
                 return False
+            self._early.clear()
+            self._early_left = EARLY_BYTES
             self.peer.send(sequence, self._held.as_chunks(sequence, message, hash_name), gap=block.gap)
         return True
 
-    def _hash(self, sequence: int, hash_name: str) -> None:
-        """The first chunks go while the rest is hashed, ahead of the message: the client has not asked for them, but will."""
-        self._hashing, left = True, EARLY_BYTES
-        loop = self.stream.loop
+    def hash_ahead(self, file: HeldFile) -> None:
+        """More of a buffer is written, whose message is to come."""
+        if self.role == "driver" and not (self.uses_descriptors or self._hashing) and self._early_left > 0:
+            self._hash([file])
 
-        def some(chunks: Chunks) -> None:
-            nonlocal left
-            self._held.computed_some(sequence, chunks)
-            for address, piece in chunks.items():
-                if left >= len(piece) and not self.stream.closed:
-                    left -= len(piece)
+    def _hash(self, files: Sequence[HeldFile]) -> None:
+        """The first chunks go while others are hashed, ahead of the message: the client has not asked for them, but will."""
+        assert self.hello is not None
+        self._hashing = True
+        loop, hash_name = self.stream.loop, bulk.common_hash(self.hello.hashes)
+
+        def some(hashed: list[Hashed]) -> None:
+            for address in self._held.computed(hash_name, hashed):
+                if self._early_left > 0 and not self.stream.closed:
+                    self._early_left -= CHUNK_BYTES
                     self._early.append(address)
             self.wake()
 
-        def done(task: asyncio.Future[list[list[str]]]) -> None:
+        def done(work: asyncio.Future[None]) -> None:
             self._hashing = False
-            self._early.clear()
-            if self._held.is_held(sequence):
-                self._held.computed(sequence, hash_name, task.result())
+            work.result()
             self.wake()
 
-        hashing = self._held.hashing(sequence, hash_name, lambda chunks: loop.call_soon_threadsafe(some, chunks))
+        hashing = self._held.hashing(files, hash_name, lambda hashed: loop.call_soon_threadsafe(some, hashed))
         loop.run_in_executor(None, hashing).add_done_callback(done)
 
 

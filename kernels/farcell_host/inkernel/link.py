@@ -80,7 +80,7 @@ class Link:
         """Memory that the host fills, for a message that is to come; by the number of its request, and the buffer's in that."""
         self._inbox: deque[Message] = deque()
         self._answers: dict[str, deque[Message]] = {}
-        self._next_descriptor = 1
+        self._next_descriptor = 0
         self._write_lock = threading.RLock()
         self._read_lock = threading.RLock()
         self._input_lock = threading.RLock()
@@ -107,26 +107,34 @@ class Link:
                 self._write(frame)
 
     def send_reply(self, reply: Reply, parent: dict[str, Any], channel: Channel = Channel.SHELL) -> None:
-        """With the bulk buffers in memory files of their own, whose descriptors go ahead."""
-        descriptors = [self._describe(buffer) for buffer in reply.bulk]
-        metadata = {}
-        if descriptors:
-            metadata["farcell_bulk"] = [{"size": item.size, "descriptor": item.id} for item in descriptors]
-        message = Message.build(
-            channel, reply.msg_type, reply.content, parent=parent, metadata=metadata, buffers=tuple(reply.buffers)
+        """With the bulk buffers in memory files of their own, whose descriptors go ahead. Raises OSError when memory is short."""
+        entries: list[dict[str, int]] = []
+        try:
+            for buffer in reply.bulk:
+                self._next_descriptor += 1
+                entries.append({"size": memoryview(buffer).nbytes, "descriptor": self._next_descriptor})
+                self._send_bulk(buffer, self._next_descriptor)
+        except OSError:
+            for entry in entries:
+                self._tell_filled(entry["descriptor"], None)
+            raise
+        metadata = {"farcell_bulk": entries} if entries else {}
+        self.send(
+            Message.build(channel, reply.msg_type, reply.content, parent=parent, metadata=metadata, buffers=tuple(reply.buffers))
         )
-        with self.guard, self._write_lock:
-            for item in descriptors:
-                try:
-                    self._write(encode_descriptor(item), [item.fd])
-                finally:
-                    os.close(item.fd)
-            self.send(message)
 
-    def _describe(self, buffer: Buffer) -> Descriptor:
-        number = self._next_descriptor
-        self._next_descriptor += 1
-        return Descriptor(number, bulk.make_descriptor(buffer), memoryview(buffer).nbytes)
+    def _send_bulk(self, buffer: Buffer, number: int) -> None:
+        """The file goes first, and then what fills it: the host need not wait for the end of that."""
+        size = memoryview(buffer).nbytes
+        fd = bulk.empty_file(size)
+        try:
+            self._write(encode_descriptor(Descriptor(number, fd, size)), [fd])
+            bulk.fill_file(fd, buffer, partial(self._tell_filled, number))
+        finally:
+            os.close(fd)
+
+    def _tell_filled(self, number: int, size: int | None) -> None:
+        self._write(encode_frame(Kind.FILLED, [encode_json({"id": number, "size": size})]))
 
     def _write(self, buffers: Sequence[Buffer], fds: Sequence[int] = ()) -> None:
         with self.guard, self._write_lock:

@@ -44,6 +44,7 @@ class Kind(IntEnum):
     PING = 10
     PONG = 11
     ROOM = 12  # between a host and its kernel only: memory for bulk that is to come
+    FILLED = 13  # likewise: so much of an open file that was sent is written, or nothing will come of it
 
 
 class Flags(IntFlag):
