@@ -57,7 +57,7 @@ class Files:
 
 
 class Assembly:
-    """`failure` says why the message cannot be delivered. `fill` may run in a thread while the rest is called on the loop's."""
+    """`failure` says why the message cannot be delivered. `fill` and `arrived` are for any thread, the rest for the loop's."""
 
     def __init__(self, message: Message, given: Mapping[int, Descriptor]) -> None:
         """`given` are the descriptors that came along; those named are taken over."""
@@ -75,7 +75,8 @@ class Assembly:
         self._waiting: set[str] = set()
         self._rooms: Rooms | None = None
         self._is_over = False
-        self._lock = threading.Lock()  # around what is written, and whether it may be
+        self._written = threading.Condition()  # around `_waiting`, `_writing` and `_is_over`
+        self._writing: set[str] = set()
         try:
             for number, entry in enumerate(message.metadata.get(BULK_KEY, ())):
                 self._add(number, entry, given)
@@ -133,18 +134,25 @@ class Assembly:
 
     def arrived(self, address: str, data: bulk.Buffer) -> None:
         """A chunk that is what its address says, and is in the store: from there it is had if there is no room for it yet."""
-        with self._lock:
-            if self._is_over or self._rooms is None or address not in self._waiting:
+        with self._written:
+            rooms = self._rooms
+            if self._is_over or rooms is None or address not in self._waiting or address in self._writing:
                 return
-            try:
-                for number, offset, size in self._places[address]:
-                    if len(data) != size:
-                        self.failure = f"A chunk has {len(data)} bytes where {size} belong"
-                        return
-                    self._rooms.write(number, offset, data)
-            except OSError as error:
-                self.failure = f"No memory for a buffer of {self.size} bytes: {error.strerror or error}"
+            self._writing.add(address)
+        failure = None
+        try:
+            for number, offset, size in self._places[address]:
+                if len(data) != size:
+                    failure = f"A chunk has {len(data)} bytes where {size} belong"
+                    break
+                rooms.write(number, offset, data)
+        except OSError as error:
+            failure = f"No memory for a buffer of {self.size} bytes: {error.strerror or error}"
+        with self._written:
+            self.failure = self.failure or failure
+            self._writing.discard(address)
             self._waiting.discard(address)
+            self._written.notify_all()
 
     def failed(self, address: str, reason: str) -> None:
         if address in self._places:
@@ -152,7 +160,8 @@ class Assembly:
 
     def deliver(self) -> tuple[Message, list[Descriptor]]:
         """The message, naming its buffers by where they are; the caller owns the descriptors now."""
-        self._is_over = True
+        with self._written:
+            self._is_over = True
         rooms, descriptors, self._descriptors = self._rooms, self._descriptors, []
         if isinstance(rooms, Files):
             descriptors += rooms.descriptors
@@ -163,11 +172,12 @@ class Assembly:
 
     def discard(self) -> None:
         """Nothing is written any more."""
-        with self._lock:
-            if not self._is_over and self._rooms is not None:
-                self._rooms.drop()
-            self._is_over = True
-            _close(self._descriptors)
+        with self._written:
+            was_over, self._is_over = self._is_over, True
+            self._written.wait_for(lambda: not self._writing)
+        if not was_over and self._rooms is not None:
+            self._rooms.drop()
+        _close(self._descriptors)
 
 
 def _close(descriptors: list[Descriptor]) -> None:

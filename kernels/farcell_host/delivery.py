@@ -80,7 +80,7 @@ class Delivery:
 
     def chunk(self, address: str, data: Any) -> None:
         """A chunk has come: into the store, then into what waits for it."""
-        self._intake.take(address, data)
+        self._intake.take(address, data, [item.arrived for item in self._assemblies()])
 
     def missing(self, addresses: Iterable[str]) -> list[str]:
         """The chunks that are to be sent."""
@@ -92,7 +92,7 @@ class Delivery:
             self._failed(address, failure)
         else:
             self._failures.pop(address, None)
-            for item in self._assemblies():
+            for item in self._assemblies():  # those that came meanwhile, too
                 item.arrived(address, data)
         self.advance()
 
