@@ -52,6 +52,7 @@ from . import transfers
 from .backends.base import Allocation, Backend, JobState, Opened, Scheduled, Shared, Unreachable
 from .deaths import Death, of_login
 from .errors import Busy, TargetUnavailable
+from .silence import BEAT_S, Silence
 from .threads import Alarm, loop_thread
 from .transfers import BULK_KEY, Bulk, Inbound, Upload, Way
 
@@ -63,10 +64,6 @@ LONGEST_PAUSE_S = 5.0
 AWAITED_PAUSE_S = 0.5
 """While a cell waits."""
 GIVE_UP_S = 60.0  # without a welcome, though the backend thinks the host is there
-BEAT_S = 2.0
-"""So long a stream from another machine may be silent before it is asked for a sign of life."""
-MISSED_BEATS, MISSED_WHILE_SENDING = 2, 15
-"""So many unanswered ones are a lost link; what is being sent goes before the question where a link is slow."""
 ACK_AFTER = 64
 SHOWN_BYTES = 1 << 20  # less is over before anybody could read of it
 ACK_DELAY_S = 0.05
@@ -406,18 +403,17 @@ class Connection:
 
     async def _beat(self, stream: Stream) -> None:
         """Finds links that are gone without a word: both ends stay open for ever then."""
-        missed = 0
+        silence = Silence()
         while True:
             await asyncio.sleep(BEAT_S)
             if self.uses_descriptors:  # on one machine a stream ends when its other end does
                 continue
-            missed, self._heard = (0 if self._heard else missed + 1), False
-            is_slow = not self._welcomed.is_set() or self._uploads or self.client.has_output
-            if missed > (MISSED_WHILE_SENDING if is_slow else MISSED_BEATS):
+            heard, self._heard = self._heard, False
+            if silence.beat(heard, stream.written, stream.is_blocked, self._welcomed.is_set()):
                 self._is_cut = not isinstance(self._backend, Scheduled)  # a scheduler may know what has become of the node
-                stream.fail(TimeoutError(f"nothing was heard for {missed * BEAT_S:.0f} s"))
+                stream.fail(TimeoutError(f"nothing was heard for {silence.missed * BEAT_S:.0f} s"))
                 return
-            elif missed:
+            if not heard:
                 with self._lock:
                     self.client.ping()
                     self._wake()

@@ -139,6 +139,8 @@ class Stream:
         self.loop = loop or asyncio.get_running_loop()
         self.endpoint = endpoint
         self.closed = False
+        self.written = 0
+        """Bytes that the system has taken."""
         self._lock: contextlib.AbstractContextManager[object] = lock or contextlib.nullcontext()
         self._loop_thread = threading.get_ident()
         self._gate = Gate(endpoint.reading) if lock is not None and capabilities.has_epoll() else None
@@ -160,6 +162,11 @@ class Stream:
     @property
     def supports_descriptors(self) -> bool:
         return self.endpoint.supports_descriptors
+
+    @property
+    def is_blocked(self) -> bool:
+        """There is something to write, and the system does not take it now."""
+        return self._writer_on
 
     def wake(self) -> None:
         """There is something to take: writes at once what the system accepts, the rest when it accepts more."""
@@ -303,6 +310,7 @@ class Stream:
         return [self._buffers[index] for index in range(_MAX_BUFFERS)]
 
     def _advance(self, written: int) -> None:
+        self.written += written
         self._fds = []
         while written:
             first = self._buffers.popleft()
