@@ -193,10 +193,13 @@ class Connection:
         """
         stream = self._stream
         with self.lent() as reading:
-            ready = self._alarm.wait(reading, timeout_s)
-            if reading is not None and reading in ready:
-                assert stream is not None
+            is_in_chunk = True  # then nothing can have been handed on
+            while is_in_chunk:
+                ready = self._alarm.wait(reading, timeout_s)
+                if stream is None or reading not in ready:
+                    return
                 stream.read_here()
+                is_in_chunk = ready == [reading] and timeout_s is None and self.client.room is not None and not stream.closed
 
     def lent(self) -> contextlib.AbstractContextManager[int | None]:
         """Until the next `wait` is over the calling thread alone reads: entered before a request is sent, it spares the loop's
@@ -370,7 +373,7 @@ class Connection:
             if not lost.done():
                 lost.set_result(str(error) if error is not None else "the other end closed the stream")
 
-        def on_data(data: bytes, fds: list[int]) -> None:
+        def on_data(data: Buffer, fds: list[int]) -> None:
             self._heard = True
             try:
                 self._receive(data, fds)
@@ -379,7 +382,7 @@ class Connection:
                 stream.fail(error)
 
         with self._lock:
-            stream = Stream(opened.endpoint, self._take, on_data, on_lost, self.loop, self._lock)
+            stream = Stream(opened.endpoint, self._take, on_data, on_lost, self.loop, self._lock, lambda: self.client.room)
             self.client.connect()
             self._early.clear()
             self._stream = stream
@@ -501,7 +504,7 @@ class Connection:
         self._responses[self.client.request(op, **fields)] = answer
         self._wake()
 
-    def _receive(self, data: bytes, fds: list[int]) -> None:
+    def _receive(self, data: Buffer, fds: list[int]) -> None:
         self._handle(self.client.receive(data, fds))
         self._wake()
 

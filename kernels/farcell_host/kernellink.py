@@ -168,7 +168,7 @@ class DirectLink:
         self.close()
         self._on_lost(error)
 
-    def _received(self, data: bytes, fds: list[int]) -> None:
+    def _received(self, data: Buffer, fds: list[int]) -> None:
         messages: list[FromKernel] = []
         try:
             for frame in self._reader.feed(data, fds):

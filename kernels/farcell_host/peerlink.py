@@ -58,7 +58,7 @@ class PeerLink:
         self._early_left = EARLY_BYTES
         self._acknowledged: dict[Channel, int] = {}
         self._ack_timer: asyncio.TimerHandle | None = None
-        self.stream = Stream(endpoint, self._take, self._received, self._lost)
+        self.stream = Stream(endpoint, self._take, self._received, self._lost, room=lambda: self.peer.room)
 
     @property
     def uses_descriptors(self) -> bool:
@@ -130,12 +130,13 @@ class PeerLink:
             self.heard, self.silent_since = False, now
         return now - self.silent_since > limit_s
 
-    def _received(self, data: bytes, fds: list[int]) -> None:
+    def _received(self, data: bulk.Buffer, fds: list[int]) -> None:
         self.heard = True
         try:
             events = self.peer.receive(data, fds)
-            if events:
-                self._on_events(self, events)
+            if not events and not self.peer.has_output:
+                return
+            self._on_events(self, events)
         except ProtocolError as error:
             if not self.stream.closed:
                 self.refuse("protocol", str(error))

@@ -94,14 +94,22 @@ class FrameReader:
         self._fds: deque[int] = deque()
         self._fault: ProtocolError | None = None
 
+    @property
+    def room(self) -> memoryview | None:
+        """Where the next bytes belong, while a large body is under way: what is received there and then fed is not copied."""
+        return None if self._large is None else memoryview(self._large)[self._filled :]
+
     def feed(self, data: Buffer, fds: Sequence[int] = ()) -> list[Frame]:
         """The frames that are whole now; `fds` came with these bytes."""
         if fds:
             self._fds.extend(fds)
         if self._fault is not None:
             raise self._fault
-        view = memoryview(data if isinstance(data, bytes) else bytes(data))  # frames outlive the caller's buffer
         frames: list[Frame] = []
+        if self._large is not None and isinstance(data, memoryview) and data.obj is self._large:
+            self._filled_up(len(data), frames)
+            return frames
+        view = memoryview(data if isinstance(data, bytes) else bytes(data))  # frames outlive the caller's buffer
         if self._large is not None:
             view = self._fill(view, frames)
             if not view:
@@ -137,11 +145,15 @@ class FrameReader:
         assert self._large is not None
         part = view[: len(self._large) - self._filled]
         self._large[self._filled : self._filled + len(part)] = part
-        self._filled += len(part)
+        self._filled_up(len(part), frames)
+        return view[len(part) :]
+
+    def _filled_up(self, size: int, frames: list[Frame]) -> None:
+        assert self._large is not None
+        self._filled += size
         if self._filled == len(self._large):
             frames.append(Frame(*self._large_head, memoryview(self._large)))
             self._large = None
-        return view[len(part) :]
 
     def _broken(self, view: memoryview) -> ProtocolError:
         if len(view) < HEAD_BYTES:
