@@ -348,7 +348,7 @@ def test_a_head_alone_is_waited_for() -> None:
     assert reader.feed(b"") == []
 
 
-@pytest.mark.parametrize("step", [1000, 70_000, 1 << 20])
+@pytest.mark.parametrize("step", [1000, 70_000, 200_000])
 def test_a_large_body_may_be_received_where_it_belongs(step: int) -> None:
     """A reader says where; what lies around it, and what is fed in the ordinary way between, is as ever."""
     bodies = [bytes([number]) * (300_000 + number) for number in range(3)]
