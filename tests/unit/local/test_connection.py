@@ -343,6 +343,7 @@ def test_chunks_that_come_ahead_of_their_message_are_not_asked_for(lines: Callab
     host.chunks.update({bulk.address_of(piece): bytes(piece) for piece in bulk.pieces(data)})
     addresses = list(host.chunks)
     line.connection.request("chunks", addresses=addresses[:2]).result(BOUND_S)
+    wait_until(lambda: len(line.connection._early) == 2)  # they come after the answer
     with line.connection._lock:
         line.connection._early[addresses[1]] = b"damaged"
     asked = host.asked_chunks.copy()
