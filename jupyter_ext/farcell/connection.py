@@ -24,6 +24,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from farcell_host import __version__, capabilities
@@ -41,7 +42,7 @@ from farcell_host.protocol.events import (
     Responded,
     Welcomed,
 )
-from farcell_host.protocol.frames import Descriptor
+from farcell_host.protocol.frames import EARLY_BYTES, Descriptor
 from farcell_host.protocol.messages import Buffer, Message
 from farcell_host.protocol.outbox import Outgoing
 from farcell_host.reasons import Reason
@@ -51,6 +52,7 @@ from . import transfers
 from .backends.base import Allocation, Backend, JobState, Opened, Scheduled, Shared, Unreachable
 from .deaths import Death, of_login
 from .errors import Busy, TargetUnavailable
+from .silence import BEAT_S, Silence
 from .threads import Alarm, loop_thread
 from .transfers import BULK_KEY, Bulk, Inbound, Upload, Way
 
@@ -62,10 +64,6 @@ LONGEST_PAUSE_S = 5.0
 AWAITED_PAUSE_S = 0.5
 """While a cell waits."""
 GIVE_UP_S = 60.0  # without a welcome, though the backend thinks the host is there
-BEAT_S = 2.0
-"""So long a stream from another machine may be silent before it is asked for a sign of life."""
-MISSED_BEATS, MISSED_WHILE_SENDING = 2, 15
-"""So many unanswered ones are a lost link; what is being sent goes before the question where a link is slow."""
 ACK_AFTER = 64
 SHOWN_BYTES = 1 << 20  # less is over before anybody could read of it
 ACK_DELAY_S = 0.05
@@ -138,9 +136,11 @@ class Connection:
         self._stream: Stream | None = None
         self._welcomed = asyncio.Event()
         self._inbound: deque[Inbound] = deque()
+        self._early: dict[str, Buffer] = {}
+        """Chunks that came ahead of their message."""
         self._arrived: dict[int, Descriptor] = {}
         self._responses: dict[int, concurrent.futures.Future[dict[str, Any]]] = {}
-        self._uploads: dict[tuple[int, int], Upload] = {}  # by channel and sequence number
+        self._uploads: list[Upload] = []
         self._handled = cursor
         self._handled_unacknowledged = 0
         self._ack_timer: asyncio.TimerHandle | None = None
@@ -159,7 +159,7 @@ class Connection:
     def uploading(self) -> tuple[int, int] | None:
         """Bytes sent and to be sent in pieces; None when nothing is."""
         with self._lock:
-            uploads = [upload for upload in self._uploads.values() if upload.waiting]
+            uploads = [upload for upload in self._uploads if upload.waiting or upload.asked]
             return (sum(each.sent_bytes for each in uploads), sum(each.total_bytes for each in uploads)) if uploads else None
 
     def downloading(self) -> tuple[int, int] | None:
@@ -193,10 +193,13 @@ class Connection:
         """
         stream = self._stream
         with self.lent() as reading:
-            ready = self._alarm.wait(reading, timeout_s)
-            if reading is not None and reading in ready:
-                assert stream is not None
+            is_in_chunk = True  # then nothing can have been handed on
+            while is_in_chunk:
+                ready = self._alarm.wait(reading, timeout_s)
+                if stream is None or reading not in ready:
+                    return
                 stream.read_here()
+                is_in_chunk = ready == [reading] and timeout_s is None and self.client.room is not None and not stream.closed
 
     def lent(self) -> contextlib.AbstractContextManager[int | None]:
         """Until the next `wait` is over the calling thread alone reads: entered before a request is sent, it spares the loop's
@@ -226,11 +229,32 @@ class Connection:
             self._uploads.clear()
 
     def prepare(self, buffers: Sequence[Buffer], check: Callable[[], object] = lambda: None, may_stay: bool = False) -> Bulk:
-        """See `transfers.prepare`. `may_stay`: the buffers outlive the answer, so the peer may read them where they are."""
+        """See `transfers.prepare`. `may_stay`: the buffers outlive the answer, so the peer may read them where they are.
+
+        Chunks begin to go meanwhile: the peer keeps them, whether a message follows that names them or not.
+        """
         way = Way.CHUNKS
         if self.uses_descriptors:
             way = Way.MEMORY if may_stay and self.reads_memory else Way.DESCRIPTORS
-        return transfers.prepare(buffers, way, bulk_memory.common_hash(self.welcome.get("hashes", ())), check)
+        upload = Upload()
+        try:
+            hash_name = bulk_memory.common_hash(self.welcome.get("hashes", ()))
+            bulk = transfers.prepare(buffers, way, hash_name, check, partial(self._upload, upload))
+        except BaseException:
+            with self._lock, contextlib.suppress(ValueError):
+                self._uploads.remove(upload)
+            raise
+        bulk.upload = upload
+        return bulk
+
+    def _upload(self, upload: Upload, chunks: dict[str, memoryview]) -> None:
+        with self._lock:
+            if self.closed:
+                return
+            if not upload.chunks:
+                self._uploads.append(upload)
+            upload.chunks.update(chunks)
+            self._ask_missing(upload, list(chunks))
 
     # -- on the loop
 
@@ -349,7 +373,7 @@ class Connection:
             if not lost.done():
                 lost.set_result(str(error) if error is not None else "the other end closed the stream")
 
-        def on_data(data: bytes, fds: list[int]) -> None:
+        def on_data(data: Buffer, fds: list[int]) -> None:
             self._heard = True
             try:
                 self._receive(data, fds)
@@ -358,8 +382,9 @@ class Connection:
                 stream.fail(error)
 
         with self._lock:
-            stream = Stream(opened.endpoint, self._take, on_data, on_lost, self.loop, self._lock)
+            stream = Stream(opened.endpoint, self._take, on_data, on_lost, self.loop, self._lock, lambda: self.client.room)
             self.client.connect()
+            self._early.clear()
             self._stream = stream
             stream.wake()
         beating = asyncio.ensure_future(self._beat(stream))
@@ -381,18 +406,17 @@ class Connection:
 
     async def _beat(self, stream: Stream) -> None:
         """Finds links that are gone without a word: both ends stay open for ever then."""
-        missed = 0
+        silence = Silence()
         while True:
             await asyncio.sleep(BEAT_S)
             if self.uses_descriptors:  # on one machine a stream ends when its other end does
                 continue
-            missed, self._heard = (0 if self._heard else missed + 1), False
-            is_slow = not self._welcomed.is_set() or self._uploads or self.client.has_output
-            if missed > (MISSED_WHILE_SENDING if is_slow else MISSED_BEATS):
+            heard, self._heard = self._heard, False
+            if silence.beat(heard, stream.written, stream.is_blocked, self._welcomed.is_set()):
                 self._is_cut = not isinstance(self._backend, Scheduled)  # a scheduler may know what has become of the node
-                stream.fail(TimeoutError(f"nothing was heard for {missed * BEAT_S:.0f} s"))
+                stream.fail(TimeoutError(f"nothing was heard for {silence.missed * BEAT_S:.0f} s"))
                 return
-            elif missed:
+            if not heard:
                 with self._lock:
                     self.client.ping()
                     self._wake()
@@ -428,12 +452,10 @@ class Connection:
         return frames
 
     def _feed(self) -> bool:
-        for upload in self._uploads.values():
+        for upload in self._uploads if self._welcomed.is_set() else ():
             if upload.waiting:
-                address = upload.waiting.popleft()
-                data = upload.chunks[address]
+                address, data = upload.sent()
                 self.client.send_chunk(address, data)
-                upload.sent_bytes += len(data)
                 self.sent_bulk_bytes += len(data)
                 return True
         return False
@@ -455,26 +477,25 @@ class Connection:
 
     def _send_bulk(self, message: Message, bulk: Bulk) -> None:
         whole = message.with_metadata({**message.metadata, BULK_KEY: bulk.entries})
-        sequence = self.client.send(whole, bulk.descriptors)
+        self.client.send(whole, bulk.descriptors)
         self.sent_bulk_bytes += sum(descriptor.size for descriptor in bulk.descriptors)
         if bulk.chunks:
-            key = (int(message.channel), sequence)
-            self._uploads[key] = Upload(bulk.chunks)
-            self._ask_missing(key)
+            upload = bulk.upload or Upload()
+            self._upload(upload, {address: data for address, data in bulk.chunks.items() if address not in upload.chunks})
 
-    def _ask_missing(self, key: tuple[int, int]) -> None:
+    def _ask_missing(self, upload: Upload, addresses: list[str]) -> None:
         def fill(answer: concurrent.futures.Future[dict[str, Any]]) -> None:
-            upload = self._uploads.get(key)
-            if upload is not None and answer.exception() is None:
-                upload.waiting = deque(address for address in answer.result().get("missing", ()) if address in upload.chunks)
-                upload.total_bytes = upload.sent_bytes + sum(len(upload.chunks[address]) for address in upload.waiting)
-                if upload.total_bytes >= SHOWN_BYTES:
+            if upload in self._uploads and answer.exception() is None:
+                before = upload.total_bytes
+                upload.answered(addresses, answer.result().get("missing", ()))
+                if before < SHOWN_BYTES <= upload.total_bytes:
                     self.on_transfer(True)
                 self._wake()
 
+        upload.asked.update(addresses)
         answer: concurrent.futures.Future[dict[str, Any]] = concurrent.futures.Future()
         answer.add_done_callback(fill)
-        self._request(answer, "missing", {"addresses": list(self._uploads[key].chunks)})
+        self._request(answer, "missing", {"addresses": addresses})
 
     def _request(self, answer: concurrent.futures.Future[dict[str, Any]], op: str, fields: dict[str, Any]) -> None:
         if self.closed:
@@ -483,7 +504,7 @@ class Connection:
         self._responses[self.client.request(op, **fields)] = answer
         self._wake()
 
-    def _receive(self, data: bytes, fds: list[int]) -> None:
+    def _receive(self, data: Buffer, fds: list[int]) -> None:
         self._handle(self.client.receive(data, fds))
         self._wake()
 
@@ -527,8 +548,9 @@ class Connection:
         self.welcome = fields
         self.uses_descriptors = bool(fields.get("descriptors") and self._stream is not None and self._stream.supports_descriptors)
         self._welcomed.set()
-        for key in self._uploads:
-            self._ask_missing(key)
+        for upload in self._uploads:
+            if addresses := upload.again():
+                self._ask_missing(upload, addresses)
         for inbound in self._inbound:
             self._ask_chunks(inbound)
 
@@ -549,6 +571,9 @@ class Connection:
             except ValueError as error:
                 raise ProtocolError(f"The host's message names chunks that do not make up its buffers: {error}") from error
             inbound.mapped.update({id: self._map(id, size) for id, size in descriptors})
+            for address in inbound.missing & self._early.keys():
+                self._place(inbound, address, self._early[address])
+            self._early.clear()
             self._ask_chunks(inbound)
             if inbound.missing and inbound.sizes[1] >= SHOWN_BYTES:
                 self.on_transfer(False)
@@ -571,13 +596,19 @@ class Connection:
             self._request(concurrent.futures.Future(), "chunks", {"addresses": sorted(inbound.missing)})
 
     def _chunk(self, address: str, data: Buffer) -> None:
-        for inbound in self._inbound:
-            if address in inbound.missing and bulk_memory.matches(address, data):
-                try:
-                    inbound.arrived(address, data)
-                except ValueError as error:
-                    raise ProtocolError(f"The host sent a chunk that does not fit: {error}") from error
+        wanting = [inbound for inbound in self._inbound if address in inbound.missing]
+        for inbound in wanting:
+            self._place(inbound, address, data)
+        if not wanting and len(self._early) * bulk_memory.CHUNK_BYTES < EARLY_BYTES:
+            self._early[address] = data
         self._deliver()
+
+    def _place(self, inbound: Inbound, address: str, data: Buffer) -> None:
+        if bulk_memory.matches(address, data):
+            try:
+                inbound.arrived(address, data)
+            except ValueError as error:
+                raise ProtocolError(f"The host sent a chunk that does not fit: {error}") from error
 
     def _deliver(self) -> None:
         while self._inbound and not self._inbound[0].missing:

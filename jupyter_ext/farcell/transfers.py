@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -20,15 +20,39 @@ BULK_KEY = "farcell_bulk"
 _numbers = itertools.count(1)  # of descriptors; on a stream each means one
 
 
-@dataclass
+BATCH_BYTES = 16 << 20
+"""So much is hashed before the peer is asked for what of it is missing there; that goes while the rest is hashed."""
+
+
+@dataclass(eq=False)
 class Upload:
     """The bulk of one message on its way as chunks: kept until the peer is known to have all of it."""
 
-    chunks: dict[str, memoryview]
+    chunks: dict[str, memoryview] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
+    """Those that the peer was asked about, and has not answered."""
     waiting: deque[str] = field(default_factory=deque)
     sent_bytes: int = 0
     total_bytes: int = 0
-    """Of those that the peer does not have; 0 until it has said which."""
+    """Of those that the peer does not have, as far as it has said which."""
+
+    def answered(self, addresses: Collection[str], missing: Collection[str]) -> None:
+        self.asked.difference_update(addresses)
+        self.waiting.extend(address for address in missing if address in self.chunks)
+        self.total_bytes += sum(len(self.chunks[address]) for address in missing if address in self.chunks)
+
+    def again(self) -> list[str]:
+        """The stream is a new one: what to ask about beside what was asked and goes on being asked."""
+        self.waiting.clear()
+        self.total_bytes = self.sent_bytes
+        return [address for address in self.chunks if address not in self.asked]
+
+    def sent(self) -> tuple[str, memoryview]:
+        """The next chunk."""
+        address = self.waiting.popleft()
+        data = self.chunks[address]
+        self.sent_bytes += len(data)
+        return address, data
 
 
 @dataclass
@@ -38,6 +62,8 @@ class Bulk:
     entries: list[dict[str, Any]] = field(default_factory=list)
     descriptors: list[Descriptor] = field(default_factory=list)
     chunks: dict[str, memoryview] = field(default_factory=dict)
+    upload: Upload | None = None
+    """What of the chunks goes already."""
 
     def discard(self) -> None:
         """For bulk that was never handed to a connection."""
@@ -102,12 +128,20 @@ class Way(Enum):
     CHUNKS = "chunks"
 
 
-def prepare(buffers: Iterable[Buffer], way: Way, hash_name: str, check: Callable[[], object]) -> Bulk:
+def prepare(
+    buffers: Iterable[Buffer],
+    way: Way,
+    hash_name: str,
+    check: Callable[[], object],
+    on_batch: Callable[[dict[str, memoryview]], object] = lambda chunks: None,
+) -> Bulk:
     """Makes bulk buffers ready on the calling thread; raises OSError when memory is short.
 
     `check` is called every 1 to 2 MiB, possibly on two threads at once; what it raises ends the work, and nothing is left of it.
+    `on_batch` is given chunks as soon as BATCH_BYTES of them are ready, and never the last.
     """
     bulk = Bulk()
+    batch: dict[str, memoryview] = {}
     try:
         for buffer in buffers:
             entry: dict[str, Any] = {"size": memoryview(buffer).nbytes}
@@ -121,9 +155,13 @@ def prepare(buffers: Iterable[Buffer], way: Way, hash_name: str, check: Callable
                 entry["chunks"] = []
                 for piece in bulk_memory.pieces(buffer, CHUNK_BYTES):
                     check()
+                    if len(batch) * CHUNK_BYTES >= BATCH_BYTES:
+                        on_batch(batch)
+                        batch = {}
                     address = bulk_memory.address_of(piece, hash_name)
                     entry["chunks"].append(address)
-                    bulk.chunks[address] = piece
+                    if address not in bulk.chunks:
+                        bulk.chunks[address] = batch[address] = piece
             bulk.entries.append(entry)
     except BaseException:
         bulk.discard()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import mmap
 import os
 import sys
@@ -22,6 +21,7 @@ from . import capabilities
 CHUNK_BYTES = 1 << 20  # protocol: the piece that has an address
 _PARALLEL_BYTES = 8 << 20
 _PIECE_BYTES = 2 * CHUNK_BYTES
+_PART_BYTES = 16 * CHUNK_BYTES  # is there before the next is begun
 _HUGE_FROM = 4 << 20  # bytes; smaller memory has no use for huge pages
 
 try:
@@ -71,11 +71,9 @@ def make_descriptor(buffer: Buffer, check: Callable[[], object] = lambda: None) 
     short.
     """
     flat = memoryview(buffer).cast("B")
-    fd = capabilities.memory_file()
+    fd = empty_file(len(flat))
     try:
-        if len(flat):
-            os.ftruncate(fd, len(flat))
-            _copy(flat, fd, check)
+        _copy(flat, fd, check)
         capabilities.seal(fd)
     except BaseException:
         os.close(fd)
@@ -83,8 +81,30 @@ def make_descriptor(buffer: Buffer, check: Callable[[], object] = lambda: None) 
     return fd
 
 
-def _copy(flat: memoryview, fd: int, check: Callable[[], object]) -> None:
-    in_pieces(len(flat), check, lambda start, stop: write_all(fd, flat[start:stop], start))
+def empty_file(size: int) -> int:
+    """A memory file that is to be filled, the caller's to close."""
+    fd = capabilities.memory_file()
+    try:
+        os.ftruncate(fd, size)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def fill_file(fd: int, buffer: Buffer, on_filled: Callable[[int], object]) -> None:
+    """Copies a contiguous buffer into a file of its size, and says now and then how many bytes are there. Raises OSError when
+    memory is short."""
+    flat = memoryview(buffer).cast("B")
+    for start in range(0, len(flat), _PART_BYTES):
+        part = flat[start : start + _PART_BYTES]
+        _copy(part, fd, lambda: None, start)
+        on_filled(start + len(part))
+    capabilities.seal(fd)
+
+
+def _copy(flat: memoryview, fd: int, check: Callable[[], object], offset: int = 0) -> None:
+    in_pieces(len(flat), check, lambda start, stop: write_all(fd, flat[start:stop], offset + start))
 
 
 def in_pieces(size: int, check: Callable[[], object], work: Callable[[int, int], object]) -> None:
@@ -154,12 +174,12 @@ def map_descriptor(fd: int, size: int) -> memoryview:
     return memoryview(mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE))
 
 
-def read_pieces(fd: int, size: int) -> Iterator[bytes]:
-    """The file's chunks as bytes, one at a time, for an end that cannot map it."""
-    for offset in itertools.count(0, CHUNK_BYTES):
-        if offset >= size:
-            return
-        yield read_all(fd, min(CHUNK_BYTES, size - offset), offset)
+def look_into(fd: int, size: int) -> memoryview:
+    """The first `size` bytes of a file, to be read where they are written and change no more; `fd` may be closed afterwards."""
+    if not size:
+        return memoryview(b"")
+    # Shared, it could not be sealed any more, or not be mapped once it is (before Linux 6.7).
+    return memoryview(mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ))
 
 
 def read_all(fd: int, size: int, offset: int) -> bytes:

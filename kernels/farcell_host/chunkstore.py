@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
@@ -39,13 +40,14 @@ def cache_folder() -> Path:
 
 
 class ChunkStore:
-    """Blocking, for one thread; a chunk is at most 1 MiB."""
+    """Blocking, for any thread; a chunk is at most 1 MiB."""
 
     def __init__(self, folder: Path, quota_bytes: int = QUOTA_BYTES, clock: Callable[[], float] = time.time) -> None:
         self.folder = folder
         self.quota_bytes = quota_bytes
         self._clock = clock
         self._bytes: int | None = None  # known after the first look at the folder
+        self._lock = threading.Lock()  # around it
 
     def missing(self, addresses: Iterable[str]) -> list[str]:
         """Those that are not here; those that are count as used now."""
@@ -73,8 +75,7 @@ class ChunkStore:
         path = self._path(address)
         partial = path.with_name(f".{uuid.uuid4().hex}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            fd = self._create(partial)
             try:
                 bulk.write_all(fd, data, 0)
             finally:
@@ -88,6 +89,14 @@ class ChunkStore:
                 "Free some space there or point FARCELL_CACHE_DIR at another disk, then run the cell again."
             ) from error
         self._grown(len(data))
+
+    def _create(self, path: Path) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        try:
+            return os.open(path, flags, 0o600)
+        except FileNotFoundError:  # the first in its folder
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return os.open(path, flags, 0o600)
 
     def _path(self, address: str) -> Path:
         name, _, digest = address.partition(":")
@@ -105,9 +114,10 @@ class ChunkStore:
         return True
 
     def _grown(self, size: int) -> None:
-        self._bytes = None if self._bytes is None else self._bytes + size
-        if self._bytes is None or self._bytes > self.quota_bytes:
-            self._evict()
+        with self._lock:
+            self._bytes = None if self._bytes is None else self._bytes + size
+            if self._bytes is None or self._bytes > self.quota_bytes:
+                self._evict()
 
     def _evict(self) -> None:
         """Looks at what is there (other hosts write too) and removes the longest unused down to nine tenths of the quota."""

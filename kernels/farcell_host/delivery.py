@@ -10,12 +10,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from .assembly import Assembly
 from .chunkstore import ChunkStore, ChunkStoreError
 from .intake import Intake
 from .kernel import Kernel
+from .kernellink import Room
 from .protocol.frames import Descriptor
 from .protocol.messages import Channel, Message
 
@@ -42,6 +44,7 @@ class Delivery:
         self._queues: dict[Channel, deque[Waiting]] = {channel: deque() for channel in Channel}
         self._failures: dict[str, str] = {}
         self._closed: str | None = None
+        self._loop = asyncio.get_running_loop()
         self.detached: set[str] = set()
         """Runs that nobody waits for: what they bring back may be merged long after it came."""
 
@@ -65,22 +68,19 @@ class Delivery:
         if _BULK in message.parts[2]:
             try:
                 item = Assembly(message, given)
-            except OSError as error:
-                self._refuse(message, f"No memory for the buffers of this message on the target: {error.strerror}")
-                return taken
             except (KeyError, TypeError, ValueError, ChunkStoreError) as error:
                 self._refuse(message, f"The message names its buffers in a way that is not understood: {error!r}")
                 return taken
             taken = item.taken
+            for address, reason in self._failures.items():
+                item.failed(address, reason)
         self._queues[message.channel].append(item)
-        if isinstance(item, Assembly):
-            self._fill(item)
         self.advance()
         return taken
 
     def chunk(self, address: str, data: Any) -> None:
         """A chunk has come: into the store, then into what waits for it."""
-        self._intake.take(address, data)
+        self._intake.take(address, data, [item.arrived for item in self._assemblies()])
 
     def missing(self, addresses: Iterable[str]) -> list[str]:
         """The chunks that are to be sent."""
@@ -92,7 +92,7 @@ class Delivery:
             self._failed(address, failure)
         else:
             self._failures.pop(address, None)
-            for item in self._assemblies():
+            for item in self._assemblies():  # those that came meanwhile, too
                 item.arrived(address, data)
         self.advance()
 
@@ -133,6 +133,10 @@ class Delivery:
             return
         if not kernel.is_ready:
             return
+        for item in self._assemblies():
+            if item.sizes and not item.is_asked and item.failure is None:
+                item.is_asked = True
+                kernel.ask_room(item.sizes, partial(self._furnish, item))
         for channel, queue in self._queues.items():
             while queue and self._may_go(queue[0], kernel):
                 self._go(queue.popleft(), kernel, channel)
@@ -151,20 +155,15 @@ class Delivery:
         else:
             kernel.send(*item.deliver())
 
-    def _fill(self, item: Assembly) -> None:
-        for address, reason in self._failures.items():
-            item.failed(address, reason)
-        if item.size <= _FILL_HERE_BYTES or not item.has_chunks:
+    def _furnish(self, item: Assembly, room: Room | None) -> None:
+        """What has come before there was room for it is in the store."""
+        item.furnish(room)
+        if item.size <= _FILL_HERE_BYTES:
             item.fill(self._store)
+            self._loop.call_soon(self.advance)
             return
-        work = asyncio.ensure_future(asyncio.to_thread(item.fill, self._store))
-
-        def done(task: asyncio.Future[None]) -> None:
-            if (error := task.exception()) is not None:
-                item.failure = f"The chunk store cannot be read: {error}"
-            self.advance()
-
-        work.add_done_callback(done)
+        work = self._loop.run_in_executor(None, item.fill, self._store)
+        work.add_done_callback(lambda work: self.advance())
 
     def _failed(self, address: str, reason: str) -> None:
         self._failures[address] = reason

@@ -38,7 +38,7 @@ from .kernellink import BULK_KEY, FromKernel
 from .kernelprocess import KernelProcess
 from .peerlink import PeerLink
 from .protocol import events
-from .protocol.frames import FrameReader, Kind, MessageAssembler, decode_chunk
+from .protocol.frames import Descriptor, FrameReader, Kind, MessageAssembler, decode_chunk
 from .protocol.messages import CELL_KEY, Channel, Message, encode_json
 from .protocol.roles import OBSERVER_REQUESTS, ONCE_REQUESTS, Answers, Inbox, Roles
 from .reasons import Reason
@@ -306,7 +306,9 @@ class Host:
     # -- the remote kernel
 
     def _adopt(self, process: KernelProcess, epoch: int) -> Kernel:
-        kernel = Kernel(process, epoch, self._from_kernel, self._kernel_started, self._kernel_ended, self._to_kernel)
+        kernel = Kernel(
+            process, epoch, self._from_kernel, self._filled, self._kernel_started, self._kernel_ended, self._to_kernel
+        )
         self._delivery.kernel = kernel
         return kernel
 
@@ -326,6 +328,7 @@ class Host:
         log.warning("The remote kernel (pid %d) %s", kernel.process.pid, how)
         self._delivery.why_dead = f"The remote kernel {how}; its state is lost. Start a new one with %remote restart."
         self._tell_death(None if died_of else code, died_of)
+        self._held.forget()
         self._run_broken("died")
         kernel.asked.clear()
         self._delivery.abort(self._delivery.why_dead)
@@ -352,6 +355,7 @@ class Host:
         before.close()
         if was_alive and asked:
             self._tell_death(None, "SIGKILL")
+        self._held.forget()
         self._run_broken("killed")
         self._delivery.abort("The remote kernel was restarted before this began")
         self._kernel = self._adopt(self.options.start_kernel(), before.epoch + 1)
@@ -432,6 +436,15 @@ class Host:
             self._answered.set()
             self._changed()
             self._delivery.advance()
+
+    def _filled(self, descriptor: Descriptor, size: int | None) -> None:
+        """The kernel writes a buffer of a message that is to come; its last words on it, if there is no `size`."""
+        if size is None:
+            self._held.forget([descriptor])
+            return
+        file = self._held.filling(descriptor, size)
+        for link in list(self._links):
+            link.hash_ahead(file)
 
     def _to_kernel(self, run: str | None, message: Message) -> None:
         self._accounts.sent(run, message)

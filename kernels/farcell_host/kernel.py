@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from . import runtime
 from .errors import FarcellHostError
-from .kernellink import FromKernel, KernelLink, connect_direct
+from .kernellink import FromKernel, KernelLink, OnFilled, Room, connect_direct
 from .kernelprocess import KernelProcess
 from .protocol.frames import Descriptor
 from .protocol.messages import Channel, Message
@@ -26,6 +26,7 @@ class Kernel:
         process: KernelProcess,
         epoch: int,
         on_messages: Callable[[list[FromKernel]], None],
+        on_filled: OnFilled,
         on_started: Callable[[dict[str, Any]], None],
         on_ended: Callable[[], None],
         on_sent: Callable[[str | None, Message], None],
@@ -36,6 +37,7 @@ class Kernel:
         self.is_alive = True
         self.asked: dict[str, str | None] = {}  # msg_id of a shell request not yet answered: its run, if it is one
         self._on_messages = on_messages
+        self._on_filled = on_filled
         self._on_started = on_started
         self._on_ended = on_ended
         self._on_sent = on_sent
@@ -65,6 +67,11 @@ class Kernel:
             self.asked[str(message.header.get("msg_id"))] = run
         self._on_sent(run, message)
         self._link.send(message, descriptors)
+
+    def ask_room(self, sizes: Sequence[int], on_answer: Callable[[Room | None], None]) -> None:
+        """Memory of its own for bulk buffers of these sizes. Not answered if it ends first."""
+        assert self._link is not None
+        self._link.ask_room(sizes, on_answer)
 
     def answered(self, message: Message) -> str | None:
         """A shell message came; the run that it ends."""
@@ -101,7 +108,7 @@ class Kernel:
     async def _connect(self) -> tuple[KernelLink, dict[str, Any]]:
         if self.process.direct:
             path = Path(self.process.folder / runtime.KERNEL_SOCKET)
-            link, fields = await connect_direct(path, self._on_messages, self._lost)
+            link, fields = await connect_direct(path, self._on_messages, self._on_filled, self._lost)
             if fields.get("direct"):
                 return link, fields
             log.warning("No direct link: %s", fields.get("reason"))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from . import bulk
 from .errors import ProtocolError
-from .held import HeldBulk
+from .held import Hashed, HeldBulk, HeldFile
 from .journal import Block, Cursor, Journal
 from .kernellink import BULK_KEY
 from .protocol.events import Event, Hello
-from .protocol.frames import Descriptor, FrameReader, MessageAssembler
+from .protocol.frames import CHUNK_BYTES, EARLY_BYTES, Descriptor, FrameReader, MessageAssembler
 from .protocol.messages import Channel, Message
 from .protocol.outbox import Outgoing
 from .protocol.peer import Peer
@@ -53,9 +53,12 @@ class PeerLink:
         self._cursor: Cursor | None = None
         self._hashing = False
         self._chunks: deque[str] = deque()
+        self._early: deque[str] = deque()
+        """Chunks whose message is to come."""
+        self._early_left = EARLY_BYTES
         self._acknowledged: dict[Channel, int] = {}
         self._ack_timer: asyncio.TimerHandle | None = None
-        self.stream = Stream(endpoint, self._take, self._received, self._lost)
+        self.stream = Stream(endpoint, self._take, self._received, self._lost, room=lambda: self.peer.room)
 
     @property
     def uses_descriptors(self) -> bool:
@@ -100,6 +103,7 @@ class PeerLink:
 
     def finish(self) -> None:
         self._chunks.clear()
+        self._early.clear()
         self._queue_acknowledgements()
         self.stream.finish()
         self._forget()
@@ -126,12 +130,13 @@ class PeerLink:
             self.heard, self.silent_since = False, now
         return now - self.silent_since > limit_s
 
-    def _received(self, data: bytes, fds: list[int]) -> None:
+    def _received(self, data: bulk.Buffer, fds: list[int]) -> None:
         self.heard = True
         try:
             events = self.peer.receive(data, fds)
-            if events:
-                self._on_events(self, events)
+            if not events and not self.peer.has_output:
+                return
+            self._on_events(self, events)
         except ProtocolError as error:
             if not self.stream.closed:
                 self.refuse("protocol", str(error))
@@ -145,8 +150,8 @@ class PeerLink:
         if self._acknowledged and self.peer.has_output:
             self._queue_acknowledgements()
         frames = self.peer.take(max_bytes)
-        if not frames and self._chunks:
-            address = self._chunks.popleft()
+        while not frames and (self._chunks or self._early):
+            address = (self._chunks or self._early).popleft()
             data = self._held.chunk(address) or self._store.get(address)
             if data is not None:
                 self.peer.send_chunk(address, data)
@@ -180,22 +185,38 @@ class PeerLink:
             assert self.hello is not None
             hash_name = bulk.common_hash(self.hello.hashes)
             if not self._held.is_computed(sequence, hash_name):
-                self._hash(sequence, hash_name)
+                self._hash(self._held.files(sequence))
                 return False
+            self._early.clear()
+            self._early_left = EARLY_BYTES
             self.peer.send(sequence, self._held.as_chunks(sequence, message, hash_name), gap=block.gap)
         return True
 
-    def _hash(self, sequence: int, hash_name: str) -> None:
-        self._hashing = True
-        work = asyncio.ensure_future(asyncio.to_thread(self._held.hashing(sequence, hash_name)))
+    def hash_ahead(self, file: HeldFile) -> None:
+        """More of a buffer is written, whose message is to come."""
+        if self.role == "driver" and not (self.uses_descriptors or self._hashing) and self._early_left > 0:
+            self._hash([file])
 
-        def done(task: asyncio.Future[list[list[str]]]) -> None:
-            self._hashing = False
-            if self._held.is_held(sequence):
-                self._held.computed(sequence, hash_name, task.result())
+    def _hash(self, files: Sequence[HeldFile]) -> None:
+        """The first chunks go while others are hashed, ahead of the message: the client has not asked for them, but will."""
+        assert self.hello is not None
+        self._hashing = True
+        loop, hash_name = self.stream.loop, bulk.common_hash(self.hello.hashes)
+
+        def some(hashed: list[Hashed]) -> None:
+            for address in self._held.computed(hash_name, hashed):
+                if self._early_left > 0 and not self.stream.closed:
+                    self._early_left -= CHUNK_BYTES
+                    self._early.append(address)
             self.wake()
 
-        work.add_done_callback(done)
+        def done(work: asyncio.Future[None]) -> None:
+            self._hashing = False
+            work.result()
+            self.wake()
+
+        hashing = self._held.hashing(files, hash_name, lambda hashed: loop.call_soon_threadsafe(some, hashed))
+        loop.run_in_executor(None, hashing).add_done_callback(done)
 
 
 def _decode(data: bytes) -> Message:

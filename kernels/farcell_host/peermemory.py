@@ -1,9 +1,10 @@
-"""Large buffers that the remote kernel reads straight out of the notebook's memory: both on one machine, Linux only.
+"""Large buffers from memory to memory of two processes on one machine, Linux only: the remote kernel reads those of a notebook
+that is there too, and its host writes into the kernel's what comes from elsewhere.
 
-One copy by process_vm_readv(2), into memory that may have huge pages. A memory file costs about five times as much for 256 MB:
-its 4 KiB pages are made, mapped and freed one by one. The system allows it to the same user in the same PID namespace unless
-it is hardened (Yama's ptrace_scope, a seccomp filter); a reader that is not allowed raises Unreadable, and the buffers are sent
-as memory files then.
+One copy by process_vm_readv(2) or process_vm_writev(2), into memory that may have huge pages. A memory file costs about five
+times as much for 256 MB: its 4 KiB pages are made, mapped and freed one by one. The system allows it to the same user in the
+same PID namespace unless it is hardened (Yama's ptrace_scope, a seccomp filter); who is not allowed gets Unreadable, and the
+buffers are sent as memory files then.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class _View(ctypes.Structure):  # Py_buffer: the same in CPython 3.10 to 3.13
 
 
 def offer(buffer: Buffer) -> dict[str, Any]:
-    """Where a contiguous buffer lies in this process. The caller keeps it alive until the peer has answered."""
+    """Where a contiguous buffer lies in this process. The caller keeps it alive until the peer has answered or written."""
     token = [ctypes.addressof(_TOKEN), _TOKEN.raw.hex()]
     return {"pid": os.getpid(), "address": _address(buffer), "token": token}
 
@@ -58,9 +59,7 @@ def read(place: dict[str, Any], size: int, check: Callable[[], object]) -> memor
     """
     if not capabilities.has_peermemory():
         raise Unreadable("Reading the memory of other processes is not available here")
-    pid, (token_at, token) = int(place["pid"]), place["token"]
-    if bytes(_copy(pid, int(token_at), bytearray(len(token) // 2))).hex() != token:
-        raise Unreadable(f"Process {pid} is not the one whose memory is meant")
+    pid = _process(place)
     room = bulk.room(size)
     target, source = _address(room), int(place["address"])
 
@@ -71,26 +70,48 @@ def read(place: dict[str, Any], size: int, check: Callable[[], object]) -> memor
     return room
 
 
-def _copy(pid: int, address: int, into: bytearray) -> bytearray:
-    _read(pid, address, _address(into), len(into))
-    return into
+def write(place: dict[str, Any], offset: int, data: Buffer) -> None:
+    """Copies `data` into another process, which has offered this place for writing. Raises Unreadable."""
+    _transfer("process_vm_writev", _process(place), int(place["address"]) + offset, _address(data), memoryview(data).nbytes)
+
+
+def try_to_write(place: dict[str, Any]) -> None:
+    """Raises Unreadable where `write` would, and changes nothing."""
+    pid, (token_at, token) = _process(place), place["token"]
+    same = bytes.fromhex(token)
+    _transfer("process_vm_writev", pid, int(token_at), _address(same), len(same))
+
+
+def _process(place: dict[str, Any]) -> int:
+    """Its number, if it is the one that made the offer."""
+    pid, (token_at, token) = int(place["pid"]), place["token"]
+    there = bytearray(len(token) // 2)
+    _read(pid, int(token_at), _address(there), len(there))
+    if there.hex() != token:
+        raise Unreadable(f"Process {pid} is not the one whose memory is meant")
+    return pid
 
 
 def _read(pid: int, source: int, target: int, size: int) -> None:
+    _transfer("process_vm_readv", pid, source, target, size)
+
+
+def _transfer(name: str, pid: int, there: int, here: int, size: int) -> None:
+    call = _call(name)
     while size:
-        done = _process_vm_readv()(pid, _Span(target, size), 1, _Span(source, size), 1, 0)
+        done = call(pid, _Span(here, size), 1, _Span(there, size), 1, 0)
         if done <= 0:
             number = ctypes.get_errno()
-            raise Unreadable(number, f"The memory of process {pid} cannot be read: {os.strerror(number)}")
-        source, target, size = source + done, target + done, size - done
+            raise Unreadable(number, f"The memory of process {pid} is out of bounds: {os.strerror(number)}")
+        here, there, size = here + done, there + done, size - done
 
 
-@lru_cache(1)
-def _process_vm_readv() -> Any:
+@lru_cache(2)
+def _call(name: str) -> Any:
     try:
-        call = ctypes.CDLL(None, use_errno=True).process_vm_readv
+        call = getattr(ctypes.CDLL(None, use_errno=True), name)
     except AttributeError as error:
-        raise Unreadable("This system's C library has no process_vm_readv") from error
+        raise Unreadable(f"This system's C library has no {name}") from error
     spans = ctypes.POINTER(_Span)
     call.argtypes = [ctypes.c_int, spans, ctypes.c_ulong, spans, ctypes.c_ulong, ctypes.c_ulong]
     call.restype = ctypes.c_ssize_t

@@ -58,7 +58,7 @@ class Endpoint:
 
     def read(self, buffer: memoryview) -> tuple[int, list[int]]:
         if self.sock is not None:
-            return capabilities.receive(self.sock, buffer)
+            return capabilities.receive(self.sock, buffer) if self.supports_descriptors else (self.sock.recv_into(buffer), [])
         return os.readv(self.reading, [buffer]), []
 
     def write(self, buffers: Sequence[Buffer], fds: Sequence[int]) -> int:
@@ -131,19 +131,24 @@ class Stream:
         self,
         endpoint: Endpoint,
         take: Take,
-        on_data: Callable[[bytes, list[int]], None],
+        on_data: Callable[[Buffer, list[int]], None],
         on_lost: Callable[[Exception | None], None],
         loop: asyncio.AbstractEventLoop | None = None,
         lock: threading.RLock | None = None,
+        room: Callable[[], memoryview | None] = lambda: None,
     ) -> None:
+        """`room`: where the owner would have the next bytes, if it knows; `on_data` is given them there."""
         self.loop = loop or asyncio.get_running_loop()
         self.endpoint = endpoint
         self.closed = False
+        self.written = 0
+        """Bytes that the system has taken."""
         self._lock: contextlib.AbstractContextManager[object] = lock or contextlib.nullcontext()
         self._loop_thread = threading.get_ident()
         self._gate = Gate(endpoint.reading) if lock is not None and capabilities.has_epoll() else None
         self._take = take
         self._on_data = on_data
+        self._room = room
         self._on_lost = on_lost
         self._frames: deque[Frame] = deque()  # taken, not yet begun
         self._buffers: deque[Buffer] = deque()  # the rest of what is being written
@@ -160,6 +165,11 @@ class Stream:
     @property
     def supports_descriptors(self) -> bool:
         return self.endpoint.supports_descriptors
+
+    @property
+    def is_blocked(self) -> bool:
+        """There is something to write, and the system does not take it now."""
+        return self._writer_on
 
     def wake(self) -> None:
         """There is something to take: writes at once what the system accepts, the rest when it accepts more."""
@@ -229,14 +239,15 @@ class Stream:
             if self.closed or self._failed:
                 return
             error: Exception | None = None
+            room = self._room()
             try:
-                size, fds = self.endpoint.read(self._inbound)
+                size, fds = self.endpoint.read(self._inbound if room is None else room)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as failure:
                 size, fds, error = 0, [], failure
             if size or fds:
-                self._on_data(bytes(self._inbound[:size]), fds)
+                self._on_data(bytes(self._inbound[:size]) if room is None else room[:size], fds)
             elif threading.get_ident() == self._loop_thread:
                 self._lose(error)
             else:
@@ -303,6 +314,7 @@ class Stream:
         return [self._buffers[index] for index in range(_MAX_BUFFERS)]
 
     def _advance(self, written: int) -> None:
+        self.written += written
         self._fds = []
         while written:
             first = self._buffers.popleft()

@@ -9,6 +9,7 @@ where they find it. A forked child never touches the socket.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import socket
@@ -27,11 +28,12 @@ from ..protocol.frames import (
     FrameReader,
     Kind,
     MessageAssembler,
+    decode_fields,
     encode_descriptor,
     encode_frame,
     encode_message,
 )
-from ..protocol.messages import Channel, Message
+from ..protocol.messages import Channel, Message, encode_json
 from .exchange import Check, Reply, Request
 from .interrupts import InterruptGuard
 
@@ -74,9 +76,11 @@ class Link:
         self._assembler = MessageAssembler()
         self._room = memoryview(bytearray(READ_BYTES))
         self._mapped: dict[int, memoryview] = {}
+        self._rooms: dict[tuple[int, int], memoryview] = {}
+        """Memory that the host fills, for a message that is to come; by the number of its request, and the buffer's in that."""
         self._inbox: deque[Message] = deque()
         self._answers: dict[str, deque[Message]] = {}
-        self._next_descriptor = 1
+        self._next_descriptor = 0
         self._write_lock = threading.RLock()
         self._read_lock = threading.RLock()
         self._input_lock = threading.RLock()
@@ -103,26 +107,34 @@ class Link:
                 self._write(frame)
 
     def send_reply(self, reply: Reply, parent: dict[str, Any], channel: Channel = Channel.SHELL) -> None:
-        """With the bulk buffers in memory files of their own, whose descriptors go ahead."""
-        descriptors = [self._describe(buffer) for buffer in reply.bulk]
-        metadata = {}
-        if descriptors:
-            metadata["farcell_bulk"] = [{"size": item.size, "descriptor": item.id} for item in descriptors]
-        message = Message.build(
-            channel, reply.msg_type, reply.content, parent=parent, metadata=metadata, buffers=tuple(reply.buffers)
+        """With the bulk buffers in memory files of their own, whose descriptors go ahead. Raises OSError when memory is short."""
+        entries: list[dict[str, int]] = []
+        try:
+            for buffer in reply.bulk:
+                self._next_descriptor += 1
+                entries.append({"size": memoryview(buffer).nbytes, "descriptor": self._next_descriptor})
+                self._send_bulk(buffer, self._next_descriptor)
+        except OSError:
+            for entry in entries:
+                self._tell_filled(entry["descriptor"], None)
+            raise
+        metadata = {"farcell_bulk": entries} if entries else {}
+        self.send(
+            Message.build(channel, reply.msg_type, reply.content, parent=parent, metadata=metadata, buffers=tuple(reply.buffers))
         )
-        with self.guard, self._write_lock:
-            for item in descriptors:
-                try:
-                    self._write(encode_descriptor(item), [item.fd])
-                finally:
-                    os.close(item.fd)
-            self.send(message)
 
-    def _describe(self, buffer: Buffer) -> Descriptor:
-        number = self._next_descriptor
-        self._next_descriptor += 1
-        return Descriptor(number, bulk.make_descriptor(buffer), memoryview(buffer).nbytes)
+    def _send_bulk(self, buffer: Buffer, number: int) -> None:
+        """The file goes first, and then what fills it: the host need not wait for the end of that."""
+        size = memoryview(buffer).nbytes
+        fd = bulk.empty_file(size)
+        try:
+            self._write(encode_descriptor(Descriptor(number, fd, size)), [fd])
+            bulk.fill_file(fd, buffer, partial(self._tell_filled, number))
+        finally:
+            os.close(fd)
+
+    def _tell_filled(self, number: int, size: int | None) -> None:
+        self._write(encode_frame(Kind.FILLED, [encode_json({"id": number, "size": size})]))
 
     def _write(self, buffers: Sequence[Buffer], fds: Sequence[int] = ()) -> None:
         with self.guard, self._write_lock:
@@ -187,8 +199,25 @@ class Link:
                 self._mapped[descriptor.id] = bulk.map_descriptor(descriptor.fd, descriptor.size)
             finally:
                 os.close(descriptor.fd)
+        elif frame.kind == Kind.ROOM:
+            self._make_room(**decode_fields(frame))
         elif frame.kind == Kind.PING:
             self._write(encode_frame(Kind.PONG, ()))
+
+    def _make_room(self, id: int, sizes: Sequence[int], drop: bool) -> None:
+        """Or let it go: nothing more is written there, and no message will name it."""
+        keys = [(id, number) for number in range(len(sizes))]
+        if drop:
+            for key in keys:
+                self._rooms.pop(key, None)
+            return
+        offers = []
+        with contextlib.suppress(MemoryError):
+            rooms = [bulk.room(size) for size in sizes]
+            offers = [peermemory.offer(room) for room in rooms]
+            self._rooms.update(zip(keys, rooms, strict=True))
+        fields = {"id": id, "memory": offers[0] if offers else None, "addresses": [offer["address"] for offer in offers]}
+        self._write(encode_frame(Kind.ROOM, [encode_json(fields)]))
 
     def _deliver(self) -> None:
         while self._inbox:
@@ -202,8 +231,9 @@ class Link:
     def _taker(self, entry: dict[str, Any]) -> Callable[[Check], Buffer]:
         if "memory" in entry:
             return partial(peermemory.read, entry["memory"], int(entry["size"]))
-        mapped = self._mapped.pop(entry["descriptor"])
-        return lambda check: mapped
+        is_room = "room" in entry
+        here = self._rooms.pop(tuple(entry["room"])) if is_room else self._mapped.pop(entry["descriptor"])
+        return lambda check: here
 
     def _lose(self) -> None:
         """The host is gone; its process watches over ours, see launch.py."""

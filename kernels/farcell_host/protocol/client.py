@@ -99,6 +99,11 @@ class Client:
         fields = {"protocol": list(VERSION), **asdict(hello)}
         self._outbox.put(Priority.CONTROL, encode_frame(Kind.HELLO, [encode_json(fields)]))
 
+    @property
+    def room(self) -> memoryview | None:
+        """Where the next bytes may be received right away; see FrameReader."""
+        return self._reader.room
+
     def receive(self, data: Buffer, fds: Sequence[int] = ()) -> list[Event]:
         """What these bytes tell. Raises ProtocolError, the same one ever after; the stream is of no use then, a new one is."""
         if self._fault is not None:

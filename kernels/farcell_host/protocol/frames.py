@@ -19,6 +19,7 @@ from .messages import Buffer, Channel, Message, byte_count, decode_object, encod
 
 CHUNK_BYTES = 1 << 20
 BULK_BYTES = 256 << 10
+EARLY_BYTES = 64 << 20  # of chunks that a host sends ahead of the message that names them; a client keeps no more
 MAX_FRAME_BYTES = 2 << 20
 MAX_MESSAGE_BYTES = 1 << 30
 FRAGMENT_BYTES = 256 << 10
@@ -42,6 +43,8 @@ class Kind(IntEnum):
     RESPONSE = 9
     PING = 10
     PONG = 11
+    ROOM = 12  # between a host and its kernel only: memory for bulk that is to come
+    FILLED = 13  # likewise: so much of an open file that was sent is written, or nothing will come of it
 
 
 class Flags(IntFlag):
@@ -91,14 +94,22 @@ class FrameReader:
         self._fds: deque[int] = deque()
         self._fault: ProtocolError | None = None
 
+    @property
+    def room(self) -> memoryview | None:
+        """Where the next bytes belong, while a large body is under way: what is received there and then fed is not copied."""
+        return None if self._large is None else memoryview(self._large)[self._filled :]
+
     def feed(self, data: Buffer, fds: Sequence[int] = ()) -> list[Frame]:
         """The frames that are whole now; `fds` came with these bytes."""
         if fds:
             self._fds.extend(fds)
         if self._fault is not None:
             raise self._fault
-        view = memoryview(data if isinstance(data, bytes) else bytes(data))  # frames outlive the caller's buffer
         frames: list[Frame] = []
+        if self._large is not None and isinstance(data, memoryview) and data.obj is self._large:
+            self._filled_up(len(data), frames)
+            return frames
+        view = memoryview(data if isinstance(data, bytes) else bytes(data))  # frames outlive the caller's buffer
         if self._large is not None:
             view = self._fill(view, frames)
             if not view:
@@ -134,11 +145,15 @@ class FrameReader:
         assert self._large is not None
         part = view[: len(self._large) - self._filled]
         self._large[self._filled : self._filled + len(part)] = part
-        self._filled += len(part)
+        self._filled_up(len(part), frames)
+        return view[len(part) :]
+
+    def _filled_up(self, size: int, frames: list[Frame]) -> None:
+        assert self._large is not None
+        self._filled += size
         if self._filled == len(self._large):
             frames.append(Frame(*self._large_head, memoryview(self._large)))
             self._large = None
-        return view[len(part) :]
 
     def _broken(self, view: memoryview) -> ProtocolError:
         if len(view) < HEAD_BYTES:

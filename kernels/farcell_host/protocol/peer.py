@@ -71,6 +71,11 @@ class Peer:
     def take(self, max_bytes: int = 262144) -> list[Outgoing]:
         return self._outbox.take(max_bytes)
 
+    @property
+    def room(self) -> memoryview | None:
+        """Where the next bytes may be received right away; see FrameReader."""
+        return self._reader.room
+
     def receive(self, data: Buffer, fds: Sequence[int] = ()) -> list[Event]:
         """What these bytes tell. Raises ProtocolError, the same one ever after; a client of another protocol version is
         refused instead."""

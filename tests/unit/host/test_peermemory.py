@@ -85,3 +85,33 @@ def test_what_is_offered_need_not_be_writable():
     for buffer in (b"fixed", memoryview(b"view")[1:], bytearray(), memoryview(bytearray(3))):
         offer = peermemory.offer(buffer)
         assert peermemory.read(offer, memoryview(buffer).nbytes, lambda: None) == buffer
+
+
+WRITTEN = """
+import json, sys
+from farcell_host import peermemory
+room = bytearray(int(sys.argv[1]))
+print(json.dumps(peermemory.offer(room)), flush=True)
+sys.stdin.readline()
+sys.stdout.write(bytes(room).hex())
+"""
+
+
+def test_what_is_written_is_there(offers):
+    """At its offset, and nowhere else; a try changes nothing."""
+    with subprocess.Popen([sys.executable, "-c", WRITTEN, "16"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        offer = json.loads(process.stdout.readline())
+        peermemory.try_to_write(offer)
+        peermemory.write(offer, 4, b"abc")
+        peermemory.write(offer, 14, memoryview(b"xyz")[:2])
+        written, _ = process.communicate(b"\n")
+    assert bytes.fromhex(written.decode()) == bytes(4) + b"abc" + bytes(7) + b"xy"
+    for write in (lambda: peermemory.write(offer, 0, b"late"), lambda: peermemory.try_to_write(offer)):
+        with pytest.raises(peermemory.Unreadable):
+            write()
+
+
+def test_another_process_is_not_written_to(offers):
+    wrong = {**offers[1], "token": [offers[1]["token"][0], "00" * 16]}
+    with pytest.raises(peermemory.Unreadable, match="not the one"):
+        peermemory.write(wrong, 0, b"x")

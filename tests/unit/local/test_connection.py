@@ -38,6 +38,7 @@ class Host:
         self.files: dict[int, Descriptor] = {}
         self.chunks: dict[str, bytes] = {}
         self.requests: list[str] = []
+        self.asked_chunks: list[str] = []
         self.greeted = 0
         self.descriptors = descriptors
         self.refuse = refuse
@@ -136,6 +137,7 @@ class Host:
         if op == "missing":
             peer.respond(id, True, missing=[address for address in fields["addresses"] if address not in self.chunks])
         elif op == "chunks":
+            self.asked_chunks += fields["addresses"]
             for address in fields["addresses"]:
                 if address in self.chunks:
                     peer.send_chunk(address, self.chunks[address])
@@ -296,6 +298,23 @@ def test_an_upload_goes_on_after_a_cut(lines: Callable[[Host], Line]) -> None:
     assert line.host.greeted == 2
 
 
+def test_an_upload_begins_before_its_message(lines: Callable[[Host], Line]) -> None:
+    """While the rest of it is hashed; what was interrupted then is sent no further."""
+    line = lines(Host(descriptors=False))
+    line.open()
+    checks = iter(range(1000))
+
+    def check() -> None:
+        if next(checks) == 20:  # the first batch of 16 chunks is asked about
+            wait_until(lambda: len(line.host.chunks) >= 1)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        line.connection.prepare([os.urandom(24 << 20)], check)
+    assert line.connection.uploading() is None
+    assert line.host.told.empty()
+
+
 def test_bulk_that_comes_as_chunks_is_whole(lines: Callable[[Host], Line]) -> None:
     """A message whose bulk is still on its way is delivered when it is whole, writable, and before what follows it."""
     host = Host(descriptors=False)
@@ -313,6 +332,27 @@ def test_bulk_that_comes_as_chunks_is_whole(lines: Callable[[Host], Line]) -> No
     assert message.msg_type == "farcell_run_reply"
     assert bytes(got) == data and not memoryview(got).readonly
     assert text(line.heard.get(timeout=BOUND_S)[0]) == "1"
+
+
+def test_chunks_that_come_ahead_of_their_message_are_not_asked_for(lines: Callable[[Host], Line]) -> None:
+    """And one that is not what its address says is."""
+    host = Host(descriptors=False)
+    line = lines(host)
+    line.open()
+    data = os.urandom(3 << 20)
+    host.chunks.update({bulk.address_of(piece): bytes(piece) for piece in bulk.pieces(data)})
+    addresses = list(host.chunks)
+    line.connection.request("chunks", addresses=addresses[:2]).result(BOUND_S)
+    wait_until(lambda: len(line.connection._early) == 2)  # they come after the answer
+    with line.connection._lock:
+        line.connection._early[addresses[1]] = b"damaged"
+    asked = host.asked_chunks.copy()
+    entries = [{"size": len(data), "chunks": addresses}]
+    host.say(Message.build(Channel.SHELL, "farcell_run_reply", {"run": "r"}, metadata={"farcell_bulk": entries}))
+    line.connection.request("status").result(BOUND_S)
+    _, (got,) = line.heard.get(timeout=BOUND_S)
+    assert bytes(got) == data
+    assert host.asked_chunks[len(asked) :] == sorted(addresses[1:])
 
 
 def test_what_another_has_taken_is_passed_over(lines: Callable[[Host], Line]) -> None:

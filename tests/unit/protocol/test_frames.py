@@ -346,3 +346,25 @@ def test_a_head_alone_is_waited_for() -> None:
     assert reader.feed(data[: HEAD_BYTES - 1]) == []
     assert len(reader.feed(data[HEAD_BYTES - 1 :])) == 1
     assert reader.feed(b"") == []
+
+
+@pytest.mark.parametrize("step", [1000, 70_000, 200_000])
+def test_a_large_body_may_be_received_where_it_belongs(step: int) -> None:
+    """A reader says where; what lies around it, and what is fed in the ordinary way between, is as ever."""
+    bodies = [bytes([number]) * (300_000 + number) for number in range(3)]
+    stream = b"".join(bytes(part) for body in bodies for part in encode_frame(Kind.CHUNK, [body]))
+    reader, frames, in_place = FrameReader(), [], 0
+    for turn in range(len(stream)):
+        room = reader.room if turn % 3 else None
+        size = step if room is None else min(step, len(room))
+        piece, stream = stream[:size], stream[size:]
+        if room is None:
+            frames += reader.feed(piece)
+        else:
+            room[: len(piece)] = piece
+            in_place += len(piece)
+            frames += reader.feed(room[: len(piece)])
+        if not stream:
+            break
+    assert [bytes(frame.body) for frame in frames] == bodies
+    assert in_place and reader.room is None
