@@ -23,13 +23,17 @@ SHARE = "share/jupyter/labextensions/farcell"
 COMMANDS = ("sh", "env", "uname")
 
 
-@pytest.fixture(scope="module")
-def hook() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("labextension_hook", ROOT / "tools" / "labextension.py")
+def tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"tools_{name}", ROOT / "tools" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def hook() -> ModuleType:
+    return tool("labextension")
 
 
 @pytest.fixture
@@ -57,6 +61,12 @@ def without_node(tmp_path: Path) -> dict[str, str]:
 def test_versions_agree() -> None:
     """The extension's package says the version that the Python package does."""
     assert json.loads((SOURCE / "package.json").read_text())["version"] == farcell.__version__
+
+
+def test_wire_types_are_those_of_the_server() -> None:
+    """The front end's types are made from the models that check requests and answers."""
+    wire_types = tool("wire_types")
+    assert wire_types.FILE.read_text() == wire_types.text(), "run python tools/wire_types.py"
 
 
 def test_lock_files_name_no_addresses() -> None:
