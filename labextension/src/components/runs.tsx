@@ -1,0 +1,127 @@
+import { closeIcon, stopIcon } from '@jupyterlab/ui-components';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import React from 'react';
+import { baseName, bytes, duration, moment, money } from '../format';
+import type { IRunRow, Runs } from '../runs';
+import { merged } from '../runs';
+import { useClock, useFarcell, useModel } from './context';
+import { Empty, Loading, RequestFault } from './notices';
+import { IconButton } from './sessions';
+import { Windowed } from './windowed';
+
+const ROW_PX = 46;
+
+export interface IRunActions {
+  openLog(run: string, title: string): void;
+  interruptRun(run: IRunRow): void;
+}
+
+export function runWord(state: string, trans: TranslationBundle): string {
+  const words: { [state: string]: string } = {
+    queued: trans.__('queued'),
+    running: trans.__('running'),
+    untaken: trans.__('not fetched'),
+    ok: trans.__('done'),
+    error: trans.__('failed'),
+    aborted: trans.__('aborted'),
+    refused: trans.__('refused'),
+    died: trans.__('kernel died'),
+    killed: trans.__('killed'),
+    ended: trans.__('ended'),
+    unknown: trans.__('not known')
+  };
+  return words[state] ?? state;
+}
+
+/** Draws all runs; asks for the record of them only while it is seen. */
+export function RunList(props: { runs: Runs; actions: IRunActions; isVisible: boolean }): JSX.Element {
+  const { runs, isVisible } = props;
+  const model = useModel();
+  const { trans } = useFarcell();
+  const [, draw] = React.useReducer((n: number) => n + 1, 0);
+  React.useEffect(() => {
+    runs.changed.connect(draw);
+    return () => {
+      runs.changed.disconnect(draw);
+    };
+  }, [runs]);
+  const live = model.snapshot?.runs_in_progress ?? [];
+  // A run that begins, goes on or ends is one that the record has to tell more of.
+  const face = live.map(run => `${run.id} ${run.state}`).join();
+  React.useEffect(() => {
+    if (isVisible) {
+      void runs.refresh();
+    }
+  }, [runs, isVisible, face, model.snapshot?.server]);
+  const onEnd = React.useCallback(() => {
+    if (isVisible && runs.hasMore && !runs.problem) {
+      void runs.more();
+    }
+  }, [runs, isVisible]);
+  const rows = React.useMemo(() => merged(live, runs.recorded), [live, runs.recorded]);
+  const now = useClock(isVisible && rows.some(run => run.isGoing));
+  if (!runs.isLoaded && !rows.length) {
+    return model.problem ? <Empty>{trans.__('Not known.')}</Empty> : <Loading />;
+  }
+  const fault = runs.problem && (!model.problem || rows.length === 0) && (
+    <RequestFault error={runs.problem} again={() => void runs.refresh()} />
+  );
+  return (
+    <>
+      {fault}
+      {!rows.length && !runs.problem && <Empty>{trans.__('No remote cell has run yet.')}</Empty>}
+      {rows.length > 0 && (
+        <Windowed
+          label={trans.__('Runs')}
+          rows={rows}
+          rowPx={ROW_PX}
+          keyOf={run => run.id}
+          draw={run => <Run run={run} now={now} currency={runs.currency} actions={props.actions} />}
+          onEnd={onEnd}
+        />
+      )}
+    </>
+  );
+}
+
+function Run(props: { run: IRunRow; now: number; currency: string; actions: IRunActions }): JSX.Element {
+  const { run, now, actions } = props;
+  const { trans } = useFarcell();
+  const elapsed = run.seconds ?? (run.isGoing && run.started !== null ? now - run.started : null);
+  const title = run.notebook ? baseName(run.notebook) : run.target;
+  const facts = [
+    run.notebook ? run.target : null,
+    run.started === null ? null : moment(run.started),
+    run.sent ? `↑ ${bytes(run.sent)}` : null,
+    run.received ? `↓ ${bytes(run.received)}` : null,
+    run.cost === null ? null : money(run.cost, props.currency)
+  ].filter(Boolean);
+  return (
+    <div className="jp-farcell-Row" title={`${run.id}${run.notebook ? `\n${run.notebook}` : ''}`}>
+      <span className={`jp-farcell-Dot jp-mod-${run.state}`} aria-hidden="true" />
+      <button
+        type="button"
+        className="jp-farcell-Row-text jp-farcell-Row-open"
+        disabled={!run.hasLog}
+        title={run.hasLog ? trans.__('Show what it has printed') : trans.__('Its session is over, and with it what it has printed')}
+        onClick={() => actions.openLog(run.id, title)}
+      >
+        <span className="jp-farcell-Row-title">
+          <span className="jp-farcell-Name">{title}</span>
+          <span className={`jp-farcell-State jp-mod-${run.state}`}>{runWord(run.state, trans)}</span>
+          {elapsed !== null && <span className="jp-farcell-Elapsed">{duration(elapsed)}</span>}
+        </span>
+        <span className="jp-farcell-Row-facts">{facts.join(' · ')}</span>
+      </button>
+      <div className="jp-farcell-Row-actions">
+        {run.isGoing && run.session && (
+          <IconButton
+            icon={run.state === 'queued' ? closeIcon : stopIcon}
+            label={run.state === 'queued' ? trans.__('Cancel the run in %1', title) : trans.__('Interrupt the run in %1', title)}
+            onClick={() => actions.interruptRun(run)}
+          />
+        )}
+      </div>
+    </div>
+  );
+}
