@@ -215,5 +215,6 @@ class Content extends Panel {
 export class RunLogWidget extends MainAreaWidget<Widget> {
   constructor(options: RunLogWidget.IOptions) {
     super({ content: new Content(options) });
+    this.toolbar.hide();
   }
 }

@@ -345,6 +345,7 @@ export interface TargetSchema {
   json_schema: { [key: string]: unknown };
   backends: string[];
   order: string[];
+  builtin: string[];
 }
 
 export interface Task {

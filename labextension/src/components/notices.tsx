@@ -25,14 +25,25 @@ export function Fault(props: {
   again?: () => void;
   againLabel?: string;
   kind?: 'error' | 'warning';
+  /** Only the title, until a person wants to know more. */
+  isShort?: boolean;
 }): JSX.Element {
   const { trans } = useFarcell();
   return (
     <div className={`jp-farcell-Fault jp-mod-${props.kind ?? 'error'}`} role="alert">
-      <div className="jp-farcell-Fault-text">
-        <strong>{props.title}</strong>
-        {props.text && <span>{props.text}</span>}
-      </div>
+      {props.isShort ? (
+        <details className="jp-farcell-Fault-text">
+          <summary>
+            <strong>{props.title}</strong>
+          </summary>
+          <span>{props.text}</span>
+        </details>
+      ) : (
+        <div className="jp-farcell-Fault-text">
+          <strong>{props.title}</strong>
+          {props.text && <span>{props.text}</span>}
+        </div>
+      )}
       {props.again && (
         <Button className="jp-farcell-Button" onClick={props.again} title={props.againLabel ?? trans.__('Try again')}>
           <refreshIcon.react tag="span" />

@@ -88,9 +88,10 @@ function Run(props: { run: IRunRow; now: number; currency: string; actions: IRun
   const { run, now, actions } = props;
   const { trans } = useFarcell();
   const elapsed = run.seconds ?? (run.isGoing && run.started !== null ? now - run.started : null);
-  const title = run.notebook ? baseName(run.notebook) : run.target;
+  const hasName = !!run.notebook?.endsWith('.ipynb');
+  const title = hasName ? baseName(run.notebook as string) : run.target;
   const facts = [
-    run.notebook ? run.target : null,
+    hasName ? run.target : null,
     run.started === null ? null : moment(run.started),
     run.sent ? `↑ ${bytes(run.sent)}` : null,
     run.received ? `↓ ${bytes(run.received)}` : null,

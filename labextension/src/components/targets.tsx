@@ -82,7 +82,7 @@ function Target(props: { target: TargetFace; test?: Task; sessions: number; acti
       {target.problems.map(problem => (
         <Fault key={problem} title={problem} />
       ))}
-      {target.fault && <Fault kind="warning" title={target.fault.message} />}
+      {target.fault && <Fault kind="warning" title={trans.__('Why')} text={target.fault.message} isShort />}
       {test && <Test task={test} />}
     </div>
   );
