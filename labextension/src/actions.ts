@@ -47,8 +47,15 @@ export class Actions {
       await this._do(session, 'cancel', { run });
       return;
     }
-    const what = session.job === null ? session.target : trans.__('job %1 on %2', session.job, session.target);
-    await this._asked(session, 'cancel', trans.__('Cancel %1?', what), trans.__('It leaves the queue.'), trans.__('Cancel job'));
+    const what =
+      session.job === null ? session.target : trans.__('job %1 on %2', session.job, session.target);
+    await this._asked(
+      session,
+      'cancel',
+      trans.__('Cancel %1?', what),
+      trans.__('It leaves the queue.'),
+      trans.__('Cancel job')
+    );
   }
 
   /** Asks, saying what would be lost; and again if by then it would be more than was said. */

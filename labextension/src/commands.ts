@@ -3,4 +3,8 @@ export namespace CommandIDs {
   export const show = 'farcell:show';
   export const addTarget = 'farcell:add-target';
   export const openLog = 'farcell:open-log';
+  /** `target`: a name, '' for the default one, null for here. */
+  export const runOn = 'farcell:run-on';
+  export const toggleDetached = 'farcell:toggle-detached';
+  export const showPlan = 'farcell:show-plan';
 }

@@ -3,7 +3,11 @@
 /** `0:07`, `12:05`, `3:07:00`, `2 d 3 h`. */
 export function duration(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds));
-  const [days, hours, minutes] = [Math.floor(whole / 86400), Math.floor(whole / 3600) % 24, Math.floor(whole / 60) % 60];
+  const [days, hours, minutes] = [
+    Math.floor(whole / 86400),
+    Math.floor(whole / 3600) % 24,
+    Math.floor(whole / 60) % 60
+  ];
   if (days) {
     return `${days} d ${hours} h`;
   }

@@ -38,7 +38,11 @@ export class Transcript {
       case 'update_display_data':
         return this._update(output) && isAppended;
       case 'stream':
-        this._append({ output_type: 'stream', name: output.name === 'stderr' ? 'stderr' : 'stdout', text: output.text ?? '' });
+        this._append({
+          output_type: 'stream',
+          name: output.name === 'stderr' ? 'stderr' : 'stdout',
+          text: output.text ?? ''
+        });
         return isAppended;
       case 'error':
         this._append({
@@ -77,7 +81,11 @@ export class Transcript {
   private _update(output: Output): boolean {
     const places = this._displays.get(output.display_id ?? '') ?? [];
     for (const place of places) {
-      this.outputs[place] = { ...this.outputs[place], data: output.data ?? {}, metadata: output.metadata ?? {} } as IOutput;
+      this.outputs[place] = {
+        ...this.outputs[place],
+        data: output.data ?? {},
+        metadata: output.metadata ?? {}
+      } as IOutput;
     }
     return places.length === 0;
   }
@@ -170,7 +178,9 @@ class Content extends Panel {
       } while (log.next !== null);
       this._isOver = log.is_over;
       const state = log.is_over ? trans.__('over') : trans.__('goes on');
-      const part = log.is_whole ? '' : ` · ${trans.__('its beginning was dropped, for the quota of the journal')}`;
+      const part = log.is_whole
+        ? ''
+        : ` · ${trans.__('its beginning was dropped, for the quota of the journal')}`;
       const none = this._transcript.outputs.length ? '' : ` · ${trans.__('it has shown nothing')}`;
       this._status.node.textContent = `${log.target} · ${run} · ${state}${part}${none}`;
     } catch (error) {

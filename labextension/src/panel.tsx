@@ -1,7 +1,14 @@
 /** The sidebar: one section for each kind of thing. A section that is not in sight asks for nothing. */
 
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { addIcon, PanelWithToolbar, ReactWidget, refreshIcon, SidePanel, ToolbarButton } from '@jupyterlab/ui-components';
+import {
+  addIcon,
+  PanelWithToolbar,
+  ReactWidget,
+  refreshIcon,
+  SidePanel,
+  ToolbarButton
+} from '@jupyterlab/ui-components';
 import type { ITranslator } from '@jupyterlab/translation';
 import type { IDisposable } from '@lumino/disposable';
 import type { Message } from '@lumino/messaging';
@@ -42,7 +49,9 @@ class Seen extends ReactWidget {
   }
 
   protected override render(): JSX.Element {
-    return <FarcellContext.Provider value={this._context}>{this._draw(this._isSeen)}</FarcellContext.Provider>;
+    return (
+      <FarcellContext.Provider value={this._context}>{this._draw(this._isSeen)}</FarcellContext.Provider>
+    );
   }
 
   protected override onAfterAttach(msg: Message): void {
@@ -137,7 +146,11 @@ export class FarcellPanel extends SidePanel {
 
     this.toolbar.addItem(
       'look',
-      new ToolbarButton({ icon: refreshIcon, tooltip: trans.__('Ask all places now'), onClick: () => actions.look() })
+      new ToolbarButton({
+        icon: refreshIcon,
+        tooltip: trans.__('Ask all places now'),
+        onClick: () => actions.look()
+      })
     );
     const header = new Seen(context, () => <Header look={() => actions.look()} />);
     header.addClass('jp-farcell-Header');
@@ -145,11 +158,17 @@ export class FarcellPanel extends SidePanel {
 
     const add = this._section.bind(this, context);
     add('sessions', trans.__('Sessions'), isVisible => <Sessions actions={actions} isVisible={isVisible} />);
-    add('runs', trans.__('Runs'), isVisible => <RunList runs={runs} actions={actions} isVisible={isVisible} />);
+    add('runs', trans.__('Runs'), isVisible => (
+      <RunList runs={runs} actions={actions} isVisible={isVisible} />
+    ));
     const targets = add('targets', trans.__('Targets'), () => <Targets actions={actions} />);
     targets.toolbar.addItem(
       'add',
-      new ToolbarButton({ icon: addIcon, tooltip: trans.__('Add a target'), onClick: () => actions.addTarget() })
+      new ToolbarButton({
+        icon: addIcon,
+        tooltip: trans.__('Add a target'),
+        onClick: () => actions.addTarget()
+      })
     );
     add('gpus', trans.__('GPUs'), isVisible => <Gpus isVisible={isVisible} />);
     add('usage', trans.__('Usage'), isVisible => <UsageView isVisible={isVisible} />);

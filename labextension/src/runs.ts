@@ -27,7 +27,14 @@ export interface IRunRow {
 
 export function fromLedger(run: RunFace): IRunRow {
   return {
-    ...{ id: run.id, target: run.target, session: run.session, notebook: run.notebook, state: run.state, started: run.started },
+    ...{
+      id: run.id,
+      target: run.target,
+      session: run.session,
+      notebook: run.notebook,
+      state: run.state,
+      started: run.started
+    },
     ...{ seconds: run.seconds, sent: run.sent_bytes, received: run.received_bytes, cost: run.cost },
     hasLog: run.is_live,
     isGoing: run.is_live && (run.state === 'queued' || run.state === 'running')

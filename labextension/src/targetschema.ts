@@ -20,7 +20,11 @@ interface ISchema {
 export type Keys = { [key: string]: unknown };
 
 /** The keys that a backend uses, in the order of the server, without defaults: what is not filled in is left out of the file. */
-export function formSchema(said: TargetSchema, backend: string, defaultWord: (value: string) => string): ISchema {
+export function formSchema(
+  said: TargetSchema,
+  backend: string,
+  defaultWord: (value: string) => string
+): ISchema {
   const whole = said.json_schema as ISchema;
   const properties: { [key: string]: ISchema } = {};
   for (const key of said.order) {
@@ -34,7 +38,11 @@ export function formSchema(said: TargetSchema, backend: string, defaultWord: (va
 }
 
 /** Without alternatives that a person need not see: null is an empty field, numbers that may be words are text. */
-function plain(of: ISchema, defs: { [key: string]: ISchema }, defaultWord: (value: string) => string): ISchema {
+function plain(
+  of: ISchema,
+  defs: { [key: string]: ISchema },
+  defaultWord: (value: string) => string
+): ISchema {
   const { anyOf, default: byDefault, ...rest } = of;
   let found: ISchema = rest;
   if (anyOf) {
@@ -45,8 +53,9 @@ function plain(of: ISchema, defs: { [key: string]: ISchema }, defaultWord: (valu
   if ($ref) {
     found = { ...defs[$ref.split('/').pop() ?? ''], ...own };
   }
-  const { default: _, additionalProperties, properties, ...kept } = found;
-  const schema: ISchema = kept;
+  const { additionalProperties, properties, ...others } = found;
+  const schema: ISchema = others;
+  delete schema.default;
   if (properties) {
     schema.properties = Object.fromEntries(
       Object.entries(properties).map(([key, each]) => [key, plain(each, defs, defaultWord)])

@@ -17,16 +17,28 @@ export interface IBoard {
 }
 
 /** Boards by their uuid where they have one: two sessions of a machine see the same ones. */
-export function boards(said: readonly SessionGpus[], histories: Telemetry | null, machineOf: (session: string) => string): IBoard[] {
+export function boards(
+  said: readonly SessionGpus[],
+  histories: Telemetry | null,
+  machineOf: (session: string) => string
+): IBoard[] {
   const found = new Map<string, IBoard>();
   for (const session of said) {
     const told = histories?.sessions.find(each => each.session === session.session)?.history ?? [];
     for (const gpu of session.gpus) {
       const key = gpu.uuid ?? `${session.session} ${gpu.vendor} ${gpu.index}`;
-      const history = told.find(each => each.vendor === gpu.vendor && each.index === gpu.index && each.uuid === gpu.uuid);
+      const history = told.find(
+        each => each.vendor === gpu.vendor && each.index === gpu.index && each.uuid === gpu.uuid
+      );
       const known = found.get(key);
       if (!known) {
-        found.set(key, { gpu, machine: machineOf(session.session), targets: [session.target], history, at: session.at });
+        found.set(key, {
+          gpu,
+          machine: machineOf(session.session),
+          targets: [session.target],
+          history,
+          at: session.at
+        });
         continue;
       }
       if (!known.targets.includes(session.target)) {
@@ -95,12 +107,18 @@ export function Gpus(props: { isVisible: boolean }): JSX.Element {
         />
       ))}
       {found.map(board => (
-        <Board key={board.gpu.uuid ?? `${board.machine} ${board.gpu.index} ${board.targets.join()}`} board={board} />
+        <Board
+          key={board.gpu.uuid ?? `${board.machine} ${board.gpu.index} ${board.targets.join()}`}
+          board={board}
+        />
       ))}
       {!found.length && !errors.length && (
         <Empty>
           {without.length
-            ? trans.__('No GPU where sessions run: %1.', [...new Set(without.map(each => each.target))].join(', '))
+            ? trans.__(
+                'No GPU where sessions run: %1.',
+                [...new Set(without.map(each => each.target))].join(', ')
+              )
             : unasked.length
               ? trans.__('Not asked yet.')
               : trans.__('GPUs are shown of machines on which a session lives.')}
@@ -108,7 +126,10 @@ export function Gpus(props: { isVisible: boolean }): JSX.Element {
       )}
       {found.length > 0 && unasked.length > 0 && (
         <p className="jp-farcell-Note">
-          {trans.__('Not asked: %1.', [...new Set(unasked.map(each => each.message ?? each.target))].join(', '))}
+          {trans.__(
+            'Not asked: %1.',
+            [...new Set(unasked.map(each => each.message ?? each.target))].join(', ')
+          )}
         </p>
       )}
     </div>
@@ -149,7 +170,11 @@ function Board(props: { board: IBoard }): JSX.Element {
         <Fault kind="warning" title={trans.__('This board cannot be read.')} text={gpu.error} />
       ) : (
         <>
-          <Bar label={trans.__('Use')} percent={gpu.utilisation_percent} fault={gpu.faults['utilisation_percent']} />
+          <Bar
+            label={trans.__('Use')}
+            percent={gpu.utilisation_percent}
+            fault={gpu.faults['utilisation_percent']}
+          />
           <Bar
             label={trans.__('Memory')}
             percent={used !== null && total ? (100 * used) / total : null}
@@ -189,7 +214,13 @@ function Board(props: { board: IBoard }): JSX.Element {
 }
 
 /** Null is not known, which is not the same as none. */
-export function Bar(props: { label: string; percent: number | null; text?: string; fault?: string; level?: 'warn' | 'error' }): JSX.Element {
+export function Bar(props: {
+  label: string;
+  percent: number | null;
+  text?: string;
+  fault?: string;
+  level?: 'warn' | 'error';
+}): JSX.Element {
   const { trans } = useFarcell();
   const { percent, fault } = props;
   const text = percent === null ? trans.__('not known') : (props.text ?? `${Math.round(percent)} %`);

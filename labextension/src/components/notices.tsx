@@ -45,7 +45,11 @@ export function Fault(props: {
         </div>
       )}
       {props.again && (
-        <Button className="jp-farcell-Button" onClick={props.again} title={props.againLabel ?? trans.__('Try again')}>
+        <Button
+          className="jp-farcell-Button"
+          onClick={props.again}
+          title={props.againLabel ?? trans.__('Try again')}
+        >
           <refreshIcon.react tag="span" />
           <span>{props.againLabel ?? trans.__('Try again')}</span>
         </Button>
@@ -71,7 +75,9 @@ export function RequestFault(props: { error: Error; again?: () => void }): JSX.E
     return (
       <Fault
         title={trans.__('The server part of farcell is not enabled.')}
-        text={trans.__('Run “jupyter server extension enable farcell” where the notebook server runs, then restart it.')}
+        text={trans.__(
+          'Run “jupyter server extension enable farcell” where the notebook server runs, then restart it.'
+        )}
         again={props.again}
       />
     );

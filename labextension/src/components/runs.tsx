@@ -104,7 +104,11 @@ function Run(props: { run: IRunRow; now: number; currency: string; actions: IRun
         type="button"
         className="jp-farcell-Row-text jp-farcell-Row-open"
         disabled={!run.hasLog}
-        title={run.hasLog ? trans.__('Show what it has printed') : trans.__('Its session is over, and with it what it has printed')}
+        title={
+          run.hasLog
+            ? trans.__('Show what it has printed')
+            : trans.__('Its session is over, and with it what it has printed')
+        }
         onClick={() => actions.openLog(run.id, title)}
       >
         <span className="jp-farcell-Row-title">
@@ -118,7 +122,11 @@ function Run(props: { run: IRunRow; now: number; currency: string; actions: IRun
         {run.isGoing && run.session && (
           <IconButton
             icon={run.state === 'queued' ? closeIcon : stopIcon}
-            label={run.state === 'queued' ? trans.__('Cancel the run in %1', title) : trans.__('Interrupt the run in %1', title)}
+            label={
+              run.state === 'queued'
+                ? trans.__('Cancel the run in %1', title)
+                : trans.__('Interrupt the run in %1', title)
+            }
             onClick={() => actions.interruptRun(run)}
           />
         )}

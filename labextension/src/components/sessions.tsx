@@ -34,7 +34,9 @@ export function Sessions(props: { actions: ISessionActions; isVisible: boolean }
   const model = useModel();
   const { trans } = useFarcell();
   const { snapshot } = model;
-  const now = useClock(props.isVisible && !!snapshot?.sessions.some(each => each.run !== null || each.idle_since !== null));
+  const now = useClock(
+    props.isVisible && !!snapshot?.sessions.some(each => each.run !== null || each.idle_since !== null)
+  );
   if (!snapshot) {
     return model.problem ? <Empty>{trans.__('Not known.')}</Empty> : <Loading />;
   }
@@ -55,25 +57,39 @@ export function Sessions(props: { actions: ISessionActions; isVisible: boolean }
       rowPx={ROW_PX}
       keyOf={session => session.id}
       draw={session => (
-        <Session session={session} run={session.run ? runs.get(session.run) : undefined} now={now} actions={props.actions} />
+        <Session
+          session={session}
+          run={session.run ? runs.get(session.run) : undefined}
+          now={now}
+          actions={props.actions}
+        />
       )}
     />
   );
 }
 
-function Session(props: { session: SessionFace; run?: LiveRun; now: number; actions: ISessionActions }): JSX.Element {
+function Session(props: {
+  session: SessionFace;
+  run?: LiveRun;
+  now: number;
+  actions: ISessionActions;
+}): JSX.Element {
   const { session, run, now, actions } = props;
   const { trans } = useFarcell();
   const facts = [
     session.state === 'busy' && run?.since ? duration(now - run.since) : null,
-    session.state === 'idle' && session.idle_since ? trans.__('for %1', duration(now - session.idle_since)) : null,
+    session.state === 'idle' && session.idle_since
+      ? trans.__('for %1', duration(now - session.idle_since))
+      : null,
     session.waiting_runs.length ? trans.__('%1 waiting', session.waiting_runs.length) : null,
     session.untaken_runs.length ? trans.__('%1 not fetched', session.untaken_runs.length) : null,
     session.memory_bytes === null ? null : bytes(session.memory_bytes),
     session.detail
   ].filter(Boolean);
   const can = (action: SessionFace['actions'][number]) => session.actions.includes(action);
-  const where = [session.machine, session.job ? trans.__('job %1', session.job) : null].filter(Boolean).join(', ');
+  const where = [session.machine, session.job ? trans.__('job %1', session.job) : null]
+    .filter(Boolean)
+    .join(', ');
   const isPath = session.notebook?.endsWith('.ipynb');
   const more = [
     session.id,
@@ -87,7 +103,9 @@ function Session(props: { session: SessionFace; run?: LiveRun; now: number; acti
       <div className="jp-farcell-Row-text">
         <div className="jp-farcell-Row-title">
           <span className="jp-farcell-Name">{session.target}</span>
-          <span className={`jp-farcell-State jp-mod-${session.state}`}>{stateWord(session.state, trans)}</span>
+          <span className={`jp-farcell-State jp-mod-${session.state}`}>
+            {stateWord(session.state, trans)}
+          </span>
         </div>
         <div className="jp-farcell-Row-facts">{facts.join(' · ') || where}</div>
         <div className="jp-farcell-Row-facts">
@@ -108,23 +126,44 @@ function Session(props: { session: SessionFace; run?: LiveRun; now: number; acti
       </div>
       <div className="jp-farcell-Row-actions">
         {can('interrupt') && (
-          <IconButton icon={stopIcon} label={trans.__('Interrupt %1', session.target)} onClick={() => actions.interrupt(session)} />
+          <IconButton
+            icon={stopIcon}
+            label={trans.__('Interrupt %1', session.target)}
+            onClick={() => actions.interrupt(session)}
+          />
         )}
         {can('cancel') && (
-          <IconButton icon={stopIcon} label={trans.__('Cancel the job of %1', session.target)} onClick={() => actions.cancel(session)} />
+          <IconButton
+            icon={stopIcon}
+            label={trans.__('Cancel the job of %1', session.target)}
+            onClick={() => actions.cancel(session)}
+          />
         )}
         {can('restart') && (
-          <IconButton icon={refreshIcon} label={trans.__('Restart the kernel on %1', session.target)} onClick={() => actions.restart(session)} />
+          <IconButton
+            icon={refreshIcon}
+            label={trans.__('Restart the kernel on %1', session.target)}
+            onClick={() => actions.restart(session)}
+          />
         )}
         {can('stop') && (
-          <IconButton icon={closeIcon} label={trans.__('Stop the session on %1', session.target)} onClick={() => actions.stop(session)} />
+          <IconButton
+            icon={closeIcon}
+            label={trans.__('Stop the session on %1', session.target)}
+            onClick={() => actions.stop(session)}
+          />
         )}
       </div>
     </div>
   );
 }
 
-export function IconButton(props: { icon: LabIcon; label: string; onClick: () => void; disabled?: boolean }): JSX.Element {
+export function IconButton(props: {
+  icon: LabIcon;
+  label: string;
+  onClick: () => void;
+  disabled?: boolean;
+}): JSX.Element {
   return (
     <Button
       className="jp-farcell-IconButton"

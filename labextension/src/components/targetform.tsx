@@ -41,7 +41,9 @@ export function TargetForm(props: ITargetFormProps): JSX.Element {
     let isWanted = true;
     const load = async () => {
       const schema = await model.requests.request<TargetSchema>('targets/schema');
-      const detail = props.target ? await model.requests.request<TargetDetail>(path('targets', props.target)) : null;
+      const detail = props.target
+        ? await model.requests.request<TargetDetail>(path('targets', props.target))
+        : null;
       if (isWanted) {
         setSaid(schema);
         setProblem(null);
@@ -64,7 +66,11 @@ export function TargetForm(props: ITargetFormProps): JSX.Element {
     [said, backend, trans]
   );
   if (!said || !schema || !isLoaded) {
-    return <div className="jp-farcell-Form">{problem ? <RequestFault error={problem} again={ask} /> : <Loading />}</div>;
+    return (
+      <div className="jp-farcell-Form">
+        {problem ? <RequestFault error={problem} again={ask} /> : <Loading />}
+      </div>
+    );
   }
   const { byField, others } = errorsOf(problem instanceof Refused ? problem.fields : [], schema);
   const save = async (andTest: boolean) => {
@@ -126,7 +132,7 @@ export function TargetForm(props: ITargetFormProps): JSX.Element {
         extraErrors={byField as ErrorSchema as never}
         showErrorList={false}
         liveValidate={false}
-        compact={false}
+        compact={true}
         showModifiedFromDefault={false}
         translator={props.translator}
         onChange={event => setFilled(event.formData as Keys)}
@@ -136,10 +142,19 @@ export function TargetForm(props: ITargetFormProps): JSX.Element {
         <button type="button" className="jp-mod-styled jp-mod-reject" onClick={props.onDone}>
           {trans.__('Cancel')}
         </button>
-        <button type="button" className="jp-mod-styled" disabled={isSaving || !(props.target ?? name.trim())} onClick={() => void save(true)}>
+        <button
+          type="button"
+          className="jp-mod-styled"
+          disabled={isSaving || !(props.target ?? name.trim())}
+          onClick={() => void save(true)}
+        >
           {trans.__('Save and test')}
         </button>
-        <button type="submit" className="jp-mod-styled jp-mod-accept" disabled={isSaving || !(props.target ?? name.trim())}>
+        <button
+          type="submit"
+          className="jp-mod-styled jp-mod-accept"
+          disabled={isSaving || !(props.target ?? name.trim())}
+        >
           {trans.__('Save')}
         </button>
       </div>

@@ -28,7 +28,8 @@ export function Targets(props: { actions: ITargetActions }): JSX.Element {
   if (!snapshot) {
     return model.problem ? <Empty>{trans.__('Not known.')}</Empty> : <Loading />;
   }
-  const testOf = (target: string) => snapshot.tasks.filter(task => task.target === target).sort((a, b) => b.started - a.started)[0];
+  const testOf = (target: string) =>
+    snapshot.tasks.filter(task => task.target === target).sort((a, b) => b.started - a.started)[0];
   return (
     <div>
       {snapshot.target_problems.map(problem => (
@@ -37,7 +38,12 @@ export function Targets(props: { actions: ITargetActions }): JSX.Element {
       <ul className="jp-farcell-List" aria-label={trans.__('Targets')}>
         {snapshot.targets.map(target => (
           <li key={target.name}>
-            <Target target={target} test={testOf(target.name)} actions={props.actions} sessions={snapshot.sessions.filter(each => each.target === target.name).length} />
+            <Target
+              target={target}
+              test={testOf(target.name)}
+              actions={props.actions}
+              sessions={snapshot.sessions.filter(each => each.target === target.name).length}
+            />
           </li>
         ))}
       </ul>
@@ -45,7 +51,12 @@ export function Targets(props: { actions: ITargetActions }): JSX.Element {
   );
 }
 
-function Target(props: { target: TargetFace; test?: Task; sessions: number; actions: ITargetActions }): JSX.Element {
+function Target(props: {
+  target: TargetFace;
+  test?: Task;
+  sessions: number;
+  actions: ITargetActions;
+}): JSX.Element {
   const { target, test, actions } = props;
   const { trans } = useFarcell();
   const facts = [
@@ -62,7 +73,9 @@ function Target(props: { target: TargetFace; test?: Task; sessions: number; acti
           <div className="jp-farcell-Row-title">
             <span className="jp-farcell-Name">{target.name}</span>
             {target.is_default && <span className="jp-farcell-Tag">{trans.__('default')}</span>}
-            <span className={`jp-farcell-State jp-mod-${target.state}`}>{targetWord(target.state, trans)}</span>
+            <span className={`jp-farcell-State jp-mod-${target.state}`}>
+              {targetWord(target.state, trans)}
+            </span>
           </div>
           <div className="jp-farcell-Row-facts">{facts.join(' · ')}</div>
         </div>
@@ -73,9 +86,17 @@ function Target(props: { target: TargetFace; test?: Task; sessions: number; acti
             disabled={test?.state === 'running' || target.state === 'wrong'}
             onClick={() => actions.test(target.name)}
           />
-          <IconButton icon={editIcon} label={trans.__('Edit %1', target.name)} onClick={() => actions.edit(target.name)} />
+          <IconButton
+            icon={editIcon}
+            label={trans.__('Edit %1', target.name)}
+            onClick={() => actions.edit(target.name)}
+          />
           {target.is_own && !target.is_builtin && (
-            <IconButton icon={deleteIcon} label={trans.__('Remove %1', target.name)} onClick={() => actions.remove(target.name)} />
+            <IconButton
+              icon={deleteIcon}
+              label={trans.__('Remove %1', target.name)}
+              onClick={() => actions.remove(target.name)}
+            />
           )}
         </div>
       </div>
@@ -97,13 +118,21 @@ function Test(props: { task: Task }): JSX.Element {
   if (isHidden) {
     return <></>;
   }
-  const words = { running: trans.__('Testing…'), ok: trans.__('The test went well.'), failed: trans.__('The test failed.') };
+  const words = {
+    running: trans.__('Testing…'),
+    ok: trans.__('The test went well.'),
+    failed: trans.__('The test failed.')
+  };
   return (
     <div className={`jp-farcell-Test jp-mod-${task.state}`} role="status">
       <div className="jp-farcell-Row-title">
         <span className="jp-farcell-Name">{words[task.state]}</span>
         {task.state !== 'running' && (
-          <IconButton icon={closeIcon} label={trans.__('Hide what the test said')} onClick={() => hide(true)} />
+          <IconButton
+            icon={closeIcon}
+            label={trans.__('Hide what the test said')}
+            onClick={() => hide(true)}
+          />
         )}
       </div>
       <ul className="jp-farcell-Steps">

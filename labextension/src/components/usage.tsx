@@ -102,7 +102,14 @@ function Table(props: { title: string; rows: readonly UsageRow[]; currency: stri
       </thead>
       <tbody>
         {props.rows.map(row => (
-          <tr key={row.key} title={trans.__('%1 of which a cell ran; GPUs: %2', duration(row.run_seconds), duration(row.gpu_seconds))}>
+          <tr
+            key={row.key}
+            title={trans.__(
+              '%1 of which a cell ran; GPUs: %2',
+              duration(row.run_seconds),
+              duration(row.gpu_seconds)
+            )}
+          >
             <th scope="row">{row.key}</th>
             <td>{row.runs}</td>
             <td>{duration(row.seconds)}</td>

@@ -4,9 +4,17 @@ import React from 'react';
 const SPARE = 6;
 
 /** Which of `count` rows to draw: those in the window, and a few beside. */
-export function slice(count: number, rowPx: number, topPx: number, heightPx: number): { first: number; end: number } {
+export function slice(
+  count: number,
+  rowPx: number,
+  topPx: number,
+  heightPx: number
+): { first: number; end: number } {
   const first = Math.max(0, Math.floor(topPx / rowPx) - SPARE);
-  return { first: Math.min(first, count), end: Math.min(count, Math.ceil((topPx + heightPx) / rowPx) + SPARE) };
+  return {
+    first: Math.min(first, count),
+    end: Math.min(count, Math.ceil((topPx + heightPx) / rowPx) + SPARE)
+  };
 }
 
 export interface IWindowedProps<T> {
@@ -53,7 +61,12 @@ export function Windowed<T>(props: IWindowedProps<T>): JSX.Element {
         style={{ paddingTop: first * rowPx, paddingBottom: (rows.length - end) * rowPx }}
       >
         {rows.slice(first, end).map((row, index) => (
-          <li key={props.keyOf(row)} style={{ height: rowPx }} aria-setsize={rows.length} aria-posinset={first + index + 1}>
+          <li
+            key={props.keyOf(row)}
+            style={{ height: rowPx }}
+            aria-setsize={rows.length}
+            aria-posinset={first + index + 1}
+          >
             {props.draw(row)}
           </li>
         ))}

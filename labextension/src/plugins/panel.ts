@@ -1,7 +1,6 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ILabShell, ILayoutRestorer } from '@jupyterlab/application';
 import { Dialog, ICommandPalette, Notification, showDialog } from '@jupyterlab/apputils';
-import { PageConfig, PathExt } from '@jupyterlab/coreutils';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { Actions } from '../actions';
@@ -11,6 +10,7 @@ import { farcellIcon } from '../icons';
 import { RunLogWidget } from '../log';
 import type { IPanelActions } from '../panel';
 import { FarcellPanel } from '../panel';
+import { pathOf } from '../places';
 import { path } from '../requests';
 import { Runs } from '../runs';
 import { IFarcell } from '../tokens';
@@ -55,21 +55,32 @@ const plugin: JupyterFrontEndPlugin<void> = {
     };
     const edit = (target: string | null) => {
       const title = target ?? trans.__('New target');
-      open(`farcell-target-${target ?? ''}`, () => new TargetFormWidget(context, { target, translator, onTest: test }), title);
+      open(
+        `farcell-target-${target ?? ''}`,
+        () => new TargetFormWidget(context, { target, translator, onTest: test }),
+        title
+      );
     };
     const does: IPanelActions = {
       stop: session => void actions.stop(session),
       restart: session => void actions.restart(session),
       interrupt: session => void actions.interrupt(session),
       cancel: session => void actions.cancel(session),
-      openNotebook: notebook => void openNotebook(app, notebook).catch(tell),
+      openNotebook: notebook =>
+        void app.commands.execute('docmanager:open', { path: pathOf(notebook) }).catch(tell),
       openLog: (run, title) => {
-        open(`farcell-log-${run}`, () => new RunLogWidget({ model, rendermime, trans, run }), trans.__('Log of %1', title));
+        open(
+          `farcell-log-${run}`,
+          () => new RunLogWidget({ model, rendermime, trans, run }),
+          trans.__('Log of %1', title)
+        );
       },
       interruptRun: run => {
         const session = model.snapshot?.sessions.find(each => each.id === run.session);
         if (session) {
-          void (run.state === 'queued' ? actions.cancel(session, run.id) : actions.interrupt(session, run.id));
+          void (run.state === 'queued'
+            ? actions.cancel(session, run.id)
+            : actions.interrupt(session, run.id));
         }
       },
       test,
@@ -82,7 +93,10 @@ const plugin: JupyterFrontEndPlugin<void> = {
       const result = await showDialog({
         title: trans.__('Remove the target %1?', target),
         body: trans.__('Its table is taken out of your file; sessions there go on.'),
-        buttons: [Dialog.cancelButton({ label: trans.__('Keep it') }), Dialog.warnButton({ label: trans.__('Remove') })]
+        buttons: [
+          Dialog.cancelButton({ label: trans.__('Keep it') }),
+          Dialog.warnButton({ label: trans.__('Remove') })
+        ]
       });
       if (result.button.accept) {
         await model.requests.request(path('targets', target), { method: 'DELETE' });
@@ -113,7 +127,9 @@ const plugin: JupyterFrontEndPlugin<void> = {
     });
     app.commands.addCommand(CommandIDs.openLog, {
       label: trans.__('Show the Log of a Run'),
-      describedBy: { args: { type: 'object', properties: { run: { type: 'string' }, title: { type: 'string' } } } },
+      describedBy: {
+        args: { type: 'object', properties: { run: { type: 'string' }, title: { type: 'string' } } }
+      },
       isVisible: args => typeof args.run === 'string',
       execute: args => does.openLog(String(args.run), String(args.title ?? args.run))
     });
@@ -122,12 +138,5 @@ const plugin: JupyterFrontEndPlugin<void> = {
     }
   }
 };
-
-/** `notebook` as a session knows it: a path on the server's machine, or below its root. */
-async function openNotebook(app: JupyterFrontEnd, notebook: string): Promise<void> {
-  const root = PageConfig.getOption('serverRoot');
-  const isBelow = !!root && notebook.startsWith(`${root}/`);
-  await app.commands.execute('docmanager:open', { path: isBelow ? PathExt.relative(root, notebook) : notebook });
-}
 
 export default plugin;
