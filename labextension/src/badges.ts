@@ -18,7 +18,7 @@ const CLASS = 'jp-farcell-Badge';
 
 /** What this page has seen of a cell's last run. */
 interface ISeen {
-  state: 'queued' | 'running' | 'done' | 'failed';
+  state: 'queued' | 'running' | 'done' | 'failed' | 'skipped';
   /** Milliseconds of this page's clock. */
   began: number | null;
   ended: number | null;
@@ -191,6 +191,9 @@ export class CellBadges implements IDisposable {
         seen.began !== null && seen.ended !== null ? duration((seen.ended - seen.began) / 1000) : null;
       const word = seen.state === 'done' ? trans.__('done') : trans.__('failed');
       return { state: seen.state === 'done' ? 'ok' : 'error', words: took ? [word, took] : [word] };
+    }
+    if (seen?.state === 'skipped') {
+      return { state: 'none', words: [trans.__('not run')] };
     }
     if (isRunning) {
       const elapsed = seen?.began ? [duration((Date.now() - seen.began) / 1000)] : [];

@@ -37,15 +37,17 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const tell = (error: unknown) => {
       Notification.error(error instanceof Error ? error.message : String(error), { autoClose: false });
     };
+    // Notebook 7 has one document in its main area, and nothing beside it.
+    const area = labShell ? 'main' : 'down';
     const open = (id: string, make: () => TargetFormWidget | RunLogWidget, title: string) => {
-      let widget = Array.from(app.shell.widgets('main')).find(each => each.id === id);
+      let widget = Array.from(app.shell.widgets(area)).find(each => each.id === id);
       if (!widget) {
         widget = make();
         widget.id = id;
         widget.title.label = title;
         widget.title.icon = farcellIcon;
         widget.title.closable = true;
-        app.shell.add(widget, 'main');
+        app.shell.add(widget, area);
       }
       app.shell.activateById(id);
     };
