@@ -12,7 +12,9 @@ import {
 import type { ITranslator } from '@jupyterlab/translation';
 import type { IDisposable } from '@lumino/disposable';
 import type { Message } from '@lumino/messaging';
+import { MessageLoop } from '@lumino/messaging';
 import type { AccordionPanel } from '@lumino/widgets';
+import { Widget } from '@lumino/widgets';
 import React from 'react';
 import type { IContext } from './components/context';
 import { FarcellContext, useModel, useFarcell } from './components/context';
@@ -176,6 +178,18 @@ export class FarcellPanel extends SidePanel {
     [2, 3, 4].forEach(index => content.collapse(index));
     content.expansionToggled.connect(this._share, this);
     this._share();
+    // What the header says takes room from the sections, of which Lumino hears nothing.
+    this._observer = new ResizeObserver(() => {
+      if (content.isVisible) {
+        MessageLoop.postMessage(content, Widget.ResizeMessage.UnknownSize);
+      }
+    });
+    this._observer.observe(content.node);
+  }
+
+  override dispose(): void {
+    this._observer.disconnect();
+    super.dispose();
   }
 
   /** Gives all open sections the same height: Lumino would leave one that was just opened with next to nothing. */
@@ -206,4 +220,6 @@ export class FarcellPanel extends SidePanel {
     this.addWidget(section);
     return section;
   }
+
+  private readonly _observer: ResizeObserver;
 }

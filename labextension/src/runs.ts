@@ -25,7 +25,10 @@ export interface IRunRow {
   isGoing: boolean;
 }
 
-export function fromLedger(run: RunFace): IRunRow {
+/** A run that is over, of which the record does not know yet how it ended. */
+export const ENDING = 'ending';
+
+function fromLedger(run: RunFace): IRunRow {
   return {
     ...{
       id: run.id,
@@ -60,7 +63,9 @@ export function merged(live: readonly LiveRun[], recorded: readonly RunFace[]): 
       };
     });
   const told = new Set(going.map(run => run.id));
-  return [...going, ...recorded.filter(run => !told.has(run.id)).map(fromLedger)];
+  const others = recorded.filter(run => !told.has(run.id)).map(fromLedger);
+  // Its session no longer knows it, and its notebook has not written yet how it ended.
+  return [...going, ...others.map(run => (run.isGoing ? { ...run, state: ENDING, isGoing: false } : run))];
 }
 
 export class Runs {

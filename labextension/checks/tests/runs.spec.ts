@@ -60,6 +60,14 @@ describe('merged', () => {
     ]);
   });
 
+  it('knows that a run is over before the record does', () => {
+    const rows = merged([], [recorded('r1', 'running'), { ...recorded('r0', 'running'), is_live: false }]);
+    expect(rows.map(run => [run.state, run.isGoing])).toEqual([
+      ['ending', false],
+      ['running', false]
+    ]);
+  });
+
   it('has how a run ended from the record, when a session still holds its results', () => {
     expect(merged([live('r1', 'untaken')], [recorded('r1', 'error')]).map(run => run.state)).toEqual([
       'error'

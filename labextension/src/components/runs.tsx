@@ -3,13 +3,16 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 import { baseName, bytes, duration, moment, money } from '../format';
 import type { IRunRow, Runs } from '../runs';
-import { merged } from '../runs';
+import { ENDING, merged } from '../runs';
 import { useClock, useFarcell, useModel } from './context';
 import { Empty, Loading, RequestFault } from './notices';
 import { IconButton } from './sessions';
 import { Windowed } from './windowed';
 
 const ROW_PX = 46;
+/** How long after a run's end its record is asked for again, and again after twice that, while it does not tell of it. */
+const FIRST_AGAIN_MS = 500;
+const MOST_AGAIN = 7;
 
 export interface IRunActions {
   openLog(run: string, title: string): void;
@@ -20,6 +23,7 @@ export function runWord(state: string, trans: TranslationBundle): string {
   const words: { [state: string]: string } = {
     queued: trans.__('queued'),
     running: trans.__('running'),
+    [ENDING]: trans.__('ending'),
     untaken: trans.__('not fetched'),
     ok: trans.__('done'),
     error: trans.__('failed'),
@@ -59,6 +63,26 @@ export function RunList(props: { runs: Runs; actions: IRunActions; isVisible: bo
     }
   }, [runs, isVisible]);
   const rows = React.useMemo(() => merged(live, runs.recorded), [live, runs.recorded]);
+  const ending = rows
+    .filter(run => run.state === ENDING)
+    .map(run => run.id)
+    .join();
+  React.useEffect(() => {
+    let timer: number | undefined;
+    let tries = 0;
+    const plan = () => {
+      if (tries < MOST_AGAIN) {
+        timer = window.setTimeout(() => void runs.refresh().then(plan), FIRST_AGAIN_MS * 2 ** tries++);
+      }
+    };
+    if (isVisible && ending) {
+      plan();
+    }
+    return () => {
+      tries = MOST_AGAIN;
+      window.clearTimeout(timer);
+    };
+  }, [runs, isVisible, ending]);
   const now = useClock(isVisible && rows.some(run => run.isGoing));
   if (!runs.isLoaded && !rows.length) {
     return model.problem ? <Empty>{trans.__('Not known.')}</Empty> : <Loading />;

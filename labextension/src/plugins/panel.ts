@@ -121,6 +121,23 @@ const plugin: JupyterFrontEndPlugin<void> = {
         app.shell.activateById(panel.id);
       }
     });
+    app.commands.addCommand(CommandIDs.hide, {
+      label: trans.__('Hide Remote Cells'),
+      describedBy: { args: { type: 'object', properties: {} } },
+      isEnabled: () => panel.isVisible,
+      execute: async () => {
+        if (labShell) {
+          labShell.collapseLeft();
+        } else {
+          await app.commands.execute('application:toggle-panel', { side: 'right', id: panel.id });
+        }
+      }
+    });
+    app.commands.addCommand(CommandIDs.refresh, {
+      label: trans.__('Ask for Remote Cells Anew'),
+      describedBy: { args: { type: 'object', properties: {} } },
+      execute: () => model.refresh()
+    });
     app.commands.addCommand(CommandIDs.addTarget, {
       label: trans.__('Add Target…'),
       icon: farcellIcon,
@@ -135,7 +152,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       isVisible: args => typeof args.run === 'string',
       execute: args => does.openLog(String(args.run), String(args.title ?? args.run))
     });
-    for (const command of [CommandIDs.show, CommandIDs.addTarget]) {
+    for (const command of [CommandIDs.show, CommandIDs.refresh, CommandIDs.addTarget]) {
       palette?.addItem({ command, category });
     }
   }
