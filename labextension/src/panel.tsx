@@ -1,14 +1,7 @@
 /** The sidebar: one section for each kind of thing. A section that is not in sight asks for nothing. */
 
 import type { TranslationBundle } from '@jupyterlab/translation';
-import {
-  addIcon,
-  PanelWithToolbar,
-  ReactWidget,
-  refreshIcon,
-  SidePanel,
-  ToolbarButton
-} from '@jupyterlab/ui-components';
+import { addIcon, PanelWithToolbar, ReactWidget, refreshIcon, SidePanel } from '@jupyterlab/ui-components';
 import type { ITranslator } from '@jupyterlab/translation';
 import type { IDisposable } from '@lumino/disposable';
 import type { Message } from '@lumino/messaging';
@@ -23,7 +16,7 @@ import { Fault, RequestFault } from './components/notices';
 import type { IRunActions } from './components/runs';
 import { RunList } from './components/runs';
 import type { ISessionActions } from './components/sessions';
-import { Sessions } from './components/sessions';
+import { IconButton, Sessions } from './components/sessions';
 import type { ITargetActions } from './components/targets';
 import { Targets } from './components/targets';
 import { UsageView } from './components/usage';
@@ -148,11 +141,13 @@ export class FarcellPanel extends SidePanel {
 
     this.toolbar.addItem(
       'look',
-      new ToolbarButton({
-        icon: refreshIcon,
-        tooltip: trans.__('Ask all places now'),
-        onClick: () => actions.look()
-      })
+      ReactWidget.create(
+        <IconButton
+          icon={refreshIcon}
+          label={trans.__('Ask all places now')}
+          onClick={() => actions.look()}
+        />
+      )
     );
     const header = new Seen(context, () => <Header look={() => actions.look()} />);
     header.addClass('jp-farcell-Header');
@@ -166,11 +161,9 @@ export class FarcellPanel extends SidePanel {
     const targets = add('targets', trans.__('Targets'), () => <Targets actions={actions} />);
     targets.toolbar.addItem(
       'add',
-      new ToolbarButton({
-        icon: addIcon,
-        tooltip: trans.__('Add a target'),
-        onClick: () => actions.addTarget()
-      })
+      ReactWidget.create(
+        <IconButton icon={addIcon} label={trans.__('Add a target')} onClick={() => actions.addTarget()} />
+      )
     );
     add('gpus', trans.__('GPUs'), isVisible => <Gpus isVisible={isVisible} />);
     add('usage', trans.__('Usage'), isVisible => <UsageView isVisible={isVisible} />);
@@ -216,7 +209,11 @@ export class FarcellPanel extends SidePanel {
     section.id = `farcell-${name}`;
     section.addClass('jp-farcell-Section');
     section.title.label = title;
-    section.addWidget(new Seen(context, draw));
+    const body = new Seen(context, draw);
+    if (name === 'gpus' || name === 'usage') {
+      body.node.tabIndex = 0; // nothing in it takes the focus, by which it could be scrolled
+    }
+    section.addWidget(body);
     this.addWidget(section);
     return section;
   }

@@ -45,7 +45,11 @@ function fromLedger(run: RunFace): IRunRow {
 }
 
 /** Those in progress as sessions tell, then the ledger's; what both know is told once, with the state of now. */
-export function merged(live: readonly LiveRun[], recorded: readonly RunFace[]): IRunRow[] {
+export function merged(
+  live: readonly LiveRun[],
+  recorded: readonly RunFace[],
+  sessions: readonly { id: string }[] = []
+): IRunRow[] {
   const known = new Map(recorded.map(run => [run.id, run]));
   const going = live
     .filter(run => run.state !== 'untaken' || !known.has(run.id))
@@ -64,6 +68,9 @@ export function merged(live: readonly LiveRun[], recorded: readonly RunFace[]): 
     });
   const told = new Set(going.map(run => run.id));
   const others = recorded.filter(run => !told.has(run.id)).map(fromLedger);
+  // A session that was found since.
+  const alive = new Set(sessions.map(session => session.id));
+  others.forEach(run => (run.hasLog ||= run.session !== null && alive.has(run.session)));
   // Its session no longer knows it, and its notebook has not written yet how it ended.
   return [...going, ...others.map(run => (run.isGoing ? { ...run, state: ENDING, isGoing: false } : run))];
 }

@@ -2,7 +2,7 @@
 
 import type { TargetSchema } from './wire';
 
-interface ISchema {
+export interface ISchema {
   [key: string]: unknown;
   type?: string;
   title?: string;

@@ -97,7 +97,7 @@ def test_a_target_is_added_by_its_form_and_runs_a_cell(page: NotebookPage) -> No
     form.get_by_label("Backend").select_option("local")
     form.get_by_label("Working folder").fill("not/whole")
     form.get_by_role("button", name="Save", exact=True).click()
-    expect(form.locator(".validationErrors")).to_contain_text("must be a whole path on the target")
+    expect(form.locator(".validationErrors").filter(has_text="must be a whole path on the target")).to_be_visible()
     page.screenshot("refused")
     form.get_by_label("Working folder").fill(str(page.server.folder))
     form.get_by_role("button", name="Save and test", exact=True).click()
@@ -111,7 +111,7 @@ def test_a_target_is_added_by_its_form_and_runs_a_cell(page: NotebookPage) -> No
     where.select_option("made-here")
     assert page.js("return panel.content.activeCell.model.sharedModel.getSource();").startswith("%%remote made-here\n")
     cell.run()
-    assert str(page.server.folder) in cell.outputs()[0]["data"]["text/plain"]
+    assert str(page.server.folder) in cell.outputs()[-1]["data"]["text/plain"]
     where.select_option("Run here")
     assert page.js("return panel.content.activeCell.model.sharedModel.getSource();") == "import os\nos.getcwd()"
     panel.target("made-here").get_by_role("button", name="Remove made-here").click()
@@ -195,19 +195,20 @@ def test_a_server_that_is_gone_is_told_of(page: NotebookPage) -> None:
     page.screenshot("offline")
     page.page.unroute(API, fail)
     header.get_by_role("button", name="Try again").click()
-    expect(header).not_to_contain_text("cannot be reached")
+    expect(header).not_to_contain_text("The notebook server cannot be reached.")
 
 
 def test_two_thousand_runs_stay_smooth(page: NotebookPage) -> None:
     """Only those in sight are in the page; scrolling reads the older ones."""
     old = time.time() - 86400
     runs = [run(f"many-{n}", old + n, session_id="many", started=old + n, seconds=1.0, state="ok") for n in range(2000)]
-    assert Ledger(page.server.ledger).record(session("many", old, started=old, target="second"), *runs)
+    ledger = Ledger(page.server.ledger)
+    assert ledger.record(session("many", old, started=old, target="second"))
+    assert all(ledger.record(*runs[at : at + 500]) for at in range(0, 2000, 500))
     panel = Panel(page, "Runs")
     listed = panel.section("Runs").get_by_role("list")
     box = panel.section("Runs").locator(".jp-farcell-Windowed")
-    page.page.reload()
-    page.wait_until_idle()
+    page.reload()
     panel.open("Runs")
     expect(listed.locator("li").first).to_be_visible()
     page.watch_frames()
@@ -229,7 +230,7 @@ def test_it_can_be_read_by_all(page: NotebookPage, theme: str) -> None:
     try:
         page.wait_for(f"document.body.dataset.jpThemeLight === '{str('Light' in theme).lower()}'")
         panel = Panel(page, "Sessions", "Runs", "Targets", "GPUs", "Usage")
-        expect(panel.session("second")).to_be_visible()
+        expect(panel.target("second")).to_be_visible()
         page.page.wait_for_timeout(500)  # colours move to those of the new theme
         found = Axe().run(page.page, context="#farcell-panel")
         assert [violation_of(each) for each in found.response["violations"]] == []

@@ -4,6 +4,7 @@ import React from 'react';
 import { baseName, bytes, duration, moment, money } from '../format';
 import type { IRunRow, Runs } from '../runs';
 import { ENDING, merged } from '../runs';
+import type { LiveRun } from '../wire';
 import { useClock, useFarcell, useModel } from './context';
 import { Empty, Loading, RequestFault } from './notices';
 import { IconButton } from './sessions';
@@ -13,6 +14,7 @@ const ROW_PX = 46;
 /** How long after a run's end its record is asked for again, and again after twice that, while it does not tell of it. */
 const FIRST_AGAIN_MS = 500;
 const MOST_AGAIN = 7;
+const NONE: readonly LiveRun[] = [];
 
 export interface IRunActions {
   openLog(run: string, title: string): void;
@@ -49,7 +51,7 @@ export function RunList(props: { runs: Runs; actions: IRunActions; isVisible: bo
       runs.changed.disconnect(draw);
     };
   }, [runs]);
-  const live = model.snapshot?.runs_in_progress ?? [];
+  const live = model.snapshot?.runs_in_progress ?? NONE;
   // A run that begins, goes on or ends is one that the record has to tell more of.
   const face = live.map(run => `${run.id} ${run.state}`).join();
   React.useEffect(() => {
@@ -62,7 +64,8 @@ export function RunList(props: { runs: Runs; actions: IRunActions; isVisible: bo
       void runs.more();
     }
   }, [runs, isVisible]);
-  const rows = React.useMemo(() => merged(live, runs.recorded), [live, runs.recorded]);
+  const sessions = model.snapshot?.sessions;
+  const rows = React.useMemo(() => merged(live, runs.recorded, sessions), [live, runs.recorded, sessions]);
   const ending = rows
     .filter(run => run.state === ENDING)
     .map(run => run.id)

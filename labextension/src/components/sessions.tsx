@@ -45,7 +45,7 @@ export function Sessions(props: { actions: ISessionActions; isVisible: boolean }
       <Empty>
         {snapshot.looked_at === null && snapshot.watching === 0
           ? trans.__('Nobody has looked yet.')
-          : trans.__('No remote session. A cell that begins with %%remote starts one.')}
+          : trans.__('No remote session. A cell that begins with %1 starts one.', '%%remote')}
       </Empty>
     );
   }

@@ -4,7 +4,7 @@ import type { ITranslator } from '@jupyterlab/translation';
 import type { ErrorSchema, RJSFSchema, ValidatorType } from '@rjsf/utils';
 import React from 'react';
 import { path, Refused } from '../requests';
-import type { Keys } from '../targetschema';
+import type { ISchema, Keys } from '../targetschema';
 import { errorsOf, filledFrom, formSchema, keysOf } from '../targetschema';
 import type { TargetDetail, TargetSchema } from '../wire';
 import type { IContext } from './context';
@@ -65,6 +65,12 @@ export function TargetForm(props: ITargetFormProps): JSX.Element {
     () => (said ? formSchema(said, backend, value => trans.__('Without it: %1.', value)) : null),
     [said, backend, trans]
   );
+  const form = React.useRef<HTMLFormElement>(null);
+  React.useEffect(() => {
+    if (form.current && schema) {
+      nameFields(form.current, schema);
+    }
+  });
   if (!said || !schema || !isLoaded) {
     return (
       <div className="jp-farcell-Form">
@@ -95,6 +101,7 @@ export function TargetForm(props: ITargetFormProps): JSX.Element {
   };
   return (
     <form
+      ref={form}
       className="jp-farcell-Form"
       aria-label={props.target ? trans.__('The target %1', props.target) : trans.__('A new target')}
       onSubmit={event => {
@@ -122,7 +129,7 @@ export function TargetForm(props: ITargetFormProps): JSX.Element {
             placeholder="gpu-a"
             onChange={event => setName(event.target.value)}
           />
-          <small>{trans.__('As cells ask for it: %%remote %1', name.trim() || 'gpu-a')}</small>
+          <small>{trans.__('As cells ask for it: %1', `%%remote ${name.trim() || 'gpu-a'}`)}</small>
         </label>
       )}
       <FormComponent
@@ -160,6 +167,15 @@ export function TargetForm(props: ITargetFormProps): JSX.Element {
       </div>
     </form>
   );
+}
+
+/** JupyterLab's form has titles beside its fields, which a screen reader does not join with them. */
+function nameFields(form: HTMLElement, schema: ISchema): void {
+  for (const field of form.querySelectorAll<HTMLElement>('[id^="root_"]:is(input, select, textarea)')) {
+    const [key, ...inner] = field.id.slice('root_'.length).split(/_(?=\d+$|day$|month$)/);
+    const title = schema.properties?.[key]?.title ?? key;
+    field.setAttribute('aria-label', [title, ...inner].join(' '));
+  }
 }
 
 class Content extends ReactWidget {

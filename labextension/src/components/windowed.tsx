@@ -38,7 +38,7 @@ export function Windowed<T>(props: IWindowedProps<T>): JSX.Element {
     }
   }, [isAtEnd, rows.length, onEnd]);
   return (
-    <div className="jp-farcell-Windowed" ref={box}>
+    <div className="jp-farcell-Windowed" ref={box} tabIndex={0}>
       <ul
         className="jp-farcell-List"
         aria-label={props.label}
