@@ -11,6 +11,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST ?=
+LAB ?=
 # Tests wait more than they compute; files are dealt out whole, since their tests share notebooks and servers.
 JOBS ?= 2
 
@@ -49,8 +50,10 @@ js: $(call stamp,dev)
 bench: $(call stamp,bench)
 	$(BIN)/python benchmarks/run.py $(BENCH)
 
+# Opens an example beside the sidebar of remote cells, whatever was open here before.
 lab: $(call stamp,dev)
-	$(BIN)/jupyter lab --notebook-dir=examples
+	JUPYTERLAB_WORKSPACES_DIR="$(abspath $(VENV))/workspaces" $(BIN)/jupyter lab workspaces import tools/examples.jupyterlab-workspace
+	JUPYTERLAB_WORKSPACES_DIR="$(abspath $(VENV))/workspaces" $(BIN)/jupyter lab --notebook-dir=examples $(LAB)
 
 clean:
 	rm -rf jupyter_ext/farcell/labextension labextension/node_modules labextension/checks/node_modules

@@ -1,8 +1,8 @@
 """The sidebar of remote cells, in words a test can be read in.
 
-    panel = Panel(page)
-    panel.session("local").get_by_role("button", name="Interrupt local").click()
-    panel.run("done").wait_for()
+panel = Panel(page)
+panel.session("local").get_by_role("button", name="Interrupt local").click()
+panel.run("done").wait_for()
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ import React from 'react';
 import { baseName, bytes, duration, moment, money } from '../format';
 import type { IRunRow, Runs } from '../runs';
 import { ENDING, merged } from '../runs';
-import type { LiveRun } from '../wire';
+import type { LiveRun, Snapshot } from '../wire';
 import { useClock, useFarcell, useModel } from './context';
 import { Empty, Loading, RequestFault } from './notices';
 import { IconButton } from './sessions';
@@ -14,6 +14,8 @@ const ROW_PX = 46;
 /** How long after a run's end its record is asked for again, and again after twice that, while it does not tell of it. */
 const FIRST_AGAIN_MS = 500;
 const MOST_AGAIN = 7;
+/** Within it a notebook has written of a run that has just ended. */
+const WRITTEN_MS = 3000;
 const NONE: readonly LiveRun[] = [];
 
 export interface IRunActions {
@@ -52,13 +54,15 @@ export function RunList(props: { runs: Runs; actions: IRunActions; isVisible: bo
     };
   }, [runs]);
   const live = model.snapshot?.runs_in_progress ?? NONE;
-  // A run that begins, goes on or ends is one that the record has to tell more of.
-  const face = live.map(run => `${run.id} ${run.state}`).join();
+  const face = faceOf(model.snapshot);
   React.useEffect(() => {
-    if (isVisible) {
-      void runs.refresh();
+    if (!isVisible) {
+      return;
     }
-  }, [runs, isVisible, face, model.snapshot?.server]);
+    void runs.refresh();
+    const timer = window.setTimeout(() => void runs.refresh(), WRITTEN_MS);
+    return () => window.clearTimeout(timer);
+  }, [runs, isVisible, face]);
   const onEnd = React.useCallback(() => {
     if (isVisible && runs.hasMore && !runs.problem) {
       void runs.more();
@@ -109,6 +113,14 @@ export function RunList(props: { runs: Runs; actions: IRunActions; isVisible: bo
       )}
     </>
   );
+}
+
+/** What tells that there may be another run: one may be over before anybody has seen it. */
+function faceOf(snapshot: Snapshot | null): string {
+  const sessions =
+    snapshot?.sessions.map(each => `${each.id} ${each.state} ${each.run} ${each.idle_since}`) ?? [];
+  const runs = snapshot?.runs_in_progress.map(run => `${run.id} ${run.state}`) ?? [];
+  return [snapshot?.server, ...sessions, ...runs].join();
 }
 
 function Run(props: { run: IRunRow; now: number; currency: string; actions: IRunActions }): JSX.Element {
