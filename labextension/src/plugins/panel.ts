@@ -3,7 +3,7 @@ import { ILabShell, ILayoutRestorer } from '@jupyterlab/application';
 import { Dialog, ICommandPalette, Notification, showDialog } from '@jupyterlab/apputils';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
-import { TabPanel } from '@lumino/widgets';
+import { SplitPanel, TabPanel } from '@lumino/widgets';
 import { Actions } from '../actions';
 import { CommandIDs } from '../commands';
 import { TargetFormWidget } from '../components/targetform';
@@ -48,15 +48,16 @@ const plugin: JupyterFrontEndPlugin<void> = {
         widget.title.label = title;
         widget.title.icon = farcellIcon;
         widget.title.closable = true;
-        if (!labShell) {
-          widget.addClass('jp-farcell-Below'); // it would get no height there
-        }
         app.shell.add(widget, area);
       }
       app.shell.activateById(id);
       const tabs = widget.parent?.parent;
       if (tabs instanceof TabPanel) {
-        tabs.currentWidget = widget; // Notebook 7 shows its lower area, and leaves the tab as it was
+        // Notebook 7 shows its lower area, leaves the tab as it was, and gives it no height.
+        tabs.currentWidget = widget;
+        if (tabs.parent instanceof SplitPanel) {
+          tabs.parent.setRelativeSizes([1, 1]);
+        }
       }
     };
     const test = (target: string) => {
