@@ -23,6 +23,7 @@ PROBE = "import json, sys; print(json.dumps([list(sys.version_info[:2]), sys.exe
 HELP = """farcell: no pip was found for Python %s to build a virtual environment with.
 On Debian or Ubuntu: sudo apt-get install python3-venv
 Then run the same command again."""
+NO_PANEL = """farcell: the panel in JupyterLab could not be built; all else works. To see why: %s"""
 
 
 def probe(executable):
@@ -113,7 +114,10 @@ def main():
     if options.constraint:
         command += ["--constraint", options.constraint]
     # From the project's own folder, as a relative path: pip reads "[" in an absolute one as the start of extras.
-    sys.exit(subprocess.run(command, cwd=ROOT).returncode)
+    code = subprocess.run(command, cwd=ROOT).returncode
+    if code == 0 and not os.path.isdir(os.path.join(ROOT, "jupyter_ext", "farcell", "labextension", "static")):
+        print(NO_PANEL % "{} -m pip install -v --no-deps --editable .".format(os.path.join(options.folder, "bin", "python")))
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,14 @@ SETTINGS = {"@jupyterlab/apputils-extension:notification": {"checkForUpdates": F
 
 
 class Server:
-    """`front_end` is "lab" or "notebook"; use as a context manager."""
+    """`front_end` is "lab" or "notebook"; use as a context manager. `variables`: more of its environment."""
 
-    def __init__(self, front_end: str) -> None:
+    def __init__(self, front_end: str, *, has_ledger: bool = False, variables: Mapping[str, str] | None = None) -> None:
         self.front_end = front_end
         self._box = Sandbox()
+        if has_ledger:
+            self._box.ledger = self._box.folder / "ledger.sqlite"
+        self._variables = dict(variables or {})
         self.folder = self._box.folder / "notebooks"
         """Where notebooks lie."""
         self._runtime = self._box.folder / "jr"
@@ -55,7 +59,7 @@ class Server:
         with open(self.log, "wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "jupyter", self.front_end, *options],
-                env={**self._box.environment(), "JUPYTER_TOKEN": self._token},
+                env={**self._box.environment(), "JUPYTER_TOKEN": self._token, **self._variables},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -82,9 +86,20 @@ class Server:
     def log(self) -> Path:
         return self._box.folder / "server.log"
 
+    @property
+    def ledger(self) -> Path:
+        return self._box.ledger
+
     def environment(self) -> dict[str, str]:
         """For processes that live as long as this server."""
         return self._box.environment()
+
+    def write_targets(self, text: str) -> Path:
+        """This user's own targets.toml."""
+        file = self._box.jupyter_config / "farcell" / "targets.toml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+        return file
 
     def new_notebook(self) -> str:
         """With one empty cell; returns its file's name."""

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what the repository holds, in a folder with spaces in its name."""
+    """A copy of what the repository holds and what is built in it once, in a folder with spaces in its name."""
     folder = tmp_path_factory.mktemp("checkout") / "a folder with spaces"
     names = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=False
@@ -26,6 +26,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
+    # Built by the install that runs these tests; test_labextension.py builds it anew.
+    built = Path("jupyter_ext", "farcell", "labextension")
+    if (ROOT / built).is_dir():
+        shutil.copytree(ROOT / built, folder / built)
     return folder
 
 

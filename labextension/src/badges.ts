@@ -1,0 +1,251 @@
+/**
+ * A line above each remote cell: where it runs, how that goes, since when. Drawn in the cell's header, which a notebook keeps with the
+ * cell when it moves or goes out of sight; nothing of it is in the document.
+ */
+
+import type { Cell, ICodeCellModel } from '@jupyterlab/cells';
+import type { NotebookPanel } from '@jupyterlab/notebook';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { IDisposable } from '@lumino/disposable';
+import type { ISignal } from '@lumino/signaling';
+import { Signal } from '@lumino/signaling';
+import { remoteLine } from './cellline';
+import { duration } from './format';
+import type { IFarcell } from './tokens';
+import type { SessionFace } from './wire';
+
+const CLASS = 'jp-farcell-Badge';
+
+/** What this page has seen of a cell's last run. */
+interface ISeen {
+  state: 'queued' | 'running' | 'done' | 'failed' | 'skipped';
+  /** Milliseconds of this page's clock. */
+  began: number | null;
+  ended: number | null;
+}
+
+export interface IFinished {
+  cell: Cell;
+  seconds: number;
+  isOk: boolean;
+  target: string | null;
+}
+
+export namespace CellBadges {
+  export interface IOptions {
+    panel: NotebookPanel;
+    model: IFarcell;
+    trans: TranslationBundle;
+    /** The server's path of a notebook, as sessions know it. */
+    isSame: (notebook: string, path: string) => boolean;
+  }
+}
+
+/** Of one notebook. */
+export class CellBadges implements IDisposable {
+  constructor(private readonly _options: CellBadges.IOptions) {
+    const { panel, model } = _options;
+    panel.disposed.connect(this.dispose, this);
+    model.changed.connect(this._drawAll, this);
+    panel.content.modelContentChanged.connect(this._plan, this);
+    panel.content.model?.cells.changed.connect(this._plan, this);
+    panel.content.modelChanged.connect(this._plan, this);
+    panel.content.cellInViewportChanged?.connect(this._plan, this);
+    this._plan();
+  }
+
+  get isDisposed(): boolean {
+    return this._isDisposed;
+  }
+
+  /** A remote cell of this notebook has run to its end while this page looked on. */
+  get finished(): ISignal<this, IFinished> {
+    return this._finished;
+  }
+
+  dispose(): void {
+    if (this._isDisposed) {
+      return;
+    }
+    this._isDisposed = true;
+    window.clearInterval(this._timer);
+    this._lease?.dispose();
+    this._options.model.changed.disconnect(this._drawAll, this);
+    Signal.clearData(this);
+  }
+
+  /** Called when a cell was given to the kernel. */
+  scheduled(cell: Cell): void {
+    if (cell.model.type === 'code') {
+      this._seen.set(cell.model as ICodeCellModel, { state: 'queued', began: null, ended: null });
+      this._connect(cell);
+      this._draw(cell);
+      this._keepTime();
+    }
+  }
+
+  /** Called when a cell has run to its end. */
+  executed(cell: Cell, isOk: boolean): void {
+    const seen = this._seen.get(cell.model as ICodeCellModel);
+    if (!seen) {
+      return;
+    }
+    const ended = Date.now();
+    this._seen.set(cell.model as ICodeCellModel, {
+      state: isOk ? 'done' : 'failed',
+      began: seen.began,
+      ended
+    });
+    const line = remoteLine(cell.model.sharedModel.getSource());
+    if (line) {
+      const seconds = seen.began === null ? 0 : (ended - seen.began) / 1000;
+      this._finished.emit({ cell, seconds, isOk, target: line.target });
+    }
+    this._draw(cell);
+    this._keepTime();
+  }
+
+  /** Changes come in flocks: once for all of them. */
+  private _plan(): void {
+    if (!this._isPlanned && !this._isDisposed) {
+      this._isPlanned = true;
+      requestAnimationFrame(() => {
+        this._isPlanned = false;
+        if (!this._isDisposed) {
+          this._drawAll();
+          this._keepTime();
+        }
+      });
+    }
+  }
+
+  private _drawAll(): void {
+    for (const cell of this._options.panel.content.widgets) {
+      this._connect(cell);
+      this._draw(cell);
+    }
+  }
+
+  private _connect(cell: Cell): void {
+    if (cell.model.type !== 'code' || this._connected.has(cell)) {
+      return;
+    }
+    this._connected.add(cell);
+    const model = cell.model as ICodeCellModel;
+    model.stateChanged.connect((_, change) => {
+      // The kernel has begun with it.
+      if (String(change.name) === 'executionState' && model.executionState === 'running') {
+        const seen = this._seen.get(model);
+        this._seen.set(model, { state: 'running', began: seen?.began ?? Date.now(), ended: null });
+        this._draw(cell);
+        this._keepTime();
+      }
+    });
+    void cell.ready.then(() => this._draw(cell)).catch(() => undefined);
+  }
+
+  private _draw(cell: Cell): void {
+    if (this._isDisposed || cell.isDisposed || cell.model.type !== 'code') {
+      return;
+    }
+    const header = cell.node.querySelector(':scope > .jp-CellHeader');
+    if (!header) {
+      return; // not drawn yet, as it is out of sight
+    }
+    let badge = header.querySelector<HTMLElement>(`:scope > .${CLASS}`);
+    const line = remoteLine(cell.model.sharedModel.getSource());
+    if (!line) {
+      badge?.remove();
+      return;
+    }
+    if (!badge) {
+      badge = document.createElement('div');
+      badge.className = CLASS;
+      header.appendChild(badge);
+    }
+    const { trans } = this._options;
+    const { state, words } = this._words(cell.model as ICodeCellModel, line.target);
+    const target = line.target ?? this._options.model.snapshot?.default_target ?? trans.__('default target');
+    const parts = [target, line.isDetached ? trans.__('detached') : null, ...words].filter(
+      Boolean
+    ) as string[];
+    const text = parts.join(' · ');
+    if (badge.dataset.state !== state || badge.textContent !== text) {
+      const dot = document.createElement('span');
+      dot.className = `jp-farcell-Dot jp-mod-${state}`;
+      dot.setAttribute('aria-hidden', 'true');
+      const label = document.createElement('span');
+      label.textContent = text;
+      badge.replaceChildren(dot, label);
+      badge.dataset.state = state;
+      badge.title = trans.__('This cell runs on %1', target);
+    }
+  }
+
+  private _words(model: ICodeCellModel, target: string | null): { state: string; words: string[] } {
+    const { trans } = this._options;
+    const seen = this._seen.get(model);
+    const isRunning = model.executionState === 'running' || seen?.state === 'running';
+    if (seen?.state === 'done' || seen?.state === 'failed') {
+      const took =
+        seen.began !== null && seen.ended !== null ? duration((seen.ended - seen.began) / 1000) : null;
+      const word = seen.state === 'done' ? trans.__('done') : trans.__('failed');
+      return { state: seen.state === 'done' ? 'ok' : 'error', words: took ? [word, took] : [word] };
+    }
+    if (seen?.state === 'skipped') {
+      return { state: 'none', words: [trans.__('not run')] };
+    }
+    if (isRunning) {
+      const elapsed = seen?.began ? [duration((Date.now() - seen.began) / 1000)] : [];
+      const session = this._session(target);
+      if (session?.state === 'waiting') {
+        return { state: 'waiting', words: [session.detail ?? trans.__('in the queue'), ...elapsed] };
+      }
+      if (session?.state === 'starting') {
+        return { state: 'starting', words: [trans.__('starting'), ...elapsed] };
+      }
+      return { state: 'running', words: [trans.__('running'), ...elapsed] };
+    }
+    return seen?.state === 'queued'
+      ? { state: 'queued', words: [trans.__('waits for its turn')] }
+      : { state: 'none', words: [] };
+  }
+
+  private _session(target: string | null): SessionFace | undefined {
+    const { model, panel, isSame } = this._options;
+    const name = target ?? model.snapshot?.default_target;
+    return model.snapshot?.sessions.find(
+      each => each.target === name && !!each.notebook && isSame(each.notebook, panel.context.path)
+    );
+  }
+
+  /** The clock and the server's eye only while a remote cell waits or runs. */
+  private _keepTime(): void {
+    const isGoing = this._options.panel.content.widgets.some(cell => {
+      if (cell.model.type !== 'code') {
+        return false;
+      }
+      const model = cell.model as ICodeCellModel;
+      const seen = this._seen.get(model)?.state;
+      const goes = model.executionState === 'running' || seen === 'running' || seen === 'queued';
+      return goes && remoteLine(model.sharedModel.getSource()) !== null;
+    });
+    if (isGoing && this._timer === undefined) {
+      this._timer = window.setInterval(() => this._drawAll(), 1000);
+      this._lease = this._options.model.watch();
+    } else if (!isGoing && this._timer !== undefined) {
+      window.clearInterval(this._timer);
+      this._timer = undefined;
+      this._lease?.dispose();
+      this._lease = null;
+    }
+  }
+
+  private readonly _finished = new Signal<this, IFinished>(this);
+  private readonly _seen = new WeakMap<ICodeCellModel, ISeen>();
+  private readonly _connected = new WeakSet<Cell>();
+  private _timer: number | undefined = undefined;
+  private _lease: IDisposable | null = null;
+  private _isPlanned = false;
+  private _isDisposed = false;
+}

@@ -1,0 +1,12 @@
+/** Names of commands, for menus, shortcuts and other extensions. */
+export namespace CommandIDs {
+  export const show = 'farcell:show';
+  export const hide = 'farcell:hide';
+  export const refresh = 'farcell:refresh';
+  export const addTarget = 'farcell:add-target';
+  export const openLog = 'farcell:open-log';
+  /** `target`: a name, '' for the default one, null for here. */
+  export const runOn = 'farcell:run-on';
+  export const toggleDetached = 'farcell:toggle-detached';
+  export const showPlan = 'farcell:show-plan';
+}

@@ -1,0 +1,60 @@
+import React from 'react';
+import { slice } from '../slice';
+
+export interface IWindowedProps<T> {
+  label: string;
+  rows: readonly T[];
+  rowPx: number;
+  keyOf: (row: T) => string;
+  draw: (row: T) => React.ReactNode;
+  /** The last rows have come into sight. */
+  onEnd?: () => void;
+}
+
+/** A list of rows of one height, of which only those in sight are in the page. */
+export function Windowed<T>(props: IWindowedProps<T>): JSX.Element {
+  const { rows, rowPx, onEnd } = props;
+  const box = React.useRef<HTMLDivElement>(null);
+  const [view, setView] = React.useState({ top: 0, height: 600 });
+  React.useLayoutEffect(() => {
+    const node = box.current;
+    if (!node) {
+      return;
+    }
+    const look = () => setView({ top: node.scrollTop, height: node.clientHeight || 600 });
+    const observer = new ResizeObserver(look);
+    observer.observe(node);
+    node.addEventListener('scroll', look, { passive: true });
+    return () => {
+      observer.disconnect();
+      node.removeEventListener('scroll', look);
+    };
+  }, []);
+  const { first, end } = slice(rows.length, rowPx, view.top, view.height);
+  const isAtEnd = end >= rows.length;
+  React.useEffect(() => {
+    if (isAtEnd) {
+      onEnd?.();
+    }
+  }, [isAtEnd, rows.length, onEnd]);
+  return (
+    <div className="jp-farcell-Windowed" ref={box} tabIndex={0}>
+      <ul
+        className="jp-farcell-List"
+        aria-label={props.label}
+        style={{ paddingTop: first * rowPx, paddingBottom: (rows.length - end) * rowPx }}
+      >
+        {rows.slice(first, end).map((row, index) => (
+          <li
+            key={props.keyOf(row)}
+            style={{ height: rowPx }}
+            aria-setsize={rows.length}
+            aria-posinset={first + index + 1}
+          >
+            {props.draw(row)}
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}

@@ -1,0 +1,181 @@
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ICommandPalette, IToolbarWidgetRegistry, Notification } from '@jupyterlab/apputils';
+import type { CodeCell } from '@jupyterlab/cells';
+import type { NotebookPanel } from '@jupyterlab/notebook';
+import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
+import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import { Menu } from '@lumino/widgets';
+import { CellBadges } from '../badges';
+import { remoteLine, withOption, withTarget } from '../cellline';
+import { CommandIDs } from '../commands';
+import { WhereSwitcher } from '../components/where';
+import { duration } from '../format';
+import { farcellIcon } from '../icons';
+import { isSameNotebook } from '../places';
+import { showPlan } from '../plan';
+import { TargetNames } from '../targetnames';
+import { IFarcell } from '../tokens';
+
+const ID = 'farcell:cells';
+const CELLS = '.jp-Notebook .jp-CodeCell';
+
+const plugin: JupyterFrontEndPlugin<void> = {
+  id: ID,
+  description: 'Where cells of a notebook run: toolbar item, menu, badges, notifications.',
+  autoStart: true,
+  requires: [IFarcell, INotebookTracker, IRenderMimeRegistry],
+  optional: [ITranslator, ICommandPalette, IToolbarWidgetRegistry, ISettingRegistry],
+  activate: (
+    app: JupyterFrontEnd,
+    model: IFarcell,
+    tracker: INotebookTracker,
+    rendermime: IRenderMimeRegistry,
+    translator: ITranslator | null,
+    palette: ICommandPalette | null,
+    toolbars: IToolbarWidgetRegistry | null,
+    settings: ISettingRegistry | null
+  ) => {
+    const trans = (translator ?? nullTranslator).load('farcell');
+    const names = new TargetNames(model.requests);
+    const badges = new WeakMap<object, CellBadges>();
+    let notifyAfterS = 60;
+
+    void settings
+      ?.load(ID)
+      .then(loaded => {
+        const read = () => {
+          notifyAfterS = loaded.get('notifyAfterS').composite as number;
+        };
+        loaded.changed.connect(read);
+        read();
+      })
+      .catch((error: unknown) =>
+        Notification.warning(trans.__('The settings of remote cells cannot be read: %1', String(error)))
+      );
+
+    const selected = (): CodeCell[] => {
+      const notebook = tracker.currentWidget?.content;
+      return (notebook?.widgets ?? []).filter(
+        cell => cell.model.type === 'code' && notebook?.isSelectedOrActive(cell)
+      ) as CodeCell[];
+    };
+    const change = (to: (source: string) => string) => {
+      for (const cell of selected()) {
+        const source = cell.model.sharedModel.getSource();
+        const changed = to(source);
+        if (changed !== source) {
+          cell.model.sharedModel.setSource(changed);
+        }
+      }
+    };
+    const isRemote = () => selected().some(cell => remoteLine(cell.model.sharedModel.getSource()));
+
+    app.commands.addCommand(CommandIDs.runOn, {
+      label: args =>
+        typeof args.target !== 'string'
+          ? trans.__('Run Here')
+          : args.target
+            ? trans.__('Run on %1', args.target)
+            : trans.__('Run on the Default Target'),
+      describedBy: { args: { type: 'object', properties: { target: { type: ['string', 'null'] } } } },
+      isEnabled: () => selected().length > 0,
+      isToggled: args => {
+        const line = remoteLine(selected()[0]?.model.sharedModel.getSource() ?? '');
+        return line
+          ? (line.target ?? '') === args.target
+          : typeof args.target !== 'string' && selected().length > 0;
+      },
+      execute: args =>
+        change(source => withTarget(source, typeof args.target === 'string' ? args.target : null))
+    });
+    app.commands.addCommand(CommandIDs.toggleDetached, {
+      label: trans.__('Run Detached'),
+      caption: trans.__('The cell returns at once; what it changed is merged when it is over.'),
+      describedBy: { args: { type: 'object', properties: {} } },
+      isEnabled: isRemote,
+      isToggled: () => !!remoteLine(selected()[0]?.model.sharedModel.getSource() ?? '')?.isDetached,
+      execute: () => change(source => withOption(source, '--detach', !remoteLine(source)?.isDetached))
+    });
+    app.commands.addCommand(CommandIDs.showPlan, {
+      label: trans.__('Show What It Would Send'),
+      describedBy: { args: { type: 'object', properties: {} } },
+      isEnabled: () => isRemote() && !!tracker.currentWidget?.sessionContext.session?.kernel,
+      execute: async () => {
+        const kernel = tracker.currentWidget?.sessionContext.session?.kernel;
+        const cell = selected().find(each => remoteLine(each.model.sharedModel.getSource()));
+        if (kernel && cell) {
+          await showPlan(kernel, cell.model.sharedModel.getSource(), rendermime, trans);
+        }
+      }
+    });
+    const category = trans.__('Remote cells');
+    palette?.addItem({ command: CommandIDs.runOn, category, args: { target: null } });
+    palette?.addItem({ command: CommandIDs.runOn, category, args: { target: '' } });
+    palette?.addItem({ command: CommandIDs.toggleDetached, category });
+    palette?.addItem({ command: CommandIDs.showPlan, category });
+
+    const menu = new Menu({ commands: app.commands });
+    menu.title.label = trans.__('Run Cells On');
+    menu.title.icon = farcellIcon;
+    const fill = () => {
+      menu.clearItems();
+      menu.addItem({ command: CommandIDs.runOn, args: { target: null } });
+      menu.addItem({ command: CommandIDs.runOn, args: { target: '' } });
+      menu.addItem({ type: 'separator' });
+      names.names.forEach(target => menu.addItem({ command: CommandIDs.runOn, args: { target } }));
+      menu.addItem({ type: 'separator' });
+      menu.addItem({ command: CommandIDs.toggleDetached });
+      menu.addItem({ command: CommandIDs.showPlan });
+    };
+    names.changed.connect(fill);
+    fill();
+    app.contextMenu.addItem({ type: 'submenu', submenu: menu, selector: CELLS, rank: 20 });
+
+    toolbars?.addFactory<NotebookPanel>('Notebook', 'farcell-where', panel => {
+      const choose = (target: string | null) => void app.commands.execute(CommandIDs.runOn, { target });
+      return new WhereSwitcher(panel.content, names, trans, choose);
+    });
+
+    const watch = (panel: NotebookPanel) => {
+      void panel.context.ready.then(() => {
+        if (panel.isDisposed) {
+          return;
+        }
+        const isSame = isSameNotebook;
+        const own = new CellBadges({ panel, model, trans, isSame });
+        badges.set(panel.content, own);
+        own.finished.connect((_, { cell, seconds, isOk, target }) => {
+          const isSeen = panel.isVisible && !document.hidden;
+          if (isSeen || notifyAfterS <= 0 || seconds < notifyAfterS) {
+            return;
+          }
+          const where = target ?? model.snapshot?.default_target ?? trans.__('the default target');
+          const text = isOk
+            ? trans.__('A cell on %1 is done after %2.', where, duration(seconds))
+            : trans.__('A cell on %1 has failed after %2.', where, duration(seconds));
+          const show = {
+            label: trans.__('Show it'),
+            callback: () => {
+              app.shell.activateById(panel.id);
+              panel.content.activeCellIndex = panel.content.widgets.indexOf(cell);
+              void panel.content.scrollToItem(panel.content.activeCellIndex);
+            }
+          };
+          Notification.emit(text, isOk ? 'success' : 'error', { autoClose: false, actions: [show] });
+        });
+      });
+    };
+    tracker.widgetAdded.connect((_, panel) => watch(panel));
+    tracker.forEach(watch);
+    NotebookActions.executionScheduled.connect((_, { notebook, cell }) =>
+      badges.get(notebook)?.scheduled(cell)
+    );
+    NotebookActions.executed.connect((_, { notebook, cell, success }) =>
+      badges.get(notebook)?.executed(cell, success)
+    );
+  }
+};
+
+export default plugin;
