@@ -8,6 +8,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -80,10 +81,16 @@ class Hub:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.until(lambda: self.client.get(f"{self.url}hub/api/").is_success)
-        self.client.post(f"{self.url}hub/api/users/{USER}")
-        self.client.post(f"{self.url}hub/api/users/{USER}/server")
-        self.until(lambda: self.client.get(f"{self.api}snapshot").is_success)
+        try:
+            self.until(lambda: self.client.get(f"{self.url}hub/api/").is_success)
+            self.client.post(f"{self.url}hub/api/users/{USER}")
+            self.client.post(f"{self.url}hub/api/users/{USER}/server")
+            self.until(lambda: self.client.get(f"{self.api}snapshot").is_success)
+        except BaseException:
+            self._process.terminate()
+            self._process.wait(60)
+            self.client.close()
+            raise
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -106,9 +113,10 @@ class Hub:
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[Hub]:
-    programs = [shutil.which(name) for name in ("jupyterhub", "jupyterhub-singleuser", "configurable-http-proxy")]
+    places = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
+    programs = [shutil.which(name, path=places) for name in ("jupyterhub", "jupyterhub-singleuser", "configurable-http-proxy")]
     if not all(programs):
-        pytest.skip("optional: there is no hub here: pip install jupyterhub; npm install -g configurable-http-proxy")
+        pytest.skip("optional: there is no hub here: npm install -g configurable-http-proxy")
     box = Sandbox()
     with Hub(box, *map(str, programs)) as hub:
         yield hub
