@@ -180,12 +180,20 @@ class Observatory:
     # -- who watches
 
     async def watch(self, page: str, within_s: float) -> None:
+        """Whoever asks finds its lease in the next snapshot, as with `unwatch`."""
         self._leases.take(page, asyncio.get_running_loop().time() + within_s)
         self._leases_changed()
+        self._publish_leases()
 
     async def unwatch(self, page: str) -> None:
         self._leases.give_back(page)
         self._leases_changed()
+        self._publish_leases()
+
+    def _publish_leases(self) -> None:
+        """Not for a mere renewal, which changes nothing that is told."""
+        if len(self._leases) != self.snapshot.watching:
+            self.publish_now()
 
     @contextlib.asynccontextmanager
     async def visited(self, is_everywhere: bool = False) -> AsyncIterator[None]:
