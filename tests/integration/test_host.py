@@ -212,7 +212,7 @@ def test_a_watcher_is_told_when_something_has_changed(sandbox: Sandbox) -> None:
             asked = watcher.begin("watch", seen=face, within_s=60)
             watcher.ask("status")
             assert asked not in watcher.answers
-            first = driver.start("open('begun', 'w'); input()")
+            first = driver.start("input()")
             driver.wait_message("input_request")
             face = watcher.answer(asked).fields["face"]
             asked = watcher.begin("watch", seen=face, within_s=60)
