@@ -234,6 +234,7 @@ def test_an_interrupt_stops_the_cell(place: Place) -> None:
     place.notebook.interrupt()
     cell = running.finish(20)
     assert [error.name for error in cell.errors] == ["KeyboardInterrupt"]
+    assert "----> 5 time.sleep(60)" in cell.errors[0].traceback and "farcell" not in cell.errors[0].traceback
     assert place.here("print(steps)").stdout == "[1]\n"
     assert place.far("1 + 1").check().result == "2"
 

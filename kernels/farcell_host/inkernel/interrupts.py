@@ -126,3 +126,17 @@ class InterruptGuard:
                 return True
             frame = frame.f_back
         return False
+
+
+def cut_handler(error: BaseException | None) -> None:
+    """Takes our signal handler off the end of an error's traceback, and of those behind it: Python's own, which is not written in
+    Python, has no frame there."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        entry = error.__traceback__
+        while entry is not None:
+            if entry.tb_next is not None and entry.tb_next.tb_frame.f_code is InterruptGuard._on_sigint.__code__:
+                entry.tb_next = None
+            entry = entry.tb_next
+        error = error.__cause__ or error.__context__

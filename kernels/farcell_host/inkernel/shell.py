@@ -22,6 +22,7 @@ from IPython.core.history import HistoryManager
 from traitlets import Type
 
 from ..single_lines import transform_by
+from .interrupts import cut_handler
 from .namespace import MainModule, Namespace
 
 _INSIDE = "This cell already runs on {where}: %remote and %%remote work in the notebook only."
@@ -163,6 +164,7 @@ class RemoteShell(ZMQInteractiveShell):
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         error = exc_tuple[1] if exc_tuple is not None else sys.exc_info()[1]
         kept = len(self._kept)
+        cut_handler(error)
         super().showtraceback(exc_tuple, *args, **kwargs)
         self.printed = error if len(self._kept) == kept else None
 
