@@ -78,6 +78,8 @@ export interface LiveRun {
   state: 'queued' | 'running' | 'untaken';
   since: number | null;
   seen_from_start: boolean;
+  started: number | null;
+  cell: string | null;
 }
 
 export interface LogQuery {
@@ -134,6 +136,7 @@ export interface RunFace {
   session: string | null;
   target: string;
   notebook: string | null;
+  cell: string | null;
   state: string;
   is_live: boolean;
   started: number | null;
@@ -396,6 +399,19 @@ export interface UsageRow {
   open: number;
   peak_gpu_bytes: number | null;
   gpu_utilisation: number | null;
+}
+
+export interface Variable {
+  name: string;
+  type: string;
+  shape: string | null;
+  bytes: number | null;
+  preview: string | null;
+}
+
+export interface Variables {
+  session: string;
+  variables: Variable[] | null;
 }
 
 export interface Watch {
