@@ -12,9 +12,11 @@ import { Signal } from '@lumino/signaling';
 import { remoteLine } from './cellline';
 import { duration } from './format';
 import type { IFarcell } from './tokens';
-import type { SessionFace } from './wire';
+import type { LiveRun, SessionFace } from './wire';
 
 const CLASS = 'jp-farcell-Badge';
+/** The server has looked at this machine's sessions by then. */
+const LOOK_MS = 5000;
 
 /** What this page has seen of a cell's last run. */
 interface ISeen {
@@ -46,12 +48,13 @@ export class CellBadges implements IDisposable {
   constructor(private readonly _options: CellBadges.IOptions) {
     const { panel, model } = _options;
     panel.disposed.connect(this.dispose, this);
-    model.changed.connect(this._drawAll, this);
+    model.changed.connect(this._redraw, this);
     panel.content.modelContentChanged.connect(this._plan, this);
     panel.content.model?.cells.changed.connect(this._plan, this);
     panel.content.modelChanged.connect(this._plan, this);
     panel.content.cellInViewportChanged?.connect(this._plan, this);
     this._plan();
+    void this._lookOnce();
   }
 
   get isDisposed(): boolean {
@@ -70,7 +73,7 @@ export class CellBadges implements IDisposable {
     this._isDisposed = true;
     window.clearInterval(this._timer);
     this._lease?.dispose();
-    this._options.model.changed.disconnect(this._drawAll, this);
+    this._options.model.changed.disconnect(this._redraw, this);
     Signal.clearData(this);
   }
 
@@ -105,6 +108,18 @@ export class CellBadges implements IDisposable {
     this._keepTime();
   }
 
+  /** What goes on of this notebook since before it was opened here; nothing is asked if it has no remote cell. */
+  private async _lookOnce(): Promise<void> {
+    const { panel, model } = this._options;
+    const cells = panel.content.model?.sharedModel.cells ?? [];
+    if (!cells.some(cell => cell.cell_type === 'code' && remoteLine(cell.getSource()))) {
+      return;
+    }
+    const lease = model.watch();
+    await new Promise(resolve => window.setTimeout(resolve, LOOK_MS));
+    lease.dispose();
+  }
+
   /** Changes come in flocks: once for all of them. */
   private _plan(): void {
     if (!this._isPlanned && !this._isDisposed) {
@@ -117,6 +132,11 @@ export class CellBadges implements IDisposable {
         }
       });
     }
+  }
+
+  private _redraw(): void {
+    this._drawAll();
+    this._keepTime();
   }
 
   private _drawAll(): void {
@@ -185,6 +205,14 @@ export class CellBadges implements IDisposable {
   private _words(model: ICodeCellModel, target: string | null): { state: string; words: string[] } {
     const { trans } = this._options;
     const seen = this._seen.get(model);
+    // Detached, or begun before this page was loaded.
+    const run = this._run(model.id);
+    if (run && seen?.state !== 'running' && model.executionState !== 'running') {
+      const elapsed = run.started === null ? [] : [duration(Date.now() / 1000 - run.started)];
+      return run.state === 'queued'
+        ? { state: 'queued', words: [trans.__('queued')] }
+        : { state: 'running', words: [trans.__('running'), ...elapsed] };
+    }
     const isRunning = model.executionState === 'running' || seen?.state === 'running';
     if (seen?.state === 'done' || seen?.state === 'failed') {
       const took =
@@ -196,7 +224,8 @@ export class CellBadges implements IDisposable {
       return { state: 'none', words: [trans.__('not run')] };
     }
     if (isRunning) {
-      const elapsed = seen?.began ? [duration((Date.now() - seen.began) / 1000)] : [];
+      const began = seen?.began ?? (run?.started ? run.started * 1000 : null);
+      const elapsed = began === null ? [] : [duration((Date.now() - began) / 1000)];
       const session = this._session(target);
       if (session?.state === 'waiting') {
         return { state: 'waiting', words: [session.detail ?? trans.__('in the queue'), ...elapsed] };
@@ -209,6 +238,18 @@ export class CellBadges implements IDisposable {
     return seen?.state === 'queued'
       ? { state: 'queued', words: [trans.__('waits for its turn')] }
       : { state: 'none', words: [] };
+  }
+
+  /** Of a cell of this notebook, as its session tells. */
+  private _run(cell: string): LiveRun | undefined {
+    const { model, panel, isSame } = this._options;
+    return model.snapshot?.runs_in_progress.find(
+      run =>
+        run.cell === cell &&
+        run.state !== 'untaken' &&
+        !!run.notebook &&
+        isSame(run.notebook, panel.context.path)
+    );
   }
 
   private _session(target: string | null): SessionFace | undefined {
@@ -227,7 +268,11 @@ export class CellBadges implements IDisposable {
       }
       const model = cell.model as ICodeCellModel;
       const seen = this._seen.get(model)?.state;
-      const goes = model.executionState === 'running' || seen === 'running' || seen === 'queued';
+      const goes =
+        model.executionState === 'running' ||
+        seen === 'running' ||
+        seen === 'queued' ||
+        !!this._run(model.id);
       return goes && remoteLine(model.sharedModel.getSource()) !== null;
     });
     if (isGoing && this._timer === undefined) {

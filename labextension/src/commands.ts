@@ -5,6 +5,10 @@ export namespace CommandIDs {
   export const refresh = 'farcell:refresh';
   export const addTarget = 'farcell:add-target';
   export const openLog = 'farcell:open-log';
+  /** Of the newest run of the active cell. */
+  export const showCellLog = 'farcell:show-cell-log';
+  /** `notebook` as a session knows it, `cell` its id. */
+  export const goToCell = 'farcell:go-to-cell';
   /** `target`: a name, '' for the default one, null for here. */
   export const runOn = 'farcell:run-on';
   export const toggleDetached = 'farcell:toggle-detached';

@@ -13,6 +13,8 @@ export interface IRunRow {
   target: string;
   session: string | null;
   notebook: string | null;
+  /** Its id in the notebook. */
+  cell: string | null;
   state: string;
   /** Seconds since the epoch. */
   started: number | null;
@@ -30,14 +32,8 @@ export const ENDING = 'ending';
 
 function fromLedger(run: RunFace): IRunRow {
   return {
-    ...{
-      id: run.id,
-      target: run.target,
-      session: run.session,
-      notebook: run.notebook,
-      state: run.state,
-      started: run.started
-    },
+    ...{ id: run.id, target: run.target, session: run.session, notebook: run.notebook, cell: run.cell },
+    ...{ state: run.state, started: run.started },
     ...{ seconds: run.seconds, sent: run.sent_bytes, received: run.received_bytes, cost: run.cost },
     hasLog: run.is_live,
     isGoing: run.is_live && (run.state === 'queued' || run.state === 'running')
@@ -56,8 +52,15 @@ export function merged(
     .map((run): IRunRow => {
       const record = known.get(run.id);
       return {
-        ...{ id: run.id, target: run.target, session: run.session, notebook: run.notebook, state: run.state },
-        started: record?.started ?? (run.seen_from_start ? run.since : null),
+        ...{
+          id: run.id,
+          target: run.target,
+          session: run.session,
+          notebook: run.notebook,
+          cell: run.cell ?? record?.cell ?? null,
+          state: run.state
+        },
+        started: run.started ?? record?.started ?? (run.seen_from_start ? run.since : null),
         seconds: null,
         sent: record?.sent_bytes ?? null,
         received: record?.received_bytes ?? null,

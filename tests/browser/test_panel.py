@@ -148,6 +148,43 @@ def test_a_session_is_stopped_after_a_question(page: NotebookPage) -> None:
     expect(panel.session("local")).to_have_count(0)
 
 
+def test_what_a_session_holds_is_shown(page: NotebookPage) -> None:
+    page.cell("%%remote second\nheld = list(range(5))").run()
+    panel = Panel(page)
+    panel.session("second").get_by_role("button", name="second", exact=True).click()
+    dialog = page.page.locator(".jp-Dialog")
+    expect(dialog.get_by_role("row").filter(has_text="held")).to_contain_text("list")
+    page.screenshot("variables")
+    dialog.get_by_role("button", name="Ok").click()
+
+
+def test_a_run_leads_to_its_cell_and_the_cell_to_its_log(page: NotebookPage) -> None:
+    panel = Panel(page)
+    listed = panel.section("Runs").get_by_role("listitem").first
+    expect(listed).to_be_visible()
+    before = listed.get_attribute("aria-setsize")
+    page.cell("%%remote second\nprint('found again')").run()
+    index = page.js("return panel.content.widgets.length - 1;")
+    page.js("panel.content.activeCellIndex = 0;")
+    expect(listed).to_have_attribute("aria-setsize", str(int(before or 0) + 1))
+    panel.run("done").get_by_role("button", name="Go to the cell").click()
+    page.wait_for(f"panel.content.activeCellIndex === {index}")
+    page.js("panel.content.deselectAll(); void window.jupyterapp.commands.execute('farcell:show-cell-log');")
+    expect(page.page.locator(".jp-farcell-Log")).to_contain_text("found again")
+
+
+def test_a_detached_cell_is_marked_until_its_run_is_over(page: NotebookPage) -> None:
+    """Also on a page that is loaded meanwhile."""
+    page.cell("%%remote second --detach\nimport time\ntime.sleep(15)").run()
+    index = page.js("return panel.content.widgets.length - 1;")
+    Panel(page)
+    expect(badge(page, index)).to_have_text(re.compile(r"second · detached · running · 0:\d\d"))
+    page.reload()
+    page.js("await panel.content.scrollToItem(given);", index)
+    expect(badge(page, index)).to_have_text(re.compile(r"second · detached · running · 0:\d\d"))
+    expect(badge(page, index)).to_have_text("second · detached", timeout=60_000)
+
+
 def test_usage_is_told_against_the_budget(page: NotebookPage) -> None:
     page.cell("%%remote second\n1").run()
     panel = Panel(page, "Usage")

@@ -17,7 +17,17 @@ function recorded(id: string, state = 'ok'): RunFace {
 }
 
 function live(id: string, state: LiveRun['state']): LiveRun {
-  return { id, session: 's', target: 'gpu-a', notebook: null, state, since: 5, seen_from_start: true };
+  return {
+    id,
+    session: 's',
+    target: 'gpu-a',
+    notebook: null,
+    state,
+    since: 5,
+    seen_from_start: true,
+    started: null,
+    cell: 'c1'
+  };
 }
 
 /** A ledger of so many runs, newest first, in pages. */

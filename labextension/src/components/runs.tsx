@@ -1,4 +1,4 @@
-import { closeIcon, stopIcon } from '@jupyterlab/ui-components';
+import { closeIcon, jumpForwardIcon, stopIcon } from '@jupyterlab/ui-components';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 import { baseName, bytes, duration, moment, money } from '../format';
@@ -21,6 +21,7 @@ const NONE: readonly LiveRun[] = [];
 export interface IRunActions {
   openLog(run: string, title: string): void;
   interruptRun(run: IRunRow): void;
+  goToCell(notebook: string, cell: string): void;
 }
 
 export function runWord(state: string, trans: TranslationBundle): string {
@@ -158,6 +159,13 @@ function Run(props: { run: IRunRow; now: number; currency: string; actions: IRun
         <span className="jp-farcell-Row-facts">{facts.join(' · ')}</span>
       </button>
       <div className="jp-farcell-Row-actions">
+        {hasName && run.cell !== null && (
+          <IconButton
+            icon={jumpForwardIcon}
+            label={trans.__('Go to the cell in %1', title)}
+            onClick={() => actions.goToCell(run.notebook as string, run.cell as string)}
+          />
+        )}
         {run.isGoing && run.session && (
           <IconButton
             icon={run.state === 'queued' ? closeIcon : stopIcon}

@@ -15,6 +15,7 @@ export interface ISessionActions {
   interrupt(session: SessionFace): void;
   cancel(session: SessionFace): void;
   openNotebook(notebook: string): void;
+  showVariables(session: SessionFace): void;
 }
 
 export function stateWord(state: SessionFace['state'], trans: TranslationBundle): string {
@@ -102,7 +103,14 @@ function Session(props: {
       <span className={`jp-farcell-Dot jp-mod-${session.state}`} aria-hidden="true" />
       <div className="jp-farcell-Row-text">
         <div className="jp-farcell-Row-title">
-          <span className="jp-farcell-Name">{session.target}</span>
+          <button
+            type="button"
+            className="jp-farcell-Name jp-farcell-Row-open"
+            title={trans.__('Show what it holds')}
+            onClick={() => actions.showVariables(session)}
+          >
+            {session.target}
+          </button>
           <span className={`jp-farcell-State jp-mod-${session.state}`}>
             {stateWord(session.state, trans)}
           </span>

@@ -1,6 +1,7 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette, IToolbarWidgetRegistry, Notification } from '@jupyterlab/apputils';
 import type { CodeCell } from '@jupyterlab/cells';
+import { PathExt } from '@jupyterlab/coreutils';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
@@ -13,12 +14,15 @@ import { CommandIDs } from '../commands';
 import { WhereSwitcher } from '../components/where';
 import { duration } from '../format';
 import { farcellIcon } from '../icons';
-import { isSameNotebook } from '../places';
+import { isSameNotebook, pathOf } from '../places';
 import { showPlan } from '../plan';
 import { TargetNames } from '../targetnames';
 import { IFarcell } from '../tokens';
+import type { RunList } from '../wire';
 
 const ID = 'farcell:cells';
+/** So many runs are looked through for one of a cell: a page of the server's. */
+const NEWEST = 200;
 const CELLS = '.jp-Notebook .jp-CodeCell';
 
 const plugin: JupyterFrontEndPlugin<void> = {
@@ -110,11 +114,56 @@ const plugin: JupyterFrontEndPlugin<void> = {
         }
       }
     });
+    app.commands.addCommand(CommandIDs.showCellLog, {
+      label: trans.__('Show Its Log'),
+      caption: trans.__('What the newest run of this cell has printed, as its session has it.'),
+      describedBy: { args: { type: 'object', properties: {} } },
+      isEnabled: isRemote,
+      execute: async () => {
+        const cell = selected().find(each => remoteLine(each.model.sharedModel.getSource()));
+        const run =
+          cell && (await newestRun(model, cell.model.id, tracker.currentWidget?.context.path ?? ''));
+        if (run) {
+          await app.commands.execute(CommandIDs.openLog, {
+            run,
+            title: PathExt.basename(tracker.currentWidget?.context.path ?? '')
+          });
+        } else {
+          Notification.info(trans.__('No run of this cell is known.'), { autoClose: 4000 });
+        }
+      }
+    });
+    app.commands.addCommand(CommandIDs.goToCell, {
+      label: trans.__('Go to the Cell of a Run'),
+      describedBy: {
+        args: {
+          type: 'object',
+          properties: { notebook: { type: 'string' }, cell: { type: ['string', 'null'] } }
+        }
+      },
+      isVisible: args => typeof args.notebook === 'string',
+      execute: async args => {
+        const opened = (await app.commands.execute('docmanager:open', {
+          path: pathOf(String(args.notebook))
+        })) as unknown;
+        const panel = tracker.find(each => each === opened) ?? tracker.currentWidget;
+        if (!panel || typeof args.cell !== 'string') {
+          return;
+        }
+        await panel.revealed;
+        const index = panel.content.widgets.findIndex(each => each.model.id === args.cell);
+        if (index >= 0) {
+          panel.content.activeCellIndex = index;
+          await panel.content.scrollToItem(index);
+        }
+      }
+    });
     const category = trans.__('Remote cells');
     palette?.addItem({ command: CommandIDs.runOn, category, args: { target: null } });
     palette?.addItem({ command: CommandIDs.runOn, category, args: { target: '' } });
     palette?.addItem({ command: CommandIDs.toggleDetached, category });
     palette?.addItem({ command: CommandIDs.showPlan, category });
+    palette?.addItem({ command: CommandIDs.showCellLog, category });
 
     const menu = new Menu({ commands: app.commands });
     menu.title.label = trans.__('Run Cells On');
@@ -128,6 +177,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       menu.addItem({ type: 'separator' });
       menu.addItem({ command: CommandIDs.toggleDetached });
       menu.addItem({ command: CommandIDs.showPlan });
+      menu.addItem({ command: CommandIDs.showCellLog });
     };
     names.changed.connect(fill);
     fill();
@@ -177,5 +227,17 @@ const plugin: JupyterFrontEndPlugin<void> = {
     );
   }
 };
+
+/** One in progress, else of the newest that the ledger has. */
+async function newestRun(model: IFarcell, cell: string, path: string): Promise<string | null> {
+  const isOfCell = (run: { cell: string | null; notebook: string | null }) =>
+    run.cell === cell && (!run.notebook || isSameNotebook(run.notebook, path));
+  const live = model.snapshot?.runs_in_progress.find(isOfCell);
+  if (live) {
+    return live.id;
+  }
+  const said = await model.requests.request<RunList>('runs', { query: { limit: NEWEST } });
+  return said.runs.find(isOfCell)?.id ?? null;
+}
 
 export default plugin;

@@ -7,6 +7,7 @@ import { SplitPanel, TabPanel } from '@lumino/widgets';
 import { Actions } from '../actions';
 import { CommandIDs } from '../commands';
 import { TargetFormWidget } from '../components/targetform';
+import { showVariables } from '../components/variables';
 import { farcellIcon } from '../icons';
 import { RunLogWidget } from '../log';
 import type { IPanelActions } from '../panel';
@@ -86,6 +87,9 @@ const plugin: JupyterFrontEndPlugin<void> = {
           trans.__('Log of %1', title)
         );
       },
+      goToCell: (notebook, cell) =>
+        void app.commands.execute(CommandIDs.goToCell, { notebook, cell }).catch(tell),
+      showVariables: session => void showVariables(context, session),
       interruptRun: run => {
         const session = model.snapshot?.sessions.find(each => each.id === run.session);
         if (session) {
