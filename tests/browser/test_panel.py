@@ -159,7 +159,9 @@ def test_what_a_session_holds_is_shown(page: NotebookPage) -> None:
 
 
 def test_a_run_leads_to_its_cell_and_the_cell_to_its_log(page: NotebookPage) -> None:
+    page.cell("%%remote second\n1").run()
     panel = Panel(page)
+    page.page.wait_for_timeout(4000)  # all that was run before is in the record
     listed = panel.section("Runs").get_by_role("listitem").first
     expect(listed).to_be_visible()
     before = listed.get_attribute("aria-setsize")
@@ -167,7 +169,8 @@ def test_a_run_leads_to_its_cell_and_the_cell_to_its_log(page: NotebookPage) -> 
     index = page.js("return panel.content.widgets.length - 1;")
     page.js("panel.content.activeCellIndex = 0;")
     expect(listed).to_have_attribute("aria-setsize", str(int(before or 0) + 1))
-    panel.run("done").get_by_role("button", name="Go to the cell").click()
+    expect(listed).to_contain_text("done")
+    listed.get_by_role("button", name="Go to the cell").click()
     page.wait_for(f"panel.content.activeCellIndex === {index}")
     page.js("panel.content.deselectAll(); void window.jupyterapp.commands.execute('farcell:show-cell-log');")
     expect(page.page.locator(".jp-farcell-Log")).to_contain_text("found again")

@@ -143,13 +143,19 @@ const plugin: JupyterFrontEndPlugin<void> = {
       },
       isVisible: args => typeof args.notebook === 'string',
       execute: async args => {
-        const opened = (await app.commands.execute('docmanager:open', {
-          path: pathOf(String(args.notebook))
-        })) as unknown;
-        const panel = tracker.find(each => each === opened) ?? tracker.currentWidget;
-        if (!panel || typeof args.cell !== 'string') {
+        const notebook = String(args.notebook);
+        // One that is open already: Notebook 7 would open another page.
+        let panel = tracker.find(each => isSameNotebook(notebook, each.context.path));
+        if (!panel) {
+          const opened = (await app.commands.execute('docmanager:open', {
+            path: pathOf(notebook)
+          })) as unknown;
+          panel = tracker.find(each => each === opened);
+        }
+        if (!panel) {
           return;
         }
+        app.shell.activateById(panel.id);
         await panel.revealed;
         const index = panel.content.widgets.findIndex(each => each.model.id === args.cell);
         if (index >= 0) {

@@ -12,7 +12,6 @@ import { farcellIcon } from '../icons';
 import { RunLogWidget } from '../log';
 import type { IPanelActions } from '../panel';
 import { FarcellPanel } from '../panel';
-import { pathOf } from '../places';
 import { path } from '../requests';
 import { Runs } from '../runs';
 import { IFarcell } from '../tokens';
@@ -79,7 +78,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       interrupt: session => void actions.interrupt(session),
       cancel: session => void actions.cancel(session),
       openNotebook: notebook =>
-        void app.commands.execute('docmanager:open', { path: pathOf(notebook) }).catch(tell),
+        void app.commands.execute(CommandIDs.goToCell, { notebook, cell: null }).catch(tell),
       openLog: (run, title) => {
         open(
           `farcell-log-${run}`,
