@@ -2,13 +2,18 @@
 
 import { PageConfig } from '@jupyterlab/coreutils';
 
+/** Folders that a server's page may call `~`. */
+const HOME = /^(\/root|\/home\/[^/]+|\/Users\/[^/]+)(?=\/)/;
+
 /** A session's path of its notebook as one below the server's root, or as it is if it is not below it. */
 export function pathOf(notebook: string): string {
   const root = PageConfig.getOption('serverRoot').replace(/\/$/, '');
-  return root && notebook.startsWith(`${root}/`) ? notebook.slice(root.length + 1) : notebook;
+  const whole = root.startsWith('~') ? notebook.replace(HOME, '~') : notebook;
+  return root && whole.startsWith(`${root}/`) ? whole.slice(root.length + 1) : notebook;
 }
 
-/** Whether a session's notebook is the one that a page has open. A page's path may have a drive (`RTC:`). */
+/** Whether a session's notebook is the one that a page has open. A page's path may have a drive (`RTC:`); Notebook 7 tells no root. */
 export function isSameNotebook(notebook: string, path: string): boolean {
-  return pathOf(notebook) === path.replace(/^[^/:]+:/, '');
+  const open = path.replace(/^[^/:]+:/, '');
+  return pathOf(notebook) === open || (!PageConfig.getOption('serverRoot') && notebook.endsWith(`/${open}`));
 }
