@@ -29,19 +29,20 @@ class Server:
 
     def __init__(self, front_end: str, *, has_ledger: bool = False, variables: Mapping[str, str] | None = None) -> None:
         self.front_end = front_end
-        self._box = Sandbox()
+        self.box = Sandbox()
+        """Its folders, which end with it."""
         if has_ledger:
-            self._box.ledger = self._box.folder / "ledger.sqlite"
+            self.box.ledger = self.box.folder / "ledger.sqlite"
         self._variables = dict(variables or {})
-        self.folder = self._box.folder / "notebooks"
+        self.folder = self.box.folder / "notebooks"
         """Where notebooks lie."""
-        self._runtime = self._box.folder / "jr"
+        self._runtime = self.box.folder / "jr"
         self._token = secrets.token_hex(16)
         self._count = 0
 
     def __enter__(self) -> Server:
         self.folder.mkdir()
-        settings = self._box.jupyter_config / "labconfig"
+        settings = self.box.jupyter_config / "labconfig"
         settings.mkdir()
         (settings / "default_setting_overrides.json").write_text(json.dumps(SETTINGS))
         options = [
@@ -55,11 +56,11 @@ class Server:
             "--expose-app-in-browser",
         ]
         if self.front_end == "lab":
-            options.append(f"--LabApp.workspaces_dir={self._box.folder / 'workspaces'}")
+            options.append(f"--LabApp.workspaces_dir={self.box.folder / 'workspaces'}")
         with open(self.log, "wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "jupyter", self.front_end, *options],
-                env={**self._box.environment(), "JUPYTER_TOKEN": self._token, **self._variables},
+                env={**self.box.environment(), "JUPYTER_TOKEN": self._token, **self._variables},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -79,24 +80,24 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        left = self._box.close()
+        left = self.box.close()
         assert not left, "left behind:\n  " + "\n  ".join(left)
 
     @property
     def log(self) -> Path:
-        return self._box.folder / "server.log"
+        return self.box.folder / "server.log"
 
     @property
     def ledger(self) -> Path:
-        return self._box.ledger
+        return self.box.ledger
 
     def environment(self) -> dict[str, str]:
         """For processes that live as long as this server."""
-        return self._box.environment()
+        return self.box.environment()
 
     def write_targets(self, text: str) -> Path:
         """This user's own targets.toml."""
-        file = self._box.jupyter_config / "farcell" / "targets.toml"
+        file = self.box.jupyter_config / "farcell" / "targets.toml"
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
         return file
