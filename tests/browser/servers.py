@@ -39,6 +39,7 @@ class Server:
         self._runtime = self.box.folder / "jr"
         self._token = secrets.token_hex(16)
         self._count = 0
+        self._port = _free_port()
 
     def __enter__(self) -> Server:
         self.folder.mkdir()
@@ -47,7 +48,7 @@ class Server:
         (settings / "default_setting_overrides.json").write_text(json.dumps(SETTINGS))
         options = [
             f"--ServerApp.root_dir={self.folder}",
-            f"--ServerApp.port={_free_port()}",
+            f"--ServerApp.port={self._port}",
             "--ServerApp.ip=127.0.0.1",
             "--ServerApp.open_browser=False",
             "--ServerApp.allow_root=True",
@@ -57,9 +58,15 @@ class Server:
         ]
         if self.front_end == "lab":
             options.append(f"--LabApp.workspaces_dir={self.box.folder / 'workspaces'}")
-        with open(self.log, "wb") as log:
+        self._command = [sys.executable, "-m", "jupyter", self.front_end, *options]
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Also again, after `stop`: at the same address, with the same token."""
+        with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "jupyter", self.front_end, *options],
+                self._command,
                 env={**self.box.environment(), "JUPYTER_TOKEN": self._token, **self._variables},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -68,11 +75,11 @@ class Server:
                 start_new_session=True,
             )
         self._url = self._wait_for_url()
-        return self
 
-    def __exit__(self, *exception: object) -> None:
+    def stop(self) -> None:
+        """With all kernels."""
         try:
-            self._ask("POST", "api/shutdown")  # with all kernels
+            self._ask("POST", "api/shutdown")
         except OSError:
             self._process.terminate()
         try:
@@ -80,6 +87,9 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
         left = self.box.close()
         assert not left, "left behind:\n  " + "\n  ".join(left)
 
@@ -141,7 +151,8 @@ class Server:
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             try:
-                for file in self._runtime.glob("jpserver-*.json"):
+                file = self._runtime / f"jpserver-{self._process.pid}.json"
+                if file.exists():
                     return str(json.loads(file.read_text())["url"])
             except ValueError:  # half written
                 pass

@@ -63,3 +63,16 @@ def test_a_job_that_waits_is_cancelled(page: NotebookPage, slurm: Slurm, login_n
         page.screenshot("cancelled")
     finally:
         slurm.run("scancel", *holding)
+
+
+def test_a_server_that_was_restarted_is_known_as_another(page: NotebookPage) -> None:
+    """While it is away that is said; then its snapshots count, though their revisions begin anew."""
+    panel = Panel(page, "Targets")
+    expect(panel.target("local")).to_be_visible()
+    page.server.stop()
+    header = panel.node.locator(".jp-farcell-Header")
+    expect(header.get_by_role("alert")).to_contain_text("The notebook server cannot be reached.")
+    define_target(page.server.box, "while-away", backend="local")
+    page.server.start()
+    expect(panel.target("while-away")).to_be_visible(timeout=90_000)
+    expect(header).not_to_contain_text("The notebook server cannot be reached.")
