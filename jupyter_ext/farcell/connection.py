@@ -159,8 +159,9 @@ class Connection:
     def uploading(self) -> tuple[int, int] | None:
         """Bytes sent and to be sent in pieces; None when nothing is."""
         with self._lock:
-            uploads = [upload for upload in self._uploads if upload.waiting or upload.asked]
-            return (sum(each.sent_bytes for each in uploads), sum(each.total_bytes for each in uploads)) if uploads else None
+            uploads = [upload for upload in self._uploads if upload.waiting or upload.asked or upload.unasked_bytes]
+            total = sum(each.total_bytes + each.unasked_bytes for each in uploads)
+            return (sum(each.sent_bytes for each in uploads), total) if uploads else None
 
     def downloading(self) -> tuple[int, int] | None:
         """Bytes that have come and are to come in pieces; None when none are."""
@@ -236,7 +237,7 @@ class Connection:
         way = Way.CHUNKS
         if self.uses_descriptors:
             way = Way.MEMORY if may_stay and self.reads_memory else Way.DESCRIPTORS
-        upload = Upload()
+        upload = Upload(unasked_bytes=sum(memoryview(buffer).nbytes for buffer in buffers))
         try:
             hash_name = bulk_memory.common_hash(self.welcome.get("hashes", ()))
             bulk = transfers.prepare(buffers, way, hash_name, check, partial(self._upload, upload))
@@ -244,6 +245,7 @@ class Connection:
             with self._lock, contextlib.suppress(ValueError):
                 self._uploads.remove(upload)
             raise
+        upload.unasked_bytes = 0
         bulk.upload = upload
         return bulk
 
@@ -254,6 +256,7 @@ class Connection:
             if not upload.chunks:
                 self._uploads.append(upload)
             upload.chunks.update(chunks)
+            upload.unasked_bytes = max(0, upload.unasked_bytes - sum(map(len, chunks.values())))
             self._ask_missing(upload, list(chunks))
 
     # -- on the loop
@@ -481,7 +484,9 @@ class Connection:
         self.sent_bulk_bytes += sum(descriptor.size for descriptor in bulk.descriptors)
         if bulk.chunks:
             upload = bulk.upload or Upload()
-            self._upload(upload, {address: data for address, data in bulk.chunks.items() if address not in upload.chunks})
+            unasked = {address: data for address, data in bulk.chunks.items() if address not in upload.chunks}
+            if unasked:
+                self._upload(upload, unasked)
 
     def _ask_missing(self, upload: Upload, addresses: list[str]) -> None:
         def fill(answer: concurrent.futures.Future[dict[str, Any]]) -> None:

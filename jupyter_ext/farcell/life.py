@@ -442,7 +442,10 @@ class Life:
         connection = self.connection
         if connection is not None and self._shows_transfers:
             text = f"sending to {self.target!r}" if is_upload else f"fetching from {self.target!r}"
-            Line(self._notebook, transfer(text, connection.uploading if is_upload else connection.downloading)).begin()
+            progress = connection.uploading if is_upload else connection.downloading
+            # While the cell's thread makes ready what is to go, this is the connection's, which knows no cell.
+            is_elsewhere = threading.current_thread() is loop_thread().thread
+            Line(self._notebook, transfer(text, progress), self._cell if is_elsewhere else None).begin()
 
     def _show_away(self) -> None:
         """That the connection is lost and will come back; only where somebody waits for it."""

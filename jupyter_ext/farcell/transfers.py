@@ -35,6 +35,8 @@ class Upload:
     sent_bytes: int = 0
     total_bytes: int = 0
     """Of those that the peer does not have, as far as it has said which."""
+    unasked_bytes: int = 0
+    """Of what is still to be hashed, and may be there already."""
 
     def answered(self, addresses: Collection[str], missing: Collection[str]) -> None:
         self.asked.difference_update(addresses)
@@ -138,7 +140,7 @@ def prepare(
     """Makes bulk buffers ready on the calling thread; raises OSError when memory is short.
 
     `check` is called every 1 to 2 MiB, possibly on two threads at once; what it raises ends the work, and nothing is left of it.
-    `on_batch` is given chunks as soon as BATCH_BYTES of them are ready, and never the last.
+    `on_batch` is given chunks as soon as BATCH_BYTES of them are ready, in the end the rest; nothing where all are fewer.
     """
     bulk = Bulk()
     batch: dict[str, memoryview] = {}
@@ -163,6 +165,8 @@ def prepare(
                     if address not in bulk.chunks:
                         bulk.chunks[address] = batch[address] = piece
             bulk.entries.append(entry)
+        if len(batch) < len(bulk.chunks):
+            on_batch(batch)
     except BaseException:
         bulk.discard()
         raise

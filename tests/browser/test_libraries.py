@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from browser.pages import WAIT_S, NotebookPage
+from hostclient import wait_until
 from playwright.sync_api import Locator, expect
 
 FIGURE = """%%remote
@@ -120,8 +121,14 @@ def test_an_anywidget_counts(page: NotebookPage) -> None:
 
 def test_a_click_into_a_chart_calls_back(page: NotebookPage) -> None:
     cell = page.cell(PLOTLY).run()
-    page.click_at(cell.output.locator(".scatterlayer .point").nth(1))
-    cell.wait_for_text("point [1]")
+    point = cell.output.locator(".scatterlayer .point").nth(1)
+
+    def is_heard() -> bool:
+        """A click while the chart is still being drawn is none for it."""
+        page.click_at(point)
+        return wait_until(lambda: "point [1]" in cell.output.inner_text(), 5)
+
+    assert wait_until(is_heard, 60)
     cell = page.cell(BQPLOT).run()
     page.click_at(cell.output.locator(".bqplot rect.bar").nth(2))
     cell.wait_for_text("bar 2")
