@@ -55,5 +55,6 @@ def test_gpus_that_cannot_be_read_are_an_error(with_gpus: JupyterServer, nvml: S
 def test_a_machine_without_gpus_says_so_and_why(server: JupyterServer) -> None:
     with server.host():
         server.watch()
-        told = server.until(lambda snapshot: snapshot["telemetry"] and snapshot["telemetry"][0]["state"] != "unasked")
-        assert told["telemetry"][0]["state"] == "none" and "NVML" in told["telemetry"][0]["message"]
+        # Within a machine's first busy seconds a reading may fail, which is told as such and tried again after half a minute.
+        told = server.until(lambda snapshot: snapshot["telemetry"] and snapshot["telemetry"][0]["state"] == "none", 60)
+        assert "NVML" in told["telemetry"][0]["message"]
