@@ -31,6 +31,7 @@ from jupyter_client.manager import KernelManager
 from sandbox import Sandbox
 
 START_S = 60.0
+STARTS = 3
 CELL_S = 60.0
 SHUTDOWN_S = 20.0
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -206,15 +207,33 @@ class Notebook:
         """Hear of every iopub message."""
         self._running: dict[str, Running] = {}
         self._comms: set[str] = set()
+        named = {} if name is None else {"JPY_SESSION_NAME": name}
+        environment, folder = sandbox.environment() | named, os.fspath(cwd or sandbox.folder)
+        for left in reversed(range(STARTS)):
+            try:
+                self._launch(python, environment, folder)
+                return
+            except RuntimeError:  # died before it was ready: one of the ports that were free is somebody else's by now
+                self._discard()
+                if not left:
+                    raise
+
+    def _launch(self, python: str, environment: dict[str, str], folder: str) -> None:
         self._manager = KernelManager()
         self._manager._kernel_spec = KernelSpec(
             argv=[python, "-m", "ipykernel_launcher", "-f", "{connection_file}"], display_name="test", language="python"
         )
         # 8 s: a kernel host may say good-bye to its remote kernel first; the manager kills what has not ended by then.
         self._manager.shutdown_wait_time = 8.0
-        named = {} if name is None else {"JPY_SESSION_NAME": name}
-        self._manager.start_kernel(env=sandbox.environment() | named, cwd=os.fspath(cwd or sandbox.folder))
+        self._manager.start_kernel(env=environment, cwd=folder)
         self._connect()
+
+    def _discard(self) -> None:
+        """Of a kernel that has died: what is left of it and of its client."""
+        self.client.stop_channels()
+        self.client.context.destroy(linger=0)
+        self._manager.shutdown_kernel(now=True)
+        self._manager.cleanup_resources()
 
     def _connect(self) -> None:
         client = self._manager.client()
