@@ -73,6 +73,8 @@ class Assembly:
         self._descriptors: list[Descriptor] = []
         self._places: dict[str, list[tuple[int, int, int]]] = {}  # address: buffer, offset, size
         self._waiting: set[str] = set()
+        self.there_bytes = 0
+        """Of the buffers that come as chunks, what is where it belongs."""
         self._rooms: Rooms | None = None
         self._is_over = False
         self._written = threading.Condition()  # around `_waiting`, `_writing` and `_is_over`
@@ -150,6 +152,7 @@ class Assembly:
             failure = f"No memory for a buffer of {self.size} bytes: {error.strerror or error}"
         with self._written:
             self.failure = self.failure or failure
+            self.there_bytes += sum(size for _, _, size in self._places[address])
             self._writing.discard(address)
             self._waiting.discard(address)
             self._written.notify_all()

@@ -170,7 +170,13 @@ def _watch_over(host: Host, session: Path) -> None:
             retirement.begin(WALL_TIME, Reason.WALL_TIME)
 
     loop.add_signal_handler(signal.SIGUSR1, lambda: host.beside(warned()))
-    host.beside(walltime.watch(walltime.time_left, host.save_lead_s, warn, lambda: retirement.begin(WALL_TIME, Reason.WALL_TIME)))
+
+    async def left() -> float | None:
+        seconds = await walltime.time_left()
+        host.wall_time_left(seconds)
+        return seconds
+
+    host.beside(walltime.watch(left, host.save_lead_s, warn, lambda: retirement.begin(WALL_TIME, Reason.WALL_TIME)))
 
 
 def _why_ended(log: Path) -> Reason:

@@ -53,6 +53,16 @@ class Delivery:
         return [run for item in self._queues[Channel.SHELL] if (run := run_of(_message(item))) is not None]
 
     @property
+    def arriving(self) -> dict[str, tuple[int, int]]:
+        """By run: how many bytes of its buffers are here, and how many there are. Only of runs that wait for theirs."""
+        found = {}
+        for item in self._assemblies():
+            run = run_of(item.message)
+            if run is not None and item.sizes and not item.is_complete:
+                found[run] = (item.there_bytes, item.size)
+        return found
+
+    @property
     def is_empty(self) -> bool:
         return not any(self._queues.values())
 

@@ -46,6 +46,7 @@ from .retirement import Retirement
 from .stream import from_socket
 from .telemetry import Telemetry
 from .usage import Accounts
+from .walltime import WARNINGS_S
 
 WANTED = "a notebook asked for it"
 _BACKLOG = 64
@@ -55,6 +56,7 @@ _SILENT_S = 30.0  # clients that can be cut off ask for a sign of life every two
 _INTERRUPT_AGAIN_S = 1.0
 _LEAD_S = 20.0
 _VARS_S = 10.0
+_MOVING_S = 0.5  # between two looks at what is on its way, while somebody watches
 _LONGEST_WATCH_S = 60.0  # a question does not outlive by more whoever has asked it
 _LOG_BYTES = 1 << 20
 _SAVED_BYTES_PER_S = 50e6  # a slow shared file system
@@ -104,6 +106,8 @@ class Host:
         """Runs that are over, by the number of their replies: until a driver has acknowledged it, or says that it has taken what
         came with it."""
         self._cells: dict[str, str] = {}
+        self._requests: dict[str, str] = {}
+        """The notebook's own messages, by the runs of cells that they asked for."""
         self._links: set[PeerLink] = set()
         self._listeners: list[socket.socket] = []
         self._stopped = asyncio.Event()
@@ -128,6 +132,7 @@ class Host:
         self._why: str | None = None
         self._idleness = Idleness(options.idle_timeout_s)
         self._had_driver = False
+        self._wall_time_ends: float | None = None
         self._kernel = self._adopt(process, 1)
         self._own_requests: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._answered = asyncio.Event()
@@ -236,12 +241,11 @@ class Host:
         verdict = self._idleness.look(now - self._active_at)
         if verdict is Verdict.WARN:
             self._warn_of_release()
-        # A scheduler's job begins when it can, with its notebook perhaps asleep.
-        first_s = math.inf if self._had_driver or options.report is not None else options.first_driver_s
+        unattended_s = self._unattended_s
         if verdict is Verdict.RELEASE:
             self.retirement.begin(f"nothing was run for {spoken(options.idle_timeout_s)}", Reason.IDLE)
-        elif now - self._driverless_at > min(options.keep_s, first_s):
-            why = f"no notebook came{' back' if self._had_driver else ''} for {min(options.keep_s, first_s):g} s"
+        elif now - self._driverless_at > unattended_s:
+            why = f"no notebook came{' back' if self._had_driver else ''} for {unattended_s:g} s"
             if options.report is not None and self._untaken:  # whoever comes later finds what it made
                 self.retirement.begin(why)
             else:
@@ -250,6 +254,33 @@ class Host:
             self.stop("the runtime folder is gone")
         pause = min(_LONGEST_TICK_S, max(0.05, min(options.idle_timeout_s, options.keep_s, options.first_driver_s) / 10))
         asyncio.get_running_loop().call_later(pause, self._tick)
+
+    @property
+    def _unattended_s(self) -> float:
+        """How long the session goes on without a notebook."""
+        options = self.options
+        # A scheduler's job begins when it can, with its notebook perhaps asleep.
+        first_s = math.inf if self._had_driver or options.report is not None else options.first_driver_s
+        return min(options.keep_s, first_s)
+
+    def wall_time_left(self, seconds: float | None) -> None:
+        """What the scheduler says of the job that this host is; it ends earlier by what a save takes."""
+        self._wall_time_ends = None if seconds is None else time.monotonic() + seconds
+        self._changed()
+
+    def _ending(self, now: float) -> dict[str, Any] | None:
+        """When and why the session ends by itself if nobody does anything, and how long before that is told; None if never."""
+        ends: list[tuple[float, str, float]] = []
+        if not self._is_working:
+            idle, unattended_s = self._idleness, self._unattended_s
+            ends.append((idle.left_s(now - self._active_at), "idle", idle.lead_s))
+            if self._driver is None:
+                left_s = max(0.0, unattended_s - (now - self._driverless_at))
+                ends.append((left_s, "unattended", min(WARNINGS_S[0], unattended_s / 4)))
+        if self._wall_time_ends is not None:
+            ends.append((max(0.0, self._wall_time_ends - now - self.save_lead_s()), "wall-time", WARNINGS_S[0]))
+        in_s, why, lead_s = min(ends, default=(math.inf, "", 0.0))
+        return None if math.isinf(in_s) else {"in_s": in_s, "why": why, "lead_s": lead_s}
 
     def _gpu_in_use(self) -> None:
         """A program that a cell has left on a GPU is work, though no cell runs."""
@@ -586,8 +617,11 @@ class Host:
         cell = message.header.get(CELL_KEY)
         if cell is not None and message.msg_type == "farcell_run_request":
             unended = self._unended
+            run = str(message.header.get("farcell_run"))
             self._cells = {run: known for run, known in self._cells.items() if run in unended}
-            self._cells[str(message.header.get("farcell_run"))] = str(cell)
+            self._cells[run] = str(cell)
+            self._requests = {run: known for run, known in self._requests.items() if run in unended}
+            self._requests[run] = str(message.header.get("msg_id"))
 
     def _acknowledged(self, link: PeerLink, sequence: int) -> None:
         if self._may_send(link):
@@ -739,8 +773,10 @@ class Host:
         try:
             while (face := self._face()) == fields.get("seen") and (left := deadline - time.monotonic()) > 0:
                 news.clear()
+                # What is on its way says nothing by itself.
+                is_moving = self._kernel.run is not None or not self._delivery.is_empty
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(news.wait(), left)
+                    await asyncio.wait_for(news.wait(), min(left, _MOVING_S) if is_moving else left)
         finally:
             self._watchers.discard(news)
         return {**self.status(), "face": face}
@@ -755,7 +791,12 @@ class Host:
             "waiting_runs": self._delivery.waiting_runs,
             "untaken_runs": list(self._untaken),
             "cells": {run: self._cells[run] for run in self._unended if run in self._cells},
+            "requests": {run: self._requests[run] for run in self._unended if run in self._requests},
+            "sent_bytes": self._accounts.sent_bytes,
+            "arriving": {run: list(each) for run, each in self._delivery.arriving.items()},
+            "moved": [each.as_fields() for each in self._accounts.moved()],
             "is_driven": self._driver is not None,
+            "has_wall_time": self._wall_time_ends is not None,
         }
 
     @property
@@ -788,6 +829,7 @@ class Host:
             "kernel_memory_bytes": capabilities.resident_bytes(kernel.process.pid) if kernel.is_alive else None,
             "idle_s": now - self._active_at,
             "age_s": now - self._began,
+            "ending": self._ending(now),
             "connections": [[other.role, other.hello.client] for other in self._links if other.hello is not None],
             "capabilities": capabilities.report(),
         }

@@ -27,6 +27,10 @@ class Idleness:
         self.lead_s = min(_LEAD_S, timeout_s / _PART)
         self._is_warned = False
 
+    def left_s(self, idle_s: float) -> float:
+        """Until the session is released if nothing happens."""
+        return max(0.0, self.timeout_s - idle_s)
+
     def look(self, idle_s: float) -> Verdict:
         """WARN once in each spell of idleness, always before RELEASE."""
         if idle_s < self.timeout_s - self.lead_s:

@@ -20,6 +20,7 @@ import os
 import platform
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +34,13 @@ FLUSH_S = 1.0
 KEPT_RUNS = 1000
 """Beyond it the oldest are let go of: nobody keeps a ledger here."""
 KEPT_FILES = 200
+MOVED_S = 20.0
+"""So long a run that is over is told of to whoever looks on."""
 UNLOCKED_S = 7 * 24 * 3600.0
 """Where files cannot be locked, a host that has written nothing for so long is taken to be no more."""
 KEPT_S = 180 * 24 * 3600.0
 _LARGE_BYTES = 1 << 20
+_MOVED = 16
 _BULK = b'"farcell_bulk"'
 
 log = logging.getLogger("farcell.host")
@@ -53,6 +57,22 @@ class _Going:
     began: float
     sent_bytes: int
     cell: str | None = None
+    request: str | None = None
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A run that was over a moment ago, and what travelled for it. `request` is the id of the notebook's own message."""
+
+    run: str
+    cell: str | None
+    request: str | None
+    sent_bytes: int
+    received_bytes: int | None
+    ended: float
+
+    def as_fields(self) -> Record:
+        return {name: value for name, value in vars(self).items() if name != "ended"}
 
 
 class Accounts:
@@ -76,6 +96,7 @@ class Accounts:
         self._file = _File(folder / f"{self.session}.jsonl")
         self._folder = folder
         self._going: _Going | None = None
+        self._moved: deque[Moved] = deque(maxlen=_MOVED)
         self._runs: dict[str, Record] = {}
         self._unread: dict[str, bytes] = {}
         """The replies' contents of runs whose state has not been looked at."""
@@ -87,8 +108,9 @@ class Accounts:
     def sent(self, run: str | None, message: Message) -> None:
         """Goes to the kernel; with `run` it begins one."""
         if run is not None:
-            cell = message.header.get(CELL_KEY)
-            self._going = _Going(run, time.time(), time.monotonic(), _size(message), None if cell is None else str(cell))
+            header = message.header
+            cell, request = header.get(CELL_KEY), header.get("msg_id")
+            self._going = _Going(run, time.time(), time.monotonic(), _size(message), cell if cell is None else str(cell), request)
         elif self._going is not None:
             self._going.sent_bytes += _size(message)
 
@@ -97,12 +119,23 @@ class Accounts:
         """When the run in progress began, in seconds since the epoch."""
         return None if self._going is None else self._going.started
 
+    @property
+    def sent_bytes(self) -> int:
+        """For the run in progress, so far."""
+        return 0 if self._going is None else self._going.sent_bytes
+
+    def moved(self) -> list[Moved]:
+        """Runs that were over a moment ago, the last one at the end: for whoever looks on and has no ledger to ask."""
+        since = time.monotonic() - MOVED_S
+        return [each for each in self._moved if each.ended > since]
+
     def ended(self, run: str, reply: Message, peak: Record | None = None) -> None:
         going = self._end(run)
         if going is None:
             return
-        content = reply.parts[3]
-        record = self._record(going, received_bytes=_size(reply), **_of_gpus(peak))
+        content, received = reply.parts[3], _size(reply)
+        record = self._record(going, received_bytes=received, **_of_gpus(peak))
+        self._moved.append(Moved(run, going.cell, going.request, going.sent_bytes, received, time.monotonic()))
         if len(content) < _LARGE_BYTES:
             self._unread[run] = content
         else:
@@ -112,8 +145,9 @@ class Accounts:
     def broken(self, state: str) -> None:
         """The kernel ended in the middle of a run, if there was one."""
         if self._going is not None:
-            self._keep(self._record(self._going, state=state))
-            self._going = None
+            going, self._going = self._going, None
+            self._keep(self._record(going, state=state))
+            self._moved.append(Moved(going.run, going.cell, going.request, going.sent_bytes, None, time.monotonic()))
 
     def _end(self, run: str) -> _Going | None:
         going, self._going = self._going, None

@@ -23,6 +23,15 @@ export interface Done {
   done: 'stopped' | 'interrupted' | 'restarted' | 'cancelled' | 'nothing';
 }
 
+export interface EndedRun {
+  id: string;
+  session: string;
+  cell: string | null;
+  request: string | null;
+  sent_bytes: number;
+  received_bytes: number | null;
+}
+
 export interface FieldProblem {
   field: string;
   message: string;
@@ -80,6 +89,10 @@ export interface LiveRun {
   seen_from_start: boolean;
   started: number | null;
   cell: string | null;
+  request: string | null;
+  sent_bytes: number | null;
+  arrived_bytes: number | null;
+  arriving_bytes: number | null;
 }
 
 export interface LogQuery {
@@ -192,6 +205,9 @@ export interface SessionDetail {
   is_driven: boolean | null;
   observers: number | null;
   idle_since: number | null;
+  ends_at: number | null;
+  ends_why: 'idle' | 'unattended' | 'wall-time' | null;
+  ends_lead_s: number | null;
   started: number | null;
   memory_bytes: number | null;
   python: string | null;
@@ -225,6 +241,9 @@ export interface SessionFace {
   is_driven: boolean | null;
   observers: number | null;
   idle_since: number | null;
+  ends_at: number | null;
+  ends_why: 'idle' | 'unattended' | 'wall-time' | null;
+  ends_lead_s: number | null;
   started: number | null;
   memory_bytes: number | null;
   python: string | null;
@@ -272,6 +291,7 @@ export interface Snapshot {
   version: string;
   watching: number;
   looked_at: number | null;
+  root: string | null;
   default_target: string;
   currency: string;
   targets: TargetFace[];
@@ -279,6 +299,7 @@ export interface Snapshot {
   sessions: SessionFace[];
   faults: PlaceFault[];
   runs_in_progress: LiveRun[];
+  runs_ended: EndedRun[];
   telemetry: SessionGpus[];
   tasks: Task[];
 }

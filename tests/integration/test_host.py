@@ -207,8 +207,11 @@ def test_a_watcher_is_told_when_something_has_changed(sandbox: Sandbox) -> None:
             face = watcher.ask("watch", within_s=10).fields["face"]
             assert face == {
                 "state": "idle", "epoch": 1, "run": None, "run_started": None, "waiting_runs": [], "untaken_runs": [],
-                "cells": {}, "is_driven": True,
+                "cells": {}, "requests": {}, "sent_bytes": 0, "arriving": {}, "moved": face["moved"], "is_driven": True,
+                "has_wall_time": False,
             }  # fmt: skip
+            [before] = face["moved"]
+            assert before["cell"] is None and before["sent_bytes"] > 0 and before["received_bytes"] > 0
             asked = watcher.begin("watch", seen=face, within_s=60)
             watcher.ask("status")
             assert asked not in watcher.answers
@@ -240,6 +243,23 @@ def test_a_watcher_whose_time_is_up_is_answered_all_the_same(sandbox: Sandbox) -
         assert wait_until(lambda: watcher.ask("status").fields["state"] == "idle")
         face = watcher.ask("watch", within_s=0).fields["face"]
         assert watcher.ask("watch", seen=face, within_s=0.2).fields["face"] == face
+
+
+def test_a_host_tells_when_and_why_it_ends_by_itself(sandbox: Sandbox) -> None:
+    """Never while a run goes on; without a notebook the shorter of two times counts."""
+    with launched(sandbox.runtime, "--idle-timeout", "800", "--keep", "90") as host, host.driver(role="observer") as observer:
+        alone = observer.ask("status").fields["ending"]
+        assert alone["why"] == "unattended" and 0 < alone["in_s"] <= 90 and alone["lead_s"] == 22.5
+        with host.driver() as driver:
+            driver.run("1").check()
+            driven = observer.ask("status").fields["ending"]
+            assert driven["why"] == "idle" and 700 < driven["in_s"] <= 800 and driven["lead_s"] == 200
+            run = driver.start("input()")
+            driver.wait_message("input_request")
+            assert observer.ask("status").fields["ending"] is None
+            driver.ask("interrupt", run=run)
+            driver.finish(run)
+            assert observer.ask("status").fields["ending"]["why"] == "idle"
 
 
 def test_an_observer_asks_what_the_kernel_holds(sandbox: Sandbox) -> None:

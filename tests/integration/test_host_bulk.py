@@ -14,7 +14,7 @@ import pytest
 from farcell_host import bulk
 from farcell_host.protocol.frames import Descriptor
 from farcell_host.state import Replica
-from hostclient import Done, Driver, command, launched
+from hostclient import Done, Driver, command, launched, wait_until
 from sandbox import Sandbox
 
 SIZE = 3 << 20
@@ -94,9 +94,21 @@ def test_only_missing_chunks_are_sent(sandbox: Sandbox) -> None:
                 for data in first:
                     driver.send_chunk(data)
                 assert driver.ask("status").fields["waiting_runs"] == [run]
+                there = array.nbytes - len(last)
+                assert watcher_sees(driver, run, [there, array.nbytes])
                 driver.send_chunk(last)
             assert driver.finish(run).check().text == f"{array.sum()}\n"
             assert (array * 2).tobytes() in returned_bulk(driver, run)
+
+
+def watcher_sees(driver: Driver, run: str, arriving: list[int]) -> bool:
+    """What of a run's buffers is there, and the whole: told to whoever watches, without another message of the driver."""
+
+    def told() -> bool:
+        face = driver.ask("watch", within_s=0).fields["face"]
+        return bool(face["arriving"].get(run) == arriving)
+
+    return wait_until(told)
 
 
 def test_bulk_is_held_until_it_is_acknowledged(sandbox: Sandbox) -> None:

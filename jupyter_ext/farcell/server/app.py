@@ -22,7 +22,7 @@ class FarcellApp(ExtensionApp):  # type: ignore[misc, unused-ignore]
         """Called by ServerApp, on the thread whose loop will serve."""
         assert self.serverapp is not None and self.serverapp.event_logger is not None
         self.serverapp.event_logger.register_event_schema(SCHEMA)
-        self._observatory = Observatory(self._tell)
+        self._observatory = Observatory(self._tell, self.serverapp.root_dir)
         self._service = Service(self._observatory)
 
     def initialize_handlers(self) -> None:

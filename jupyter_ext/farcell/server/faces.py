@@ -56,15 +56,19 @@ def state_of(status: Mapping[str, Any]) -> tuple[SessionState, str | None]:
     return _STATES.get(said, "starting"), None if message is None else str(message)
 
 
-def session_face(session: Session, *, idle_since: float | None, is_live: bool, as_of: float) -> SessionFace:
-    return SessionFace(**_session_fields(session, idle_since, is_live, as_of))
+def session_face(
+    session: Session, *, idle_since: float | None, is_live: bool, as_of: float, ends_at: float | None = None
+) -> SessionFace:
+    return SessionFace(**_session_fields(session, idle_since, is_live, as_of, ends_at))
 
 
-def session_detail(session: Session, *, idle_since: float | None, is_live: bool, as_of: float) -> SessionDetail:
+def session_detail(
+    session: Session, *, idle_since: float | None, is_live: bool, as_of: float, ends_at: float | None = None
+) -> SessionDetail:
     status = session.status
     connections = status.get("connections")
     return SessionDetail(
-        **_session_fields(session, idle_since, is_live, as_of),
+        **_session_fields(session, idle_since, is_live, as_of, ends_at),
         connections=None if connections is None else [str(role) for role, _ in connections],
         journal_bytes=status.get("journal_bytes"),
         direct=status.get("direct"),
@@ -73,8 +77,11 @@ def session_detail(session: Session, *, idle_since: float | None, is_live: bool,
     )
 
 
-def _session_fields(session: Session, idle_since: float | None, is_live: bool, as_of: float) -> dict[str, Any]:
+def _session_fields(
+    session: Session, idle_since: float | None, is_live: bool, as_of: float, ends_at: float | None
+) -> dict[str, Any]:
     status = session.status
+    ending = status.get("ending") or {}
     state, detail = state_of(status)
     waiting = [str(run) for run in status.get("waiting_runs") or ()]
     actions = list(_ACTIONS[state])
@@ -99,6 +106,9 @@ def _session_fields(session: Session, idle_since: float | None, is_live: bool, a
         "is_driven": None if roles is None else "driver" in roles,
         "observers": None if roles is None else roles.count("observer"),
         "idle_since": None if state == "busy" else idle_since,
+        "ends_at": ends_at,
+        "ends_why": None if ends_at is None else ending.get("why"),
+        "ends_lead_s": None if ends_at is None else ending.get("lead_s"),
         "started": status.get("started"),
         "memory_bytes": sum(memory) if memory else None,
         "python": status.get("python"),

@@ -37,6 +37,7 @@ from .history import History
 from .leases import Leases
 from .observer import Observer
 from .schemas import (
+    EndedRun,
     LiveRun,
     PlaceFault,
     SessionDetail,
@@ -88,6 +89,7 @@ class Watched:
     failed_at: float | None = None
     is_ending: bool = False
     idle_since: float | None = None
+    ends_at: float | None = None
     gpus: SessionGpus | None = None
     history: History = field(default_factory=History)
     runs: dict[tuple[str, RunState], tuple[float, bool]] = field(default_factory=dict)
@@ -105,10 +107,9 @@ class Watched:
         return self.observer is not None and self.observer.is_live
 
     @property
-    def cells(self) -> Mapping[str, str]:
-        """Ids of cells by run, as far as their front end names them."""
-        face = self.told.get("face") or {}
-        return face.get("cells") or {}
+    def face(self) -> Mapping[str, Any]:
+        """What its host tells at once, over a connection."""
+        return self.told.get("face") or {}
 
     @property
     def is_known(self) -> bool:
@@ -125,10 +126,9 @@ class Watched:
         """`now`: something new was told."""
         self.heard_at, self.shown = now, None
         status = self.session.status
-        idle = status.get("idle_s")
-        since = None if idle is None else now - float(idle)
-        if since is None or self.idle_since is None or abs(since - self.idle_since) > IDLE_JITTER_S:
-            self.idle_since = since
+        idle, ending = status.get("idle_s"), status.get("ending")
+        self.idle_since = _steadied(self.idle_since, None if idle is None else now - float(idle))
+        self.ends_at = _steadied(self.ends_at, None if ending is None else now + float(ending["in_s"]))
         states: list[tuple[str, RunState]] = [(str(run), "queued") for run in status.get("waiting_runs") or ()]
         states += [(str(run), "untaken") for run in status.get("untaken_runs") or ()]
         states += [(str(status["run"]), "running")] if status.get("run") is not None else []
@@ -156,9 +156,10 @@ class Place:
 
 
 class Observatory:
-    def __init__(self, on_change: Callable[[str, int], None]) -> None:
+    def __init__(self, on_change: Callable[[str, int], None], root: str | None = None) -> None:
         """`on_change` is told the server and the revision of each new snapshot, on the connection thread."""
         self.server = uuid.uuid4().hex
+        self._root = root
         self._on_change = on_change
         self._leases = Leases()
         self._guests = 0
@@ -509,6 +510,7 @@ class Observatory:
             version=__version__,
             watching=len(self._leases),
             looked_at=self._looked_at,
+            root=self._root,
             default_target=targets.default,
             currency=targets.currency,
             targets=faces.target_faces(
@@ -521,22 +523,19 @@ class Observatory:
             sessions=[face for face, _, _ in shown],
             faults=faults,
             runs_in_progress=[run for _, runs, _ in shown for run in runs],
+            runs_ended=[run for watched in self._sessions.values() for run in ended_runs_of(watched)],
             telemetry=[gpus for _, _, gpus in shown],
             tasks=list(self._tasks.values()),
         )
 
     def _shown(self, watched: Watched) -> tuple[SessionFace, list[LiveRun], SessionGpus]:
         if watched.shown is None:
-            face = faces.session_face(
-                watched.session, idle_since=watched.idle_since, is_live=watched.is_live, as_of=watched.heard_at
-            )
+            face = faces.session_face(watched.session, **_as_seen(watched))
             watched.shown = face, runs_of(watched), self.gpus(watched)
         return watched.shown
 
     def detail(self, watched: Watched) -> SessionDetail:
-        return faces.session_detail(
-            watched.session, idle_since=watched.idle_since, is_live=watched.is_live, as_of=watched.heard_at
-        )
+        return faces.session_detail(watched.session, **_as_seen(watched))
 
     def gpus(self, watched: Watched) -> SessionGpus:
         return watched.gpus or faces.gpus_face(watched.session, None, _why_unasked(watched), None)
@@ -545,8 +544,18 @@ class Observatory:
         return SessionTelemetry(**dict(self.gpus(watched)), history=watched.history.told(since))
 
 
+def _as_seen(watched: Watched) -> dict[str, Any]:
+    return {
+        "idle_since": watched.idle_since,
+        "ends_at": watched.ends_at,
+        "is_live": watched.is_live,
+        "as_of": watched.heard_at,
+    }
+
+
 def runs_of(watched: Watched) -> list[LiveRun]:
-    session = watched.session
+    session, face = watched.session, watched.face
+    cells, requests, arriving = (face.get(name) or {} for name in ("cells", "requests", "arriving"))
     return [
         LiveRun(
             id=run,
@@ -557,10 +566,28 @@ def runs_of(watched: Watched) -> list[LiveRun]:
             since=since,
             seen_from_start=from_start,
             started=session.status.get("run_started") if state == "running" else None,
-            cell=watched.cells.get(run),
+            cell=cells.get(run),
+            request=requests.get(run),
+            sent_bytes=face.get("sent_bytes") if run == face.get("run") else None,
+            arrived_bytes=arriving[run][0] if run in arriving else None,
+            arriving_bytes=arriving[run][1] if run in arriving else None,
         )
         for (run, state), (since, from_start) in watched.runs.items()
     ]
+
+
+def ended_runs_of(watched: Watched) -> list[EndedRun]:
+    return [
+        EndedRun(id=each["run"], session=watched.session.id, **{name: each[name] for name in each if name != "run"})
+        for each in watched.face.get("moved") or ()
+    ]
+
+
+def _steadied(before: float | None, now: float | None) -> float | None:
+    """A moment that is told anew with each answer is the same one while it has hardly moved."""
+    if before is not None and now is not None and abs(now - before) <= IDLE_JITTER_S:
+        return before
+    return now
 
 
 def _essence(snapshot: Snapshot) -> Snapshot:

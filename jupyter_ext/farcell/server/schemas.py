@@ -192,6 +192,13 @@ class SessionFace(_Answer):
     """How many others look at it, this server included."""
     idle_since: float | None
     """Since when nothing was asked of it, by this server's clock. Null while it is busy."""
+    ends_at: float | None
+    """When it ends by itself if nobody does anything, by this server's clock. Null: not as far as it is known."""
+    ends_why: Literal["idle", "unattended", "wall-time"] | None
+    """`idle`: nothing was run on it for the target's `idle_timeout_s`. `unattended`: no notebook is connected, for `keep_s`.
+    `wall-time`: that of its job is over; it is saved just before."""
+    ends_lead_s: float | None
+    """How long before its end it is time to tell of it."""
     started: float | None
     """By its own machine's clock."""
     memory_bytes: int | None
@@ -296,6 +303,27 @@ class LiveRun(_Answer):
     """Of the one in progress, by its own machine's clock."""
     cell: str | None
     """The id of its cell in the notebook, where the front end gives one (`metadata.cellId` of its request)."""
+    request: str | None
+    """The `msg_id` of the notebook's own request, where `cell` is known."""
+    sent_bytes: int | None
+    """What was sent for it so far. Null while it waits, and once it is over."""
+    arrived_bytes: int | None
+    """While its buffers are on their way: how much of them is there, what was there before included."""
+    arriving_bytes: int | None
+    """Of that, the whole."""
+
+
+class EndedRun(_Answer):
+    """A run that was over a moment ago, as its session tells before any ledger has it."""
+
+    id: str
+    session: str
+    cell: str | None
+    request: str | None
+    """The `msg_id` of the notebook's own request."""
+    sent_bytes: int
+    received_bytes: int | None
+    """Null where it did not come to its end."""
 
 
 class RunFace(_Answer):
@@ -526,6 +554,8 @@ class Snapshot(_Answer):
     """How many pages have a lease. 0: nothing is looked at, and what is below is as old as `looked_at` says."""
     looked_at: float | None
     """When all places were last asked."""
+    root: str | None
+    """The folder below which this server's notebooks lie, as sessions name them. Null: not known."""
     default_target: str
     currency: str
     targets: list[TargetFace]
@@ -533,6 +563,8 @@ class Snapshot(_Answer):
     sessions: list[SessionFace]
     faults: list[PlaceFault]
     runs_in_progress: list[LiveRun]
+    runs_ended: list[EndedRun]
+    """Of the last seconds, by session, the newest at the end."""
     telemetry: list[SessionGpus]
     tasks: list[Task]
 

@@ -10,7 +10,7 @@ from farcell.everywhere import Session
 from farcell.server import faces
 from farcell.server.history import KEPT_S, History
 from farcell.server.leases import Leases
-from farcell.server.observatory import Watched, runs_of
+from farcell.server.observatory import Watched, ended_runs_of, runs_of
 from farcell.server.runlog import LARGEST_OUTPUT_BYTES, Page
 from farcell_host.commands import OTHER_VERSION, SILENT
 from farcell_host.protocol.messages import Channel, Message
@@ -127,6 +127,32 @@ def test_idle_time_does_not_jitter() -> None:
     watched.told = {"state": "idle", "idle_s": 0.5}
     watched.hear(110.0)
     assert watched.idle_since == 109.5
+
+
+def test_the_end_of_a_session_is_a_moment_that_does_not_jitter() -> None:
+    """Told as seconds from now by its host, shown by this machine's clock."""
+    watched = Watched("here", session(), 0.0)
+    for now, in_s in ((100.0, 600.0), (101.0, 598.6), (160.0, 540.9)):
+        watched.told = {"state": "idle", "ending": {"in_s": in_s, "why": "idle", "lead_s": 150.0}}
+        watched.hear(now)
+        assert watched.ends_at == 700.0
+    found = faces.session_face(watched.session, idle_since=5.0, is_live=True, as_of=9.0, ends_at=watched.ends_at)
+    assert (found.ends_at, found.ends_why, found.ends_lead_s) == (700.0, "idle", 150.0)
+    watched.told = {"state": "busy", "run": "a", "ending": None}
+    watched.hear(170.0)
+    assert watched.ends_at is None and face(ending=None).ends_why is None
+
+
+def test_what_travels_for_a_run_is_told_while_it_does_and_a_moment_after() -> None:
+    watched = Watched("here", session(), 0.0)
+    arriving = {"cells": {"b": "c2"}, "requests": {"b": "m2"}, "run": "a", "sent_bytes": 70, "arriving": {"b": [10, 40]}}
+    over = {"run": "z", "cell": "c1", "request": "m1", "sent_bytes": 5, "received_bytes": None}
+    watched.told = {"state": "busy", "run": "a", "waiting_runs": ["b"], "face": {**arriving, "moved": [over]}}
+    watched.hear(10.0)
+    found = {run.id: (run.request, run.sent_bytes, run.arrived_bytes, run.arriving_bytes) for run in runs_of(watched)}
+    assert found == {"a": (None, 70, None, None), "b": ("m2", None, 10, 40)}
+    [ended] = ended_runs_of(watched)
+    assert (ended.id, ended.cell, ended.request, ended.sent_bytes, ended.received_bytes) == ("z", "c1", "m1", 5, None)
 
 
 def shown(kind: str, run: str = "r", channel: Channel = Channel.IOPUB, **content: Any) -> Message:
