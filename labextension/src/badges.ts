@@ -3,20 +3,23 @@
  * cell when it moves or goes out of sight; nothing of it is in the document.
  */
 
-import type { Cell, ICodeCellModel } from '@jupyterlab/cells';
+import type { Cell, CodeCell, ICodeCellModel } from '@jupyterlab/cells';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { IDisposable } from '@lumino/disposable';
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
+import type { IRemoteLine } from './cellline';
 import { remoteLine } from './cellline';
-import { duration } from './format';
+import { bytes, duration } from './format';
 import type { IFarcell } from './tokens';
-import type { LiveRun, SessionFace } from './wire';
+import type { EndedRun, LiveRun, SessionFace } from './wire';
 
 const CLASS = 'jp-farcell-Badge';
 /** The server has looked at this machine's sessions by then. */
 const LOOK_MS = 5000;
+/** And so soon after a run's end its session has told what travelled. */
+const MOVED_MS = 5000;
 
 /** What this page has seen of a cell's last run. */
 interface ISeen {
@@ -24,6 +27,22 @@ interface ISeen {
   /** Milliseconds of this page's clock. */
   began: number | null;
   ended: number | null;
+  /** The `msg_id` of the request that ran it; null where the front end does not tell. */
+  request?: string | null;
+  /** What travelled, once its session has told. */
+  moved?: EndedRun;
+}
+
+/** Bytes, as far as they are known. */
+interface IMoved {
+  sent?: number | null;
+  received?: number | null;
+}
+
+interface IBadge {
+  state: string;
+  words: string[];
+  more: IMoved;
 }
 
 export interface IFinished {
@@ -41,6 +60,10 @@ export namespace CellBadges {
     /** The server's path of a notebook, as sessions know it. */
     isSame: (notebook: string, path: string) => boolean;
   }
+}
+
+function moved({ sent, received }: IMoved): string[] {
+  return [sent ? `↑ ${bytes(sent)}` : '', received ? `↓ ${bytes(received)}` : ''];
 }
 
 /** Of one notebook. */
@@ -97,7 +120,8 @@ export class CellBadges implements IDisposable {
     this._seen.set(cell.model as ICodeCellModel, {
       state: isOk ? 'done' : 'failed',
       began: seen.began,
-      ended
+      ended,
+      request: (cell as CodeCell).outputArea.future?.msg.header.msg_id ?? null
     });
     const line = remoteLine(cell.model.sharedModel.getSource());
     if (line) {
@@ -184,12 +208,10 @@ export class CellBadges implements IDisposable {
       header.appendChild(badge);
     }
     const { trans } = this._options;
-    const { state, words } = this._words(cell.model as ICodeCellModel, line.target);
+    const { state, words, more } = this._words(cell.model as ICodeCellModel, line);
     const target = line.target ?? this._options.model.snapshot?.default_target ?? trans.__('default target');
-    const parts = [target, line.isDetached ? trans.__('detached') : null, ...words].filter(
-      Boolean
-    ) as string[];
-    const text = parts.join(' · ');
+    const parts = [target, line.isDetached ? trans.__('detached') : null, ...words, ...moved(more)];
+    const text = parts.filter(Boolean).join(' · ');
     if (badge.dataset.state !== state || badge.textContent !== text) {
       const dot = document.createElement('span');
       dot.className = `jp-farcell-Dot jp-mod-${state}`;
@@ -198,46 +220,82 @@ export class CellBadges implements IDisposable {
       label.textContent = text;
       badge.replaceChildren(dot, label);
       badge.dataset.state = state;
-      badge.title = trans.__('This cell runs on %1', target);
+      badge.title = [trans.__('This cell runs on %1', target), ...this._spelled(more)].join('\n');
     }
   }
 
-  private _words(model: ICodeCellModel, target: string | null): { state: string; words: string[] } {
+  /** In words, what arrows stand for. */
+  private _spelled({ sent, received }: IMoved): string[] {
     const { trans } = this._options;
+    return [
+      sent ? trans.__('%1 sent', bytes(sent)) : '',
+      received ? trans.__('%1 received', bytes(received)) : ''
+    ].filter(Boolean);
+  }
+
+  private _words(model: ICodeCellModel, line: IRemoteLine): IBadge {
+    const { trans } = this._options;
+    const { target } = line;
     const seen = this._seen.get(model);
+    const more: IMoved = {};
     // Detached, or begun before this page was loaded.
     const run = this._run(model.id);
     if (run && seen?.state !== 'running' && model.executionState !== 'running') {
       const elapsed = run.started === null ? [] : [duration(Date.now() / 1000 - run.started)];
       return run.state === 'queued'
-        ? { state: 'queued', words: [trans.__('queued')] }
-        : { state: 'running', words: [trans.__('running'), ...elapsed] };
+        ? { state: 'queued', words: [...this._arriving(run, trans.__('queued'))], more }
+        : { state: 'running', words: [trans.__('running'), ...elapsed], more: { sent: run.sent_bytes } };
     }
     const isRunning = model.executionState === 'running' || seen?.state === 'running';
     if (seen?.state === 'done' || seen?.state === 'failed') {
       const took =
         seen.began !== null && seen.ended !== null ? duration((seen.ended - seen.began) / 1000) : null;
       const word = seen.state === 'done' ? trans.__('done') : trans.__('failed');
-      return { state: seen.state === 'done' ? 'ok' : 'error', words: took ? [word, took] : [word] };
+      const travelled = this._moved(model, seen);
+      const how = { more: { sent: travelled?.sent_bytes, received: travelled?.received_bytes } };
+      if (line.isDetached && seen.state === 'done') {
+        return { state: 'none', words: [], ...how }; // it was handed over, which is not its end
+      }
+      const state = seen.state === 'done' ? 'ok' : 'error';
+      return { state, words: took ? [word, took] : [word], ...how };
     }
     if (seen?.state === 'skipped') {
-      return { state: 'none', words: [trans.__('not run')] };
+      return { state: 'none', words: [trans.__('not run')], more };
     }
     if (isRunning) {
       const began = seen?.began ?? (run?.started ? run.started * 1000 : null);
       const elapsed = began === null ? [] : [duration((Date.now() - began) / 1000)];
       const session = this._session(target);
       if (session?.state === 'waiting') {
-        return { state: 'waiting', words: [session.detail ?? trans.__('in the queue'), ...elapsed] };
+        return { state: 'waiting', words: [session.detail ?? trans.__('in the queue'), ...elapsed], more };
       }
       if (session?.state === 'starting') {
-        return { state: 'starting', words: [trans.__('starting'), ...elapsed] };
+        return { state: 'starting', words: [trans.__('starting'), ...elapsed], more };
       }
-      return { state: 'running', words: [trans.__('running'), ...elapsed] };
+      const words = run ? this._arriving(run, trans.__('running')) : [trans.__('running')];
+      return { state: 'running', words: [...words, ...elapsed], more: { sent: run?.sent_bytes } };
     }
     return seen?.state === 'queued'
-      ? { state: 'queued', words: [trans.__('waits for its turn')] }
-      : { state: 'none', words: [] };
+      ? { state: 'queued', words: [trans.__('waits for its turn')], more }
+      : { state: 'none', words: [], more };
+  }
+
+  /** How much of what it needs is there while that is on its way, else `word`. */
+  private _arriving(run: LiveRun, word: string): string[] {
+    const { arrived_bytes: arrived, arriving_bytes: all } = run;
+    return all ? [this._options.trans.__('%1 of %2 sent', bytes(arrived ?? 0), bytes(all))] : [word];
+  }
+
+  /** As its session has told by now. */
+  private _moved(model: ICodeCellModel, seen: ISeen): EndedRun | undefined {
+    if (!seen.moved) {
+      const ended = this._options.model.snapshot?.runs_ended ?? [];
+      const found = ended.filter(run =>
+        seen.request ? run.request === seen.request : run.cell === model.id
+      );
+      seen.moved = found[found.length - 1];
+    }
+    return seen.moved;
   }
 
   /** Of a cell of this notebook, as its session tells. */
@@ -267,16 +325,17 @@ export class CellBadges implements IDisposable {
         return false;
       }
       const model = cell.model as ICodeCellModel;
-      const seen = this._seen.get(model)?.state;
+      const seen = this._seen.get(model);
       const goes =
         model.executionState === 'running' ||
-        seen === 'running' ||
-        seen === 'queued' ||
-        !!this._run(model.id);
+        seen?.state === 'running' ||
+        seen?.state === 'queued' ||
+        !!this._run(model.id) ||
+        (seen && !seen.moved && seen.ended !== null && Date.now() - seen.ended < MOVED_MS);
       return goes && remoteLine(model.sharedModel.getSource()) !== null;
     });
     if (isGoing && this._timer === undefined) {
-      this._timer = window.setInterval(() => this._drawAll(), 1000);
+      this._timer = window.setInterval(() => this._redraw(), 1000);
       this._lease = this._options.model.watch();
     } else if (!isGoing && this._timer !== undefined) {
       window.clearInterval(this._timer);

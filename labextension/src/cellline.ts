@@ -1,25 +1,6 @@
 /** The `%%remote` line of a cell: read, put there, changed, taken away. Text in, text out; all that a file keeps is that line. */
 
-/** Options of `%%remote` that are followed by a value (jupyter_ext/farcell/magics.py). */
-const WITH_VALUE = new Set(
-  [
-    'in',
-    'out',
-    'keep',
-    'files',
-    'timeout',
-    'gpus',
-    'gpu-type',
-    'cpus',
-    'mem',
-    'walltime',
-    'nodes',
-    'partition',
-    'account'
-  ]
-    .concat(['qos', 'constraint', 'reservation', 'sbatch'])
-    .map(name => `--${name}`)
-);
+import { WITH_VALUE } from './magicwords';
 
 export interface IRemoteLine {
   /** Which line of the cell; other cell magics may stand above it. */
@@ -50,7 +31,7 @@ export function remoteLine(source: string): IRemoteLine | null {
 
 function targetAt(words: readonly string[]): number {
   for (let at = 0; at < words.length; at++) {
-    if (WITH_VALUE.has(words[at])) {
+    if (WITH_VALUE.includes(words[at])) {
       at += 1;
     } else if (!words[at].startsWith('-')) {
       return at;

@@ -11,6 +11,8 @@ export namespace CommandIDs {
   export const goToCell = 'farcell:go-to-cell';
   /** `target`: a name, '' for the default one, null for here. */
   export const runOn = 'farcell:run-on';
+  /** Between here and where the active cell ran last, else the default target. */
+  export const toggleRemote = 'farcell:toggle-remote';
   export const toggleDetached = 'farcell:toggle-detached';
   export const showPlan = 'farcell:show-plan';
 }

@@ -22,6 +22,9 @@ export interface IRunRow {
   seconds: number | null;
   sent: number | null;
   received: number | null;
+  /** Bytes of its buffers that are there, and of all, while they are on their way. */
+  arrived: number | null;
+  arriving: number | null;
   cost: number | null;
   hasLog: boolean;
   isGoing: boolean;
@@ -35,6 +38,7 @@ function fromLedger(run: RunFace): IRunRow {
     ...{ id: run.id, target: run.target, session: run.session, notebook: run.notebook, cell: run.cell },
     ...{ state: run.state, started: run.started },
     ...{ seconds: run.seconds, sent: run.sent_bytes, received: run.received_bytes, cost: run.cost },
+    ...{ arrived: null, arriving: null },
     hasLog: run.is_live,
     isGoing: run.is_live && (run.state === 'queued' || run.state === 'running')
   };
@@ -62,7 +66,8 @@ export function merged(
         },
         started: run.started ?? record?.started ?? (run.seen_from_start ? run.since : null),
         seconds: null,
-        sent: record?.sent_bytes ?? null,
+        sent: run.sent_bytes ?? record?.sent_bytes ?? null,
+        ...{ arrived: run.arrived_bytes, arriving: run.arriving_bytes },
         received: record?.received_bytes ?? null,
         cost: null,
         hasLog: true,

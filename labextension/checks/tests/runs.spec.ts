@@ -26,7 +26,11 @@ function live(id: string, state: LiveRun['state']): LiveRun {
     since: 5,
     seen_from_start: true,
     started: null,
-    cell: 'c1'
+    cell: 'c1',
+    request: null,
+    sent_bytes: null,
+    arrived_bytes: null,
+    arriving_bytes: null
   };
 }
 
@@ -67,6 +71,15 @@ describe('merged', () => {
       ['r3', 'running', true],
       ['r4', 'queued', true],
       ['r2', 'ok', false]
+    ]);
+  });
+
+  it('tells how far an upload is, and what was sent, as sessions do before any record', () => {
+    const waiting = { ...live('r1', 'queued'), arrived_bytes: 10, arriving_bytes: 40 };
+    const rows = merged([waiting, { ...live('r2', 'running'), sent_bytes: 70 }], [recorded('r2', 'running')]);
+    expect(rows.map(run => [run.arrived, run.arriving, run.sent])).toEqual([
+      [10, 40, null],
+      [null, null, 70]
     ]);
   });
 

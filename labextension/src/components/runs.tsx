@@ -124,15 +124,34 @@ function faceOf(snapshot: Snapshot | null): string {
   return [snapshot?.server, ...sessions, ...runs].join();
 }
 
+/** Of something whose whole is known. */
+function Progress(props: { label: string; part: number }): JSX.Element {
+  const percent = Math.min(100, Math.floor(100 * props.part));
+  return (
+    <span
+      className="jp-farcell-Progress"
+      role="progressbar"
+      aria-label={props.label}
+      aria-valuemin={0}
+      aria-valuemax={100}
+      aria-valuenow={percent}
+    >
+      <span style={{ width: `${percent}%` }} />
+    </span>
+  );
+}
+
 function Run(props: { run: IRunRow; now: number; currency: string; actions: IRunActions }): JSX.Element {
   const { run, now, actions } = props;
   const { trans } = useFarcell();
   const elapsed = run.seconds ?? (run.isGoing && run.started !== null ? now - run.started : null);
+  const arriving = run.arriving || null;
   const hasName = !!run.notebook?.endsWith('.ipynb');
   const title = hasName ? baseName(run.notebook as string) : run.target;
   const facts = [
     hasName ? run.target : null,
     run.started === null ? null : moment(run.started),
+    arriving && trans.__('%1 of %2 sent', bytes(run.arrived ?? 0), bytes(arriving)),
     run.sent ? `↑ ${bytes(run.sent)}` : null,
     run.received ? `↓ ${bytes(run.received)}` : null,
     run.cost === null ? null : money(run.cost, props.currency)
@@ -157,6 +176,7 @@ function Run(props: { run: IRunRow; now: number; currency: string; actions: IRun
           {elapsed !== null && <span className="jp-farcell-Elapsed">{duration(elapsed)}</span>}
         </span>
         <span className="jp-farcell-Row-facts">{facts.join(' · ')}</span>
+        {arriving && <Progress label={trans.__('Sent')} part={(run.arrived ?? 0) / arriving} />}
       </button>
       <div className="jp-farcell-Row-actions">
         {hasName && run.cell !== null && (

@@ -1,6 +1,7 @@
 import { Button, closeIcon, refreshIcon, stopIcon, LabIcon } from '@jupyterlab/ui-components';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
+import { endText } from '../endings';
 import { baseName, bytes, duration } from '../format';
 import type { LiveRun, SessionFace } from '../wire';
 import { useClock, useFarcell, useModel } from './context';
@@ -77,6 +78,7 @@ function Session(props: {
 }): JSX.Element {
   const { session, run, now, actions } = props;
   const { trans } = useFarcell();
+  const isEnding = session.ends_at !== null && session.ends_at - now <= (session.ends_lead_s ?? 0);
   const facts = [
     session.state === 'busy' && run?.since ? duration(now - run.since) : null,
     session.state === 'idle' && session.idle_since
@@ -85,6 +87,7 @@ function Session(props: {
     session.waiting_runs.length ? trans.__('%1 waiting', session.waiting_runs.length) : null,
     session.untaken_runs.length ? trans.__('%1 not fetched', session.untaken_runs.length) : null,
     session.memory_bytes === null ? null : bytes(session.memory_bytes),
+    isEnding ? endText(session, now, trans) : null,
     session.detail
   ].filter(Boolean);
   const can = (action: SessionFace['actions'][number]) => session.actions.includes(action);
@@ -96,7 +99,8 @@ function Session(props: {
     session.id,
     session.python,
     session.kernel_pid === null ? null : trans.__('process %1', session.kernel_pid),
-    session.version && trans.__('farcell %1', session.version)
+    session.version && trans.__('farcell %1', session.version),
+    session.ends_at === null ? null : endText(session, now, trans)
   ];
   return (
     <div className="jp-farcell-Row" title={more.filter(Boolean).join('\n')}>
@@ -111,8 +115,8 @@ function Session(props: {
           >
             {session.target}
           </button>
-          <span className={`jp-farcell-State jp-mod-${session.state}`}>
-            {stateWord(session.state, trans)}
+          <span className={`jp-farcell-State jp-mod-${isEnding ? 'ending' : session.state}`}>
+            {isEnding ? trans.__('ends soon') : stateWord(session.state, trans)}
           </span>
         </div>
         <div className="jp-farcell-Row-facts">{facts.join(' · ') || where}</div>

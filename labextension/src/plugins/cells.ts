@@ -1,7 +1,8 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ILabShell } from '@jupyterlab/application';
 import { ICommandPalette, IToolbarWidgetRegistry, Notification } from '@jupyterlab/apputils';
 import type { CodeCell } from '@jupyterlab/cells';
-import { PathExt } from '@jupyterlab/coreutils';
+import { PageConfig, PathExt, URLExt } from '@jupyterlab/coreutils';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
@@ -30,7 +31,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
   description: 'Where cells of a notebook run: toolbar item, menu, badges, notifications.',
   autoStart: true,
   requires: [IFarcell, INotebookTracker, IRenderMimeRegistry],
-  optional: [ITranslator, ICommandPalette, IToolbarWidgetRegistry, ISettingRegistry],
+  optional: [ITranslator, ICommandPalette, IToolbarWidgetRegistry, ISettingRegistry, ILabShell],
   activate: (
     app: JupyterFrontEnd,
     model: IFarcell,
@@ -39,12 +40,14 @@ const plugin: JupyterFrontEndPlugin<void> = {
     translator: ITranslator | null,
     palette: ICommandPalette | null,
     toolbars: IToolbarWidgetRegistry | null,
-    settings: ISettingRegistry | null
+    settings: ISettingRegistry | null,
+    labShell: ILabShell | null
   ) => {
     const trans = (translator ?? nullTranslator).load('farcell');
     const names = new TargetNames(model.requests);
     const badges = new WeakMap<object, CellBadges>();
     let notifyAfterS = 60;
+    let lastTarget = '';
 
     void settings
       ?.load(ID)
@@ -91,8 +94,11 @@ const plugin: JupyterFrontEndPlugin<void> = {
           ? (line.target ?? '') === args.target
           : typeof args.target !== 'string' && selected().length > 0;
       },
-      execute: args =>
-        change(source => withTarget(source, typeof args.target === 'string' ? args.target : null))
+      execute: args => {
+        const target = typeof args.target === 'string' ? args.target : null;
+        lastTarget = target ?? lastTarget;
+        change(source => withTarget(source, target));
+      }
     });
     app.commands.addCommand(CommandIDs.toggleDetached, {
       label: trans.__('Run Detached'),
@@ -145,10 +151,23 @@ const plugin: JupyterFrontEndPlugin<void> = {
       execute: async args => {
         const notebook = String(args.notebook);
         // One that is open already: Notebook 7 would open another page.
-        let panel = tracker.find(each => isSameNotebook(notebook, each.context.path));
+        let panel = tracker.find(each => isSameNotebook(notebook, each.context.path, model));
+        if (!panel && !labShell) {
+          // Notebook 7 opens each one in a page of its own, to which a cell can be named by the address alone.
+          const page = URLExt.join(
+            PageConfig.getBaseUrl(),
+            'notebooks',
+            URLExt.encodeParts(pathOf(notebook, model))
+          );
+          window.open(
+            args.cell ? `${page}#cell-id=${encodeURIComponent(String(args.cell))}` : page,
+            `farcell ${notebook}`
+          );
+          return;
+        }
         if (!panel) {
           const opened = (await app.commands.execute('docmanager:open', {
-            path: pathOf(notebook)
+            path: pathOf(notebook, model)
           })) as unknown;
           panel = tracker.find(each => each === opened);
         }
@@ -156,15 +175,26 @@ const plugin: JupyterFrontEndPlugin<void> = {
           return;
         }
         app.shell.activateById(panel.id);
-        await panel.revealed;
-        const index = panel.content.widgets.findIndex(each => each.model.id === args.cell);
-        if (index >= 0) {
-          panel.content.activeCellIndex = index;
-          await panel.content.scrollToItem(index);
+        await goTo(panel, args.cell);
+      }
+    });
+    app.commands.addCommand(CommandIDs.toggleRemote, {
+      label: trans.__('Run Here or Remotely'),
+      caption: trans.__('Takes the selected cells to where cells were last sent, or back here.'),
+      describedBy: { args: { type: 'object', properties: {} } },
+      isEnabled: () => selected().length > 0,
+      execute: () => {
+        if (isRemote()) {
+          const line = selected().map(cell => remoteLine(cell.model.sharedModel.getSource()));
+          lastTarget = line.find(each => each)?.target ?? '';
+          change(source => withTarget(source, null));
+        } else {
+          change(source => withTarget(source, lastTarget));
         }
       }
     });
     const category = trans.__('Remote cells');
+    palette?.addItem({ command: CommandIDs.toggleRemote, category });
     palette?.addItem({ command: CommandIDs.runOn, category, args: { target: null } });
     palette?.addItem({ command: CommandIDs.runOn, category, args: { target: '' } });
     palette?.addItem({ command: CommandIDs.toggleDetached, category });
@@ -199,7 +229,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
         if (panel.isDisposed) {
           return;
         }
-        const isSame = isSameNotebook;
+        const isSame = (notebook: string, path: string) => isSameNotebook(notebook, path, model);
         const own = new CellBadges({ panel, model, trans, isSame });
         badges.set(panel.content, own);
         own.finished.connect((_, { cell, seconds, isOk, target }) => {
@@ -223,6 +253,18 @@ const plugin: JupyterFrontEndPlugin<void> = {
         });
       });
     };
+    if (!labShell) {
+      const land = () => {
+        const named = /^#cell-id=(.+)$/.exec(window.location.hash);
+        const panel = tracker.currentWidget;
+        if (named && panel) {
+          void goTo(panel, decodeURIComponent(named[1]));
+        }
+      };
+      window.addEventListener('hashchange', land);
+      tracker.currentChanged.connect(land);
+      land();
+    }
     tracker.widgetAdded.connect((_, panel) => watch(panel));
     tracker.forEach(watch);
     NotebookActions.executionScheduled.connect((_, { notebook, cell }) =>
@@ -234,10 +276,20 @@ const plugin: JupyterFrontEndPlugin<void> = {
   }
 };
 
+/** Selects a cell and brings it into sight; nothing if the notebook has it no more. */
+async function goTo(panel: NotebookPanel, cell: unknown): Promise<void> {
+  await panel.revealed;
+  const index = panel.content.widgets.findIndex(each => each.model.id === cell);
+  if (index >= 0) {
+    panel.content.activeCellIndex = index;
+    await panel.content.scrollToItem(index);
+  }
+}
+
 /** One in progress, else of the newest that the ledger has. */
 async function newestRun(model: IFarcell, cell: string, path: string): Promise<string | null> {
   const isOfCell = (run: { cell: string | null; notebook: string | null }) =>
-    run.cell === cell && (!run.notebook || isSameNotebook(run.notebook, path));
+    run.cell === cell && (!run.notebook || isSameNotebook(run.notebook, path, model));
   const live = model.snapshot?.runs_in_progress.find(isOfCell);
   if (live) {
     return live.id;
