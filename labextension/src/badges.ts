@@ -63,7 +63,7 @@ export namespace CellBadges {
 }
 
 function moved({ sent, received }: IMoved): string[] {
-  return [sent ? `↑ ${bytes(sent)}` : '', received ? `↓ ${bytes(received)}` : ''];
+  return [[sent ? `↑ ${bytes(sent)}` : '', received ? `↓ ${bytes(received)}` : ''].filter(Boolean).join(' ')];
 }
 
 /** Of one notebook. */

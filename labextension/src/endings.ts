@@ -29,26 +29,26 @@ export function endText(session: SessionFace, now: number, trans: TranslationBun
   }
 }
 
-/** With what can be done. */
+/** With what can be done; JupyterLab cuts what is longer than 140 characters. */
 export function endNotice(session: SessionFace, now: number, trans: TranslationBundle): string {
   const at = session.ends_at ?? now;
   const left = trans.__('at %1, in %2', moment(at), duration(at - now));
   switch (session.ends_why) {
     case 'idle':
       return trans.__(
-        'Nothing was run on %1 for long: its session ends %2. Any cell on it keeps it. Its variables are saved then as far as they can be.',
+        'Nothing was run on %1 for long: its session ends %2. Any cell on it keeps it.',
         session.target,
         left
       );
     case 'unattended':
       return trans.__(
-        'No notebook is connected to the session on %1: it ends %2. A cell on it, in its notebook, keeps it.',
+        'No notebook is connected to %1: its session ends %2. A cell on it keeps it.',
         session.target,
         left
       );
     default:
       return trans.__(
-        'The job of %1 ends %2. What runs is interrupted then, and its variables are saved as far as they can be: have what you need fetched or written to a file before.',
+        'The job of %1 ends %2: runs are interrupted, variables saved if they can be. Have what you need fetched.',
         session.target,
         left
       );

@@ -7,10 +7,13 @@ panel.run("done").wait_for()
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import farcell
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from browser.pages import NotebookPage
 from playwright.sync_api import Locator, expect
 
@@ -63,6 +66,43 @@ class Panel:
     def target(self, name: str) -> Locator:
         word = self.page.page.locator(".jp-farcell-Name").get_by_text(name, exact=True)
         return self.section("Targets").get_by_role("listitem").filter(has=word)
+
+
+@contextmanager
+def in_theme(page: NotebookPage, theme: str) -> Iterator[None]:
+    """Until the end of the block, when all colours are those of the theme."""
+    _change_theme(page, theme)
+    try:
+        yield
+    finally:
+        _change_theme(page, "JupyterLab Light")
+
+
+def _change_theme(page: NotebookPage, theme: str) -> None:
+    page.js("await window.jupyterapp.commands.execute('apputils:change-theme', { theme: given });", theme)
+    page.wait_for(f"document.body.dataset.jpThemeLight === '{str('Light' in theme).lower()}'")
+    settle(page)
+
+
+def settle(page: NotebookPage) -> None:
+    """Until nothing moves any more, but for what does so for ever."""
+    page.js(
+        "await new Promise(requestAnimationFrame); await new Promise(requestAnimationFrame);"
+        "const ends = each => Number.isFinite(each.effect?.getComputedTiming().endTime);"
+        "await Promise.all(document.getAnimations().filter(ends).map(each => each.finished.catch(() => 0)));"
+    )
+
+
+def violations(page: NotebookPage, selector: str) -> list[tuple[str, list[str]]]:
+    """What axe finds in it: each rule, with what breaks it."""
+    settle(page)
+    # Titles of Lumino's sections are third-level headings, whatever stands above them.
+    rules = {"heading-order": {"enabled": False}}
+    found = Axe().run(page.page, selector, {"resultTypes": ["violations"], "rules": rules})
+    return [
+        (said["id"], [f"{node['html'][:200]} | {str(node.get('failureSummary', ''))[:200]}" for node in said["nodes"]])
+        for said in found.response["violations"]
+    ]
 
 
 def badge(page: NotebookPage, index: int) -> Locator:

@@ -25,15 +25,26 @@ SETTINGS = {"@jupyterlab/apputils-extension:notification": {"checkForUpdates": F
 
 
 class Server:
-    """`front_end` is "lab" or "notebook"; use as a context manager. `variables`: more of its environment."""
+    """`front_end` is "lab" or "notebook"; use as a context manager.
 
-    def __init__(self, front_end: str, *, has_ledger: bool = False, variables: Mapping[str, str] | None = None) -> None:
+    `variables`: more of its environment. `preferences`: of the front end's settings those that are not as usual, by plugin.
+    """
+
+    def __init__(
+        self,
+        front_end: str,
+        *,
+        has_ledger: bool = False,
+        variables: Mapping[str, str] | None = None,
+        preferences: Mapping[str, Any] | None = None,
+    ) -> None:
         self.front_end = front_end
         self.box = Sandbox()
         """Its folders, which end with it."""
         if has_ledger:
             self.box.ledger = self.box.folder / "ledger.sqlite"
         self._variables = dict(variables or {})
+        self._preferences = {**SETTINGS, **(preferences or {})}
         self.folder = self.box.folder / "notebooks"
         """Where notebooks lie."""
         self._runtime = self.box.folder / "jr"
@@ -45,7 +56,7 @@ class Server:
         self.folder.mkdir()
         settings = self.box.jupyter_config / "labconfig"
         settings.mkdir()
-        (settings / "default_setting_overrides.json").write_text(json.dumps(SETTINGS))
+        (settings / "default_setting_overrides.json").write_text(json.dumps(self._preferences))
         options = [
             f"--ServerApp.root_dir={self.folder}",
             f"--ServerApp.port={self._port}",

@@ -136,10 +136,12 @@ describe('Endings', () => {
     const trans = nullTranslator.load('farcell');
     const notice = (why: SessionFace['ends_why']) =>
       endNotice({ ...idle(125), target: 'gpu-a', ends_why: why } as SessionFace, START_S, trans);
+    const longest = ['idle', 'unattended', 'wall-time'] as const;
+    longest.forEach(why => expect(notice(why).length).toBeLessThanOrEqual(140));
     expect(notice('idle')).toMatch(
       /gpu-a for long: its session ends at .*, in 2:05\. Any cell on it keeps it/
     );
-    expect(notice('unattended')).toMatch(/No notebook .* gpu-a: it ends .*in 2:05\. A cell on it/);
-    expect(notice('wall-time')).toMatch(/The job of gpu-a ends .*in 2:05\. What runs is interrupted then/);
+    expect(notice('unattended')).toMatch(/No notebook .* gpu-a: its session ends .*in 2:05\. A cell on it/);
+    expect(notice('wall-time')).toMatch(/The job of gpu-a ends .*in 2:05: runs are interrupted/);
   });
 });

@@ -7,7 +7,7 @@ import { ENDING, merged } from '../runs';
 import type { LiveRun, Snapshot } from '../wire';
 import { useClock, useFarcell, useModel } from './context';
 import { Empty, Loading, RequestFault } from './notices';
-import { IconButton } from './sessions';
+import { IconButton, roomFor } from './sessions';
 import { Windowed } from './windowed';
 
 const ROW_PX = 46;
@@ -124,6 +124,11 @@ function faceOf(snapshot: Snapshot | null): string {
   return [snapshot?.server, ...sessions, ...runs].join();
 }
 
+/** What was sent and received, as far as it is known. */
+function moved({ sent, received }: IRunRow): string {
+  return [sent ? `↑ ${bytes(sent)}` : '', received ? `↓ ${bytes(received)}` : ''].filter(Boolean).join(' ');
+}
+
 /** Of something whose whole is known. */
 function Progress(props: { label: string; part: number }): JSX.Element {
   const percent = Math.min(100, Math.floor(100 * props.part));
@@ -147,17 +152,22 @@ function Run(props: { run: IRunRow; now: number; currency: string; actions: IRun
   const elapsed = run.seconds ?? (run.isGoing && run.started !== null ? now - run.started : null);
   const arriving = run.arriving || null;
   const hasName = !!run.notebook?.endsWith('.ipynb');
+  const leadsToCell = hasName && run.cell !== null;
+  const isStoppable = run.isGoing && run.session !== null;
   const title = hasName ? baseName(run.notebook as string) : run.target;
   const facts = [
     hasName ? run.target : null,
     run.started === null ? null : moment(run.started),
     arriving && trans.__('%1 of %2 sent', bytes(run.arrived ?? 0), bytes(arriving)),
-    run.sent ? `↑ ${bytes(run.sent)}` : null,
-    run.received ? `↓ ${bytes(run.received)}` : null,
+    moved(run),
     run.cost === null ? null : money(run.cost, props.currency)
   ].filter(Boolean);
   return (
-    <div className="jp-farcell-Row" title={`${run.id}${run.notebook ? `\n${run.notebook}` : ''}`}>
+    <div
+      className="jp-farcell-Row"
+      style={roomFor(Number(leadsToCell) + Number(isStoppable))}
+      title={`${run.id}${run.notebook ? `\n${run.notebook}` : ''}`}
+    >
       <span className={`jp-farcell-Dot jp-mod-${run.state}`} aria-hidden="true" />
       <button
         type="button"
@@ -179,14 +189,14 @@ function Run(props: { run: IRunRow; now: number; currency: string; actions: IRun
         {arriving && <Progress label={trans.__('Sent')} part={(run.arrived ?? 0) / arriving} />}
       </button>
       <div className="jp-farcell-Row-actions">
-        {hasName && run.cell !== null && (
+        {leadsToCell && (
           <IconButton
             icon={jumpForwardIcon}
             label={trans.__('Go to the cell in %1', title)}
             onClick={() => actions.goToCell(run.notebook as string, run.cell as string)}
           />
         )}
-        {run.isGoing && run.session && (
+        {isStoppable && (
           <IconButton
             icon={run.state === 'queued' ? closeIcon : stopIcon}
             label={

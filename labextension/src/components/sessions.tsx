@@ -80,6 +80,7 @@ function Session(props: {
   const { trans } = useFarcell();
   const isEnding = session.ends_at !== null && session.ends_at - now <= (session.ends_lead_s ?? 0);
   const facts = [
+    isEnding ? trans.__('ends in %1', duration((session.ends_at as number) - now)) : null,
     session.state === 'busy' && run?.since ? duration(now - run.since) : null,
     session.state === 'idle' && session.idle_since
       ? trans.__('for %1', duration(now - session.idle_since))
@@ -87,7 +88,6 @@ function Session(props: {
     session.waiting_runs.length ? trans.__('%1 waiting', session.waiting_runs.length) : null,
     session.untaken_runs.length ? trans.__('%1 not fetched', session.untaken_runs.length) : null,
     session.memory_bytes === null ? null : bytes(session.memory_bytes),
-    isEnding ? endText(session, now, trans) : null,
     session.detail
   ].filter(Boolean);
   const can = (action: SessionFace['actions'][number]) => session.actions.includes(action);
@@ -103,7 +103,11 @@ function Session(props: {
     session.ends_at === null ? null : endText(session, now, trans)
   ];
   return (
-    <div className="jp-farcell-Row" title={more.filter(Boolean).join('\n')}>
+    <div
+      className="jp-farcell-Row"
+      style={roomFor(session.actions.length)}
+      title={more.filter(Boolean).join('\n')}
+    >
       <span className={`jp-farcell-Dot jp-mod-${session.state}`} aria-hidden="true" />
       <div className="jp-farcell-Row-text">
         <div className="jp-farcell-Row-title">
@@ -168,6 +172,11 @@ function Session(props: {
       </div>
     </div>
   );
+}
+
+/** Beside a row's title, under which the rest has the whole width. */
+export function roomFor(buttons: number): React.CSSProperties {
+  return { '--jp-farcell-buttons': buttons } as React.CSSProperties;
 }
 
 export function IconButton(props: {

@@ -4,7 +4,7 @@ import React from 'react';
 import type { TargetFace, Task } from '../wire';
 import { useFarcell, useModel } from './context';
 import { Empty, Fault, Loading } from './notices';
-import { IconButton } from './sessions';
+import { IconButton, roomFor } from './sessions';
 
 export interface ITargetActions {
   test(target: string): void;
@@ -59,6 +59,7 @@ function Target(props: {
 }): JSX.Element {
   const { target, test, actions } = props;
   const { trans } = useFarcell();
+  const isRemovable = target.is_own && !target.is_builtin;
   const facts = [
     target.backend === target.name ? null : target.backend,
     target.where,
@@ -67,7 +68,7 @@ function Target(props: {
   ].filter(Boolean);
   return (
     <div className="jp-farcell-Target">
-      <div className="jp-farcell-Row" title={target.file ?? undefined}>
+      <div className="jp-farcell-Row" style={roomFor(isRemovable ? 3 : 2)} title={target.file ?? undefined}>
         <span className={`jp-farcell-Dot jp-mod-${target.state}`} aria-hidden="true" />
         <div className="jp-farcell-Row-text">
           <div className="jp-farcell-Row-title">
@@ -91,7 +92,7 @@ function Target(props: {
             label={trans.__('Edit %1', target.name)}
             onClick={() => actions.edit(target.name)}
           />
-          {target.is_own && !target.is_builtin && (
+          {isRemovable && (
             <IconButton
               icon={deleteIcon}
               label={trans.__('Remove %1', target.name)}
