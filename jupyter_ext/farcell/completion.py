@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
     from .magics import RemoteMagics
 
-OPTIONS = ("--in", "--out", "--keep", "--files", "--timeout", "--plan", "--yes")
+OPTIONS = (
+    "--in", "--out", "--keep", "--files", "--detach", "--timeout", "--restartable", "--plan", "--yes",
+    "--gpus", "--gpu-type", "--cpus", "--mem", "--walltime", "--nodes",
+    "--partition", "--account", "--qos", "--constraint", "--reservation", "--sbatch",
+)  # fmt: skip
+_TAKE_VALUE = frozenset(OPTIONS) - {"--detach", "--restartable", "--plan", "--yes"}
 _TAKE_NAMES = frozenset({"--in", "--out", "--keep"})
 _TAKE_TARGET = frozenset({"interrupt", "restart", "stop", "vars", "log", "on"})
 
@@ -37,7 +42,10 @@ def candidates(magics: RemoteMagics, line: str, symbol: str) -> list[str]:
 def _for_cell(magics: RemoteMagics, before: list[str], symbol: str) -> list[str]:
     if before and before[-1] in _TAKE_NAMES:
         return _names(magics)
-    has_target = any(not word.startswith("-") for word in before)
+    if before and before[-1] in _TAKE_VALUE:
+        return []
+    earlier = ["", *before]
+    has_target = any(not word.startswith("-") and last not in _TAKE_VALUE for last, word in zip(earlier, before, strict=False))
     return [*([] if has_target or symbol.startswith("-") else _targets(magics)), *(o for o in OPTIONS if o not in before)]
 
 

@@ -686,6 +686,12 @@ class Host:
         kernel.interrupt()
         return {"done": "interrupted"}
 
+    def _op_keep(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        """A person wants the session to go on: counts as use, once."""
+        self._active_at = self._driverless_at = time.monotonic()
+        self._changed()
+        return {"ending": self._ending(self._active_at)}
+
     def _op_kill(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         self._kernel.process.signal(signal.SIGKILL)
         return {}

@@ -130,7 +130,7 @@ export class Endings implements IDisposable {
     }
     window.clearTimeout(before?.timer);
     const wait = Math.max(0, 1000 * (session.ends_at - lead) - Date.now());
-    const timer = window.setTimeout(() => void this._ask(session.id), Math.min(wait, LONGEST_TIMER_MS));
+    const timer = window.setTimeout(() => void this.ask(session.id), Math.min(wait, LONGEST_TIMER_MS));
     this._plans.set(session.id, { endsAt: session.ends_at, timer });
   }
 
@@ -141,8 +141,10 @@ export class Endings implements IDisposable {
     return !told ? first : !told.isLast ? LAST_S : null;
   }
 
-  private async _ask(id: string): Promise<void> {
+  /** What is planned anew from what its session says now. */
+  async ask(id: string): Promise<void> {
     const { model, isOwn, tell } = this._options;
+    window.clearTimeout(this._plans.get(id)?.timer);
     this._plans.delete(id);
     let session: SessionDetail;
     try {

@@ -20,7 +20,7 @@ export interface Changed {
 
 export interface Done {
   session: string;
-  done: 'stopped' | 'interrupted' | 'restarted' | 'cancelled' | 'nothing';
+  done: 'stopped' | 'interrupted' | 'restarted' | 'cancelled' | 'kept' | 'nothing';
 }
 
 export interface EndedRun {

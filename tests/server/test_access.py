@@ -91,6 +91,7 @@ def test_what_is_not_there_is_said(server: JupyterServer) -> None:
     for method, path in [
         ("GET", "sessions/s-none"), ("POST", "sessions/s-none/stop"), ("POST", "sessions/s-none/interrupt"),
         ("POST", "sessions/s-none/restart"), ("POST", "sessions/s-none/cancel"), ("GET", "targets/none"),
+        ("POST", "sessions/s-none/keep"),
         ("DELETE", "targets/none"), ("POST", "targets/none/test"), ("GET", "tasks/none"), ("GET", "runs/none"),
         ("GET", "runs/none/log"), ("GET", "telemetry?session=none"),
     ]:  # fmt: skip

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hostclient import Driver, LaunchedHost
+from hostclient import Driver, LaunchedHost, wait_until
 from jupyter_servers import JupyterServer
 
 
@@ -64,6 +65,20 @@ def test_what_runs_is_interrupted(server: JupyterServer) -> None:
         assert driver.finish(run).reply["ename"] == "KeyboardInterrupt"
         assert server.post(f"sessions/{host.runtime.name}/interrupt").json()["done"] == "nothing"
         assert driver.run("1 + 1").check()
+
+
+def test_a_session_that_nobody_uses_is_kept(server: JupyterServer) -> None:
+    """Its time begins anew, as that of a use would; when it ends is known all the while."""
+    with server.host("--target", "t", "--idle-timeout", "300") as host, host.driver():
+        server.watch()
+        begun = server.until(lambda snapshot: snapshot["sessions"] and snapshot["sessions"][0]["ends_at"] is not None)
+        session = begun["sessions"][0]
+        assert (session["ends_why"], session["ends_lead_s"]) == ("idle", 75)
+        assert 0 < session["ends_at"] - time.time() <= 300
+        assert wait_until(lambda: server.get(f"sessions/{host.runtime.name}").json()["as_of"] > session["as_of"] + 3, 30)
+        answer = server.post(f"sessions/{host.runtime.name}/keep")
+        assert (answer.status_code, answer.json()["done"]) == (200, "kept"), answer.text
+        assert server.get(f"sessions/{host.runtime.name}").json()["ends_at"] > session["ends_at"] + 2
 
 
 def test_a_kernel_is_restarted(server: JupyterServer) -> None:

@@ -110,6 +110,21 @@ async def restart(observatory: Observatory, id: str, yes: bool) -> Done:
         return Done(session=id, done="restarted")
 
 
+async def keep(observatory: Observatory, id: str) -> Done:
+    """Has the time begin anew after which it ends for want of use; that of a job does not."""
+    async with found(observatory, id) as watched:
+        observer, session = await _reached(observatory, watched), watched.session
+        try:
+            await observer.ask("keep")
+        except TargetUnavailable as error:
+            if "knows no request" in str(error):
+                text = f"Session {id} on {session.target!r} is of an older farcell: run a cell on it to keep it."
+                raise Fault(409, "other-version", text) from None
+            raise
+        await _asked(watched)
+        return Done(session=id, done="kept")
+
+
 async def cancel(observatory: Observatory, id: str, run: str | None, yes: bool) -> Done:
     """A run that waits, or the job that the session waits for."""
     async with found(observatory, id) as watched:

@@ -100,6 +100,10 @@ ROUTES: tuple[Route, ...] = (
         "Take a run that waits, or a job, out of its queue", s.Done, body=s.CancelRequest, problems=(404, 409, 503),
     ),
     Route(
+        "POST", "sessions/{id}/keep", "execute", lambda to, asked: to.keep(asked.path["id"]),
+        "Have a session that nobody uses go on as if it was used now", s.Done, problems=(404, 409, 503),
+    ),
+    Route(
         "GET", "runs", "read", lambda to, asked: to.runs.page(asked.query), "Runs, the newest first", s.RunList, query=s.RunQuery,
         problems=(503,),
     ),

@@ -279,7 +279,7 @@ class Done(_Answer):
     """What became of an action."""
 
     session: str
-    done: Literal["stopped", "interrupted", "restarted", "cancelled", "nothing"]
+    done: Literal["stopped", "interrupted", "restarted", "cancelled", "kept", "nothing"]
     """`nothing`: there was nothing to interrupt any more."""
 
 

@@ -117,6 +117,9 @@ class Service:
     async def cancel(self, id: str, asked: CancelRequest) -> Done:
         return await there(actions.cancel(self._observatory, id, asked.run, asked.yes))
 
+    async def keep(self, id: str) -> Done:
+        return await there(actions.keep(self._observatory, id))
+
     async def telemetry(self, asked: TelemetryQuery) -> Telemetry:
         async def look() -> Telemetry:
             known = [each for each in self._observatory.all() if asked.session in (None, each.session.id)]

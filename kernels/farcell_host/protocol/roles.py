@@ -14,7 +14,7 @@ from ..errors import ProtocolError
 from .events import Hello
 from .messages import Channel
 
-OBSERVER_REQUESTS = frozenset({"status", "watch", "interrupt", "restart", "chunks", "gpus", "usage", "log", "vars"})
+OBSERVER_REQUESTS = frozenset({"status", "watch", "interrupt", "restart", "chunks", "gpus", "usage", "log", "vars", "keep"})
 ONCE_REQUESTS = frozenset({"interrupt", "kill", "restart"})
 """Asked again by a driver after a reconnect, they are answered as before and not done again."""
 

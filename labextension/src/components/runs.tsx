@@ -156,9 +156,9 @@ function Run(props: { run: IRunRow; now: number; currency: string; actions: IRun
   const isStoppable = run.isGoing && run.session !== null;
   const title = hasName ? baseName(run.notebook as string) : run.target;
   const facts = [
+    arriving && trans.__('%1 of %2', bytes(run.arrived ?? 0), bytes(arriving)),
     hasName ? run.target : null,
     run.started === null ? null : moment(run.started),
-    arriving && trans.__('%1 of %2 sent', bytes(run.arrived ?? 0), bytes(arriving)),
     moved(run),
     run.cost === null ? null : money(run.cost, props.currency)
   ].filter(Boolean);
@@ -182,7 +182,9 @@ function Run(props: { run: IRunRow; now: number; currency: string; actions: IRun
       >
         <span className="jp-farcell-Row-title">
           <span className="jp-farcell-Name">{title}</span>
-          <span className={`jp-farcell-State jp-mod-${run.state}`}>{runWord(run.state, trans)}</span>
+          <span className={`jp-farcell-State jp-mod-${run.state}`}>
+            {arriving ? trans.__('sending') : runWord(run.state, trans)}
+          </span>
           {elapsed !== null && <span className="jp-farcell-Elapsed">{duration(elapsed)}</span>}
         </span>
         <span className="jp-farcell-Row-facts">{facts.join(' · ')}</span>

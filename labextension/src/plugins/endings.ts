@@ -6,6 +6,7 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { CommandIDs } from '../commands';
 import { endNotice, Endings } from '../endings';
 import { isSameNotebook } from '../places';
+import { path } from '../requests';
 import { IFarcell } from '../tokens';
 import type { SessionFace } from '../wire';
 
@@ -39,19 +40,36 @@ const plugin: JupyterFrontEndPlugin<void> = {
       isWanted &&
       notebook !== null &&
       tracker.find(each => isSameNotebook(notebook, each.context.path, model)) !== undefined;
+    const keep = async (session: SessionFace) => {
+      try {
+        await model.requests.request(path('sessions', session.id, 'keep'), { method: 'POST' });
+        await endings.ask(session.id);
+      } catch (error) {
+        Notification.error(error instanceof Error ? error.message : String(error), { autoClose: false });
+      }
+    };
     const tell = (session: SessionFace, earlier: string | null): string => {
       const message = endNotice(session, Date.now() / 1000, trans);
-      const callback = () => void app.commands.execute(CommandIDs.show, { section: 'sessions' });
-      const options: Notification.IOptions<null> = {
-        autoClose: false,
-        actions: [{ label: trans.__('Show it'), callback }]
-      };
+      const actions: Notification.IAction[] = [
+        {
+          label: trans.__('Show it'),
+          callback: () => void app.commands.execute(CommandIDs.show, { section: 'sessions' })
+        }
+      ];
+      if (session.ends_why !== 'wall-time') {
+        actions.unshift({
+          label: trans.__('Keep it'),
+          caption: trans.__('It goes on as if it was used now.'),
+          callback: () => void keep(session)
+        });
+      }
+      const options: Notification.IOptions<null> = { autoClose: false, actions };
       if (earlier !== null && Notification.update({ id: earlier, message, type: 'warning', ...options })) {
         return earlier;
       }
       return Notification.warning(message, options);
     };
-    new Endings({ model, isOwn, tell, untell: shown => Notification.dismiss(shown) });
+    const endings = new Endings({ model, isOwn, tell, untell: shown => Notification.dismiss(shown) });
   }
 };
 
