@@ -125,7 +125,12 @@ export class Runs {
 
   private async _ask(before: string | null): Promise<void> {
     if (this._asking) {
-      this._again = this._again || before === null;
+      // Asked again when this is over: whoever wants more wants it only once.
+      if (before === null) {
+        this._again = true;
+      } else {
+        this._wantsMore = true;
+      }
       return;
     }
     this._asking = true;
@@ -154,6 +159,9 @@ export class Runs {
     if (this._again) {
       this._again = false;
       await this._ask(null);
+    } else if (this._wantsMore) {
+      this._wantsMore = false;
+      await this.more();
     }
   }
 
@@ -165,4 +173,5 @@ export class Runs {
   private _isLoaded = false;
   private _asking = false;
   private _again = false;
+  private _wantsMore = false;
 }

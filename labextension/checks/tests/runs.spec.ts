@@ -111,6 +111,15 @@ describe('Runs', () => {
     expect(runs.currency).toBe('EUR');
   });
 
+  it('reads more although it was busy when that was asked for', async () => {
+    const runs = new Runs(new Ledger(250));
+    await runs.refresh();
+    const refreshed = runs.refresh();
+    await runs.more();
+    await refreshed;
+    expect(runs.recorded.length).toBe(200);
+  });
+
   it('puts new runs on top and keeps the older ones', async () => {
     const ledger = new Ledger(150);
     const runs = new Runs(ledger);

@@ -71,6 +71,13 @@ export function TargetForm(props: ITargetFormProps): JSX.Element {
       nameFields(form.current, schema);
     }
   });
+  React.useEffect(() => {
+    if (problem) {
+      form.current
+        ?.querySelector('.validationErrors, .jp-farcell-Fault')
+        ?.scrollIntoView({ block: 'center' });
+    }
+  }, [problem]);
   if (!said || !schema || !isLoaded) {
     return (
       <div className="jp-farcell-Form">
