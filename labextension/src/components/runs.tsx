@@ -166,7 +166,7 @@ function Run(props: { run: IRunRow; now: number; currency: string; actions: IRun
     <div
       className="jp-farcell-Row"
       style={roomFor(Number(leadsToCell) + Number(isStoppable))}
-      title={`${run.id}${run.notebook ? `\n${run.notebook}` : ''}`}
+      title={[facts.join(' · '), run.id, run.notebook].filter(Boolean).join('\n')}
     >
       <span className={`jp-farcell-Dot jp-mod-${run.state}`} aria-hidden="true" />
       <button

@@ -1,6 +1,7 @@
 import { checkIcon, closeIcon, editIcon, deleteIcon } from '@jupyterlab/ui-components';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
+import { money } from '../format';
 import type { TargetFace, Task } from '../wire';
 import { useFarcell, useModel } from './context';
 import { Empty, Fault, Loading } from './notices';
@@ -42,6 +43,7 @@ export function Targets(props: { actions: ITargetActions }): JSX.Element {
               target={target}
               test={testOf(target.name)}
               actions={props.actions}
+              currency={snapshot.currency}
               sessions={snapshot.sessions.filter(each => each.target === target.name).length}
             />
           </li>
@@ -55,20 +57,25 @@ function Target(props: {
   target: TargetFace;
   test?: Task;
   sessions: number;
+  currency: string;
   actions: ITargetActions;
 }): JSX.Element {
-  const { target, test, actions } = props;
+  const { target, test, actions, currency } = props;
   const { trans } = useFarcell();
   const isRemovable = target.is_own && !target.is_builtin;
   const facts = [
     target.backend === target.name ? null : target.backend,
     target.where,
     props.sessions ? trans._n('one session', '%1 sessions', props.sessions) : null,
-    target.price_per_hour === null ? null : trans.__('%1 an hour', target.price_per_hour)
+    target.price_per_hour === null ? null : trans.__('%1 an hour', money(target.price_per_hour, currency))
   ].filter(Boolean);
   return (
     <div className="jp-farcell-Target">
-      <div className="jp-farcell-Row" style={roomFor(isRemovable ? 3 : 2)} title={target.file ?? undefined}>
+      <div
+        className="jp-farcell-Row"
+        style={roomFor(isRemovable ? 3 : 2)}
+        title={[facts.join(' · '), target.file].filter(Boolean).join('\n')}
+      >
         <span className={`jp-farcell-Dot jp-mod-${target.state}`} aria-hidden="true" />
         <div className="jp-farcell-Row-text">
           <div className="jp-farcell-Row-title">
