@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from browser.pages import NotebookPage
-from browser.panels import Panel, badge, need_labextension
+from browser.panels import Panel, badge, need_labextension, violations
 from browser.servers import Server
 from places import define_target, over_ssh
 from playwright.sync_api import Locator, expect
@@ -168,7 +168,6 @@ def test_a_session_that_is_about_to_end_is_told_of(page: NotebookPage) -> None:
     """Why, when, and what keeps it, also while the sidebar is hidden. Once it is kept that is no longer said."""
     panel = Panel(page)
     panel.close()
-    page.cell("%load_ext farcell\n").run()
     page.cell("%%remote short\nkept = 1").run()
     ends = notification(page, "Nothing was run on short for long: its session ends at")
     expect(ends).to_be_visible()
@@ -178,6 +177,7 @@ def test_a_session_that_is_about_to_end_is_told_of(page: NotebookPage) -> None:
     expect(panel.session("short")).to_contain_text("ends soon")
     expect(panel.session("short")).to_contain_text(re.compile(r"ends in 0:0\d"))
     page.screenshot("ends-panel")
+    assert violations(page, "#farcell-panel") == []
     ends.get_by_role("button", name="Keep it").click()
     expect(panel.session("short")).not_to_contain_text("ends soon")
     expect(ends).to_have_count(0)

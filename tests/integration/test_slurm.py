@@ -199,6 +199,8 @@ def test_what_only_the_job_has_is_saved_at_its_wall_time_and_comes_back(
     define_target(sandbox, "a100", **over_slurm(sandbox, login_node, walltime="1m"))
     notebook.run("small = {'n': 1}").check()
     first = notebook.run(f"%%remote a100 --keep lines\n{MODEL}\nsmall['n'] += 1\n{ASKED}").check()
+    asked = "__import__('farcell').connect('a100').session._life.connection.request('status').result(20)['ending']['why']"
+    assert notebook.run(asked).check().result == "'wall-time'"
     running = notebook.start("%%remote a100\nsmall['n'] += 1\nprint('begun', flush=True)\nimport time; time.sleep(600)")
     running.until("The run is interrupted: its wall time is over.", 120)
     cell = running.finish(60)

@@ -108,7 +108,7 @@ function Session(props: {
       style={roomFor(session.actions.length)}
       title={more.filter(Boolean).join('\n')}
     >
-      <span className={`jp-farcell-Dot jp-mod-${session.state}`} aria-hidden="true" />
+      <span className={`jp-farcell-Dot jp-mod-${isEnding ? 'ending' : session.state}`} aria-hidden="true" />
       <div className="jp-farcell-Row-text">
         <div className="jp-farcell-Row-title">
           <button
