@@ -214,6 +214,19 @@ def test_usage_is_held_against_budgets(server: JupyterServer) -> None:
         file.unlink()
 
 
+def test_what_travelled_for_a_run_is_told_right_after_it(server: JupyterServer) -> None:
+    """Before any ledger has it, and where notebooks are that it may be of."""
+    with server.host("--target", "t") as host, host.driver() as driver:
+        server.watch()
+        server.until(lambda snapshot: snapshot["sessions"])
+        id = driver.start("'x' * 5000")
+        driver.finish(id).check()
+        snapshot = server.until(lambda snapshot: any(run["id"] == id for run in snapshot["runs_ended"]))
+        [ended] = [run for run in snapshot["runs_ended"] if run["id"] == id]
+        assert ended["session"] == host.runtime.name and ended["sent_bytes"] > 0 and ended["received_bytes"] > 0
+        assert snapshot["root"] == str(server.box.folder / "notebooks")
+
+
 def test_without_a_ledger_it_says_so_and_how_to_have_one() -> None:
     """Sessions and their logs are seen all the same."""
     with JupyterServer(FARCELL_LEDGER="/dev/null") as server:
