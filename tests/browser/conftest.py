@@ -14,6 +14,7 @@ import pytest
 from browser.pages import NotebookPage
 from browser.servers import Server
 from playwright.sync_api import Browser, expect, sync_playwright
+from sandbox import Sandbox
 
 FLAGS = [
     "--no-sandbox",  # Chromium refuses to be root otherwise
@@ -50,10 +51,13 @@ def notebook7(chromium: str) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
+    place = Sandbox()  # Chromium begins helpers of its own when it likes, which are no single test's
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, env=dict(place.environment()))
         yield browser
         browser.close()
+    left = place.close()
+    assert not left, "left behind:\n  " + "\n  ".join(left)
 
 
 @pytest.fixture(scope="module", params=["lab", "notebook7"])
