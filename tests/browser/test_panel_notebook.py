@@ -95,7 +95,8 @@ def test_an_upload_is_told_while_it_goes(page: NotebookPage, sshd: Sshd, tmp_pat
     page.cell("import os\nmuch = os.urandom(24_000_000)").run()
     page.cell("%%remote far\n1").run(90)
     panel = Panel(page)
-    expect(panel.session("far")).to_contain_text("idle")  # found when its place is asked the next time
+    panel.node.get_by_role("button", name="Ask all places now").click()
+    expect(panel.session("far")).to_contain_text("idle")
     cell = page.cell("%%remote far\nlen(much)").start()
     expect(badge(page, last(page))).to_have_text(re.compile(r"^far · [\d.]+ MB of 24\.0 MB sent"))
     going = panel.section("Runs").get_by_role("progressbar", name="Sent")
