@@ -374,7 +374,7 @@ class Observatory:
                 continue  # two targets lead to one machine by different names
             if watched.listed.status != session.status:
                 watched.listed, watched.shown = session, None
-            if key != HERE:
+            if key != HERE and not watched.is_live:  # what was told over a connection is older than it would look
                 watched.hear(now)
         self._observe(key, now)
         self.changed()
