@@ -194,8 +194,9 @@ _owners: dict[int, Any] = {}
 reference."""
 
 
-def register(array: Any) -> None:
-    if array.nbytes and order_of(array):
+def register(array: Any, is_met: bool = True) -> None:
+    """One that is met in what is looked at goes before others."""
+    if array.nbytes and order_of(array) and (is_met or address(array) not in _owners):
         _owners[address(array)] = array
 
 

@@ -26,6 +26,8 @@ _arrays: WeakValueDictionary[int, Any] = WeakValueDictionary()
 """Address of a storage -> the array that shows its bytes, as long as somebody holds that."""
 _shown: WeakValueDictionary[int, Any] = WeakValueDictionary()
 """The same arrays by their id."""
+_unmet: list[Mapping[str, Any]] = []
+"""Namespaces whose arrays are looked at once a storage's memory may be one of theirs, which few cells come to."""
 
 
 def torch() -> Any:
@@ -118,6 +120,7 @@ def _reduce_storage(storage: Any) -> Any:
 def bytes_of(storage: Any) -> Any:
     """The array that shows a storage's memory: always the same one, as long as it is held."""
     module = torch()
+    _meet_arrays()
     array = _arrays.get(storage._cdata)
     if array is None or array.nbytes != storage.nbytes() or (array.nbytes and address(array) != storage.data_ptr()):
         size = storage.nbytes()
@@ -136,17 +139,22 @@ def shows_storage(obj: Any) -> bool:
 @contextmanager
 def meeting(namespace: Mapping[str, Any]) -> Iterator[None]:
     """While names are looked at: arrays whose memory tensors may have been made over."""
-    if _is_ready(torch()):
-        for array in filter(is_array, list(namespace.values())):
+    _unmet.append(namespace)
+    try:
+        yield
+    finally:
+        _unmet.clear()
+        forget_owners()
+
+
+def _meet_arrays() -> None:
+    while _unmet:
+        for array in filter(is_array, list(_unmet.pop().values())):
             owner, base = array, base_of(array)
             while base is not None and is_array(base):
                 owner, base = base, base_of(base)
             if base is None:
-                register(owner)
-    try:
-        yield
-    finally:
-        forget_owners()
+                register(owner, is_met=False)
 
 
 def bytes_under(tensor: Any, otherwise: Any) -> Any:
