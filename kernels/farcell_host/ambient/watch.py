@@ -18,6 +18,7 @@ class Watch:
         self.memory: list[memoryview] = []
         self.looks: list[Look] = list(looks)
         self.seen: tuple[bytes, list[Any]] = (b"", [])
+        self._kept: list[Any] = []
 
     def body(self, obj: Any) -> None:
         self.memory.append(memory.of_body(obj))
@@ -36,6 +37,10 @@ class Watch:
             self.looks.append(vars(obj).copy)
         else:
             self.memory.append(found)
+
+    def keep(self, obj: Any) -> None:
+        """Keeps alive what the attributes of an instance are now: what comes later must not lie in the place of what has gone."""
+        self._kept.append(vars(obj).copy())
 
     def list(self, content: list[Any]) -> None:
         """Empty lists are many, and their length says all."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import CodeType, ModuleType
 from typing import Any
 
 from .dumps import Part, Print, dump_name
 from .errors import CannotTravel
 from .handmade import is_handmade
+from .loggers import Looks, is_list
 from .modules import REPLACED, REPLACED_HINT, HasState, is_replaced, local_module, pseudo_name
 from .patches import PATCHES
 from .placeholders import DELETED, Placeholder
@@ -68,8 +70,8 @@ def dump_module(seen: HasState, kept: dict[int, int]) -> Part:
 class Walk:
     """A worklist of names."""
 
-    def __init__(self, places: Places, kept: dict[int, int], uses: Callable[[CodeType], Iterable[str]]) -> None:
-        self._places, self._namespace, self._kept, self._uses = places, places.namespace, kept, uses
+    def __init__(self, places: Places, kept: dict[int, int], uses: Callable[[CodeType], Iterable[str]], looks: Looks) -> None:
+        self._places, self._namespace, self._kept, self._uses, self._looks = places, places.namespace, kept, uses, looks
         self._reasons: dict[str, str] = {}
         self._optional: set[str] = set()
         self._found: dict[str, Part] = {}
@@ -122,7 +124,9 @@ class Walk:
     def _dump(self, name: str) -> Part:
         if self._reasons[name] == DELETED:
             return dump_or_refuse(name, Placeholder.OF_A_VALUE, DELETED, self._kept)
-        return dump_or_refuse(name, self._places[name], self._reasons[name], self._kept)
+        value = self._places[name]
+        dump = partial(dump_or_refuse, name, value, self._reasons[name], self._kept)
+        return self._looks.part(name, value, self._kept, dump) if is_list(name) else dump()
 
     def _refuse_stuck(self, name: str, module: ModuleType) -> None:
         """What the notebook has set on a library's module that the cell reads goes along, or the cell is refused."""

@@ -12,8 +12,8 @@ import os
 import sys
 from typing import Any
 
-_STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
-_OF_SIDE = ("lock", "stream")
+STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
+OF_SIDE = ("lock", "stream")
 
 
 def is_handler(kind: type) -> bool:
@@ -34,13 +34,13 @@ def make_handler(kind: Any) -> Any:
 
 def handler_state(handler: Any) -> tuple[dict[str, Any], Any]:
     """(attributes, which stream): a stream of the process by its name, and True for the file of a FileHandler if it is open."""
-    attributes = {name: None if name in _OF_SIDE else value for name, value in vars(handler).items()}
+    attributes = {name: None if name in OF_SIDE else value for name, value in vars(handler).items()}
     stream = vars(handler).get("stream")
     if isinstance(handler, logging.FileHandler):
         if stream is not None and not stream.closed:
             _append(stream.fileno())
         return attributes, stream is not None
-    name = next((name for name in _STREAMS if stream is not None and getattr(sys, name) is stream), None)
+    name = next((name for name in STREAMS if stream is not None and getattr(sys, name) is stream), None)
     if name is None and "stream" in attributes:
         attributes["stream"] = stream
     return attributes, name

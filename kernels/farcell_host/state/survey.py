@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import CodeType, FunctionType, MappingProxyType
 from typing import Any
 
@@ -14,7 +15,7 @@ from .errors import CannotTravel
 from .fixed import is_fixed
 from .groups import changeable_ids, components, that_share
 from .ledger import Held, Ledger, is_beside, is_still
-from .loggers import is_list
+from .loggers import Looks, is_list
 from .modules import HasState
 from .patches import PATCHES
 from .payload import AMBIENT, ERROR, LOST, RESULT, Capture, NameReport
@@ -31,6 +32,7 @@ class Survey:
     def __init__(self, ledger: Ledger, ambient: Ambient | None) -> None:
         self._ledger = ledger
         self._ambient = ambient
+        self._looks = Looks()
         self._table, self._memory, self._held, self._places = ledger.table, ledger.memory, ledger.held, ledger.places
 
     def capture(
@@ -57,7 +59,7 @@ class Survey:
         still = is_still()
         around = self._look_around() if ambient else None
         with context.working(self._ledger), tensors.meeting(self._ledger.namespace):
-            walk = Walk(self._places, self._table.kept, uses)
+            walk = Walk(self._places, self._table.kept, uses, self._looks)
             for seen in self._modules():
                 walk.add_module(seen)
             for name in names:
@@ -86,8 +88,9 @@ class Survey:
         return list(dict.fromkeys([*loggers.lists, *filter(is_list, self._held)])) if loggers is not None else []
 
     def _dump_list(self, name: str) -> Part | None:
+        content, kept = self._places[name], self._table.kept
         try:
-            return dump_or_refuse(name, self._places[name], "", self._table.kept)
+            return self._looks.part(name, content, kept, partial(dump_or_refuse, name, content, "", kept))
         except CannotTravel:
             return None
 

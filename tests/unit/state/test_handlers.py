@@ -6,6 +6,11 @@ import logging
 import sys
 
 import pytest
+from farcell_host.state import context
+from farcell_host.state.capture import dump_or_refuse
+from farcell_host.state.dumps import Part
+from farcell_host.state.loggers import Looks, watch_of
+from farcell_host.state.patches import PATCHES
 
 SETUP = "import logging, sys"
 
@@ -73,3 +78,47 @@ def test_a_named_handler_is_found_by_its_name(here):
     here.ship("handler")
     assert here.there["handler"].get_name() == "farcell.tested"
     assert logging._handlers["farcell.tested"] is here.there["handler"]  # the last one, in the one process of this test
+
+
+def test_a_list_that_is_as_it_was_is_not_written_out_again(here, monkeypatch):
+    """Libraries have handlers of their own that are a part of every exchange; whatever is set on one is seen all the same."""
+    monkeypatch.setattr(PATCHES, "is_used", False)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    content: list[object] = [handler]
+    looks, dumps = Looks(), []
+
+    def look() -> int:
+        def dump() -> Part:
+            dumps.append(len(dumps))
+            return dump_or_refuse("list", content, "", {})
+
+        looks.part("list", content, {}, dump)
+        return len(dumps)
+
+    assert (look(), look()) == (1, 1)
+    changes = [
+        lambda: handler.setLevel(30),
+        lambda: handler.setFormatter(logging.Formatter("%(name)s")),
+        lambda: setattr(handler.formatter._style, "_fmt", "%(levelname)s"),
+        lambda: handler.addFilter(logging.Filter("a")),
+        lambda: setattr(handler.filters[0], "name", "b"),
+        lambda: handler.setStream(sys.stdout),
+        lambda: content.append(logging.NullHandler()),
+        lambda: content.reverse(),
+    ]
+    with context.working(here.local._ledger):
+        for number, change in enumerate(changes, 2):
+            change()
+            assert (look(), look()) == (number, number)
+
+
+def test_what_a_handler_of_another_class_has_is_looked_at_each_time():
+    """Its attributes may lead anywhere."""
+
+    class Kept(logging.Handler):
+        pass
+
+    assert watch_of([Kept()]) is None
+    assert watch_of([logging.StreamHandler(), logging.FileHandler("/dev/null", delay=True)]) is None
+    assert watch_of([lambda record: True]) is None
