@@ -90,8 +90,14 @@ class _AroundBuiltins(StatePickler):
         return BUILTINS if obj is vars(builtins) else None
 
 
+_SCALARS = frozenset({int, float, bool, str, type(None)})
+
+
 def dump_name(name: str, value: Any, reason: str, kept: dict[int, int]) -> Part:
     """Pass 1."""
+    if type(value) in _SCALARS:  # nothing in it has a number
+        data = pickle.dumps(value, 5)
+        return Part(name, value, reason, Print(digest(data), (), ()), data)
     try:
         return _dump_part(name, value, reason, kept)
     except Exception as error:
