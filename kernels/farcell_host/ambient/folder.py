@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+from functools import partial
 from typing import Any
 
 from .provider import Provider
+from .watch import Watch
 
 _buffer = ctypes.create_string_buffer(4096)
 # os.getcwd() releases the GIL, which the threads that publish a cell's beginning then hold for longer than the rest of a look
@@ -28,6 +30,10 @@ class Folder(Provider):
     def __init__(self, started_in: str | None = None) -> None:
         """`started_in`: where the notebook was when the target was started, which had a folder of its own choice from then on."""
         self._started_in = started_in
+
+    def watch(self) -> Watch:
+        """The path as bytes; None once the folder has been deleted."""
+        return Watch(partial(_getcwd, _buffer, len(_buffer)) if _getcwd is not None else self.stamp)
 
     def is_pristine(self, content: Any) -> bool:
         return bool(content == self._started_in)

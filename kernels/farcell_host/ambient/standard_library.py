@@ -6,6 +6,7 @@ import sys
 from typing import Any, ClassVar
 
 from .provider import Provider
+from .watch import Watch
 
 _OF_A_DIALECT = ("delimiter", "quotechar", "doublequote", "escapechar", "lineterminator", "quoting", "skipinitialspace", "strict")
 
@@ -20,6 +21,11 @@ class FirstWeekday(_OfModule):
     name, module = "first weekday", "calendar"
     pristine: ClassVar[Any] = 0
 
+    def watch(self) -> Watch:
+        watch = Watch()
+        watch.attributes(self._module.c)  # whose methods the module's functions are
+        return watch
+
     def take(self) -> Any:
         return int(self._module.firstweekday())
 
@@ -30,6 +36,9 @@ class FirstWeekday(_OfModule):
 class SocketTimeout(_OfModule):
     name, module = "socket timeout", "socket"
     pristine: ClassVar[Any] = None
+
+    def watch(self) -> Watch:
+        return Watch(self._module.getdefaulttimeout)
 
     def take(self) -> Any:
         return self._module.getdefaulttimeout()
@@ -42,6 +51,14 @@ class CsvSettings(_OfModule):
     """How long a field may be, and dialects by name."""
 
     name, module = "csv", "csv"
+
+    def watch(self) -> Watch:
+        dialects = getattr(sys.modules.get("_csv"), "_dialects", None)
+        if type(dialects) is not dict:
+            return Watch(self.stamp)
+        watch = Watch(self._module.field_size_limit)
+        watch.dict(dialects)
+        return watch
 
     def stamp(self) -> Any:
         csv = self._module

@@ -33,8 +33,11 @@ def test_a_setting_goes_both_ways(kind: type[Provider], change: Callable[[], Non
     provider = kind()
     assert provider.is_here
     before = provider.take()
+    watch = provider.watch().see()
+    assert watch.is_same
     try:
         change()
+        assert not watch.is_same
         assert provider.take() != before
         after = pickle.loads(pickle.dumps(provider.take()))
         provider.put(before)
