@@ -120,12 +120,17 @@ class Ledger:
 
     def let_die(self) -> None:
         """What only names reached that are gone or bound anew, and weak references lead to: it is as dead as it would be here."""
-        named = ((name, held) for name, held in self.held.items() if not is_module_state(name))
-        ended = [name for name, held in named if held.value is not None and self.places.get(name) is not held.value]
+        ended = [
+            name
+            for name, held in self.held.items()
+            if held.value is not None and self.places.get(name) is not held.value and not is_module_state(name)
+        ]
+        if not ended:
+            return
         released = Counter(number for name in ended for number in self.held[name].numbers)
-        for name in ended if released else ():
+        for name in ended:
             self.held[name].value = None
-        for number in self.table.unheld_without(released) if released else ():
+        for number in self.table.unheld_without(released):
             if weakref.getweakrefcount(self.table.objects[number]):
                 self.dropped.add(number)
                 self.memory.forget([number])

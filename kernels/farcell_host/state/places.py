@@ -9,6 +9,7 @@ from .loggers import LoggerLists, is_list
 from .magics import Magics, is_magic
 
 _ABSENT = object()
+_BESIDE = ("%", "<")  # which no variable's name begins with
 
 
 class Places:
@@ -29,7 +30,9 @@ class Places:
         return dict.__getitem__(self.namespace, name) if beside is None else beside[name]
 
     def get(self, name: str) -> Any:
-        return self[name] if name in self else None  # noqa: SIM401 - this is `get`
+        if name[:1] in _BESIDE:
+            return self[name] if name in self else None  # noqa: SIM401 - this is `get`
+        return self.namespace.get(name)
 
     def bind(self, name: str, value: Any) -> None:
         beside = self._beside(name)
