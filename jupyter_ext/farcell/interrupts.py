@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
+
+from farcell_host import sigint
 
 
 class Interrupts:
@@ -24,14 +25,13 @@ class Interrupts:
         self._kept = False
 
     def __enter__(self) -> Interrupts:
-        # A handler that was not installed from Python (None) could not be put back.
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is not None:
-            self._before = signal.signal(signal.SIGINT, self._arrived)
+        if threading.current_thread() is threading.main_thread() and sigint.handler() is not None:
+            self._before = sigint.handle_by(self._arrived)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+            sigint.handle_by(self._before)
         if kind is None:
             self.check()
 

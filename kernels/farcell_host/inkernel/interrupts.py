@@ -12,13 +12,14 @@ then, and the run would go on as if nothing had been said. It is noted, and the 
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType, TracebackType
 from typing import Any
+
+from .. import sigint
 
 
 class InterruptGuard:
@@ -48,7 +49,7 @@ class InterruptGuard:
 
     def listen(self) -> None:
         """Takes note of SIGINT between requests, in the place of ipykernel's handler, which ignores it."""
-        signal.signal(signal.SIGINT, self._on_early_sigint)
+        sigint.handle_by(self._on_early_sigint)
 
     @contextmanager
     def serving(self, run: str | None = None) -> Iterator[None]:
@@ -59,7 +60,7 @@ class InterruptGuard:
         self._pending = False
         self.arrivals = 0
         self._depth += 1
-        before = signal.signal(signal.SIGINT, self._on_sigint)
+        before = sigint.handle_by(self._on_sigint)
         if run is not None and self._came_early:
             self._came_early = False
             if self._interrupted() == run:
@@ -68,7 +69,7 @@ class InterruptGuard:
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            sigint.handle_by(before)
             self._depth -= 1
             self._pending = False
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from .. import sigint
 from . import ownways
 from .arrays import base_of, is_array
 from .errors import CannotRestore
@@ -177,14 +178,14 @@ def interrupts_deferred() -> Iterator[None]:
         yield
         return
     arrived: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
-    if before is None:  # a handler that was not installed from Python cannot be put back
+    before = sigint.handler()
+    if before is None:
         yield
         return
-    signal.signal(signal.SIGINT, lambda number, frame: arrived.append(number))
+    sigint.handle_by(lambda number, frame: arrived.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        sigint.handle_by(before)
         if arrived:
             signal.raise_signal(signal.SIGINT)
