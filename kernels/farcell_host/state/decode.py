@@ -17,6 +17,20 @@ from .refs import RefInfo, is_ref
 from .sources import BOOK
 
 
+_BY_NAME, _BY_NUMBER = b"\x93", b"Q"  # pickle's opcodes for what can be called, in the protocols since 4
+_LOOKED_THROUGH_BYTES = 4096
+
+
+def is_inert(payload: Payload) -> bool:
+    """Whether decoding it surely calls nothing, and so imports nothing: numbers, text and new containers of them alone."""
+    if payload.header.get("modules"):
+        return False
+    found = [payload.find(stream["data"]) for stream in payload.header.get("streams", ())]
+    if sum(map(len, found)) > _LOOKED_THROUGH_BYTES:
+        return False
+    return not any(_BY_NAME in data or _BY_NUMBER in data for data in map(bytes, found))
+
+
 class _Unpickler(pickle.Unpickler):
     def __init__(self, data: Any, buffers: list[Any], table: Table) -> None:
         super().__init__(io.BytesIO(data), buffers=buffers)

@@ -16,7 +16,7 @@ from ..ambient import Ambient
 from . import context, frames
 from .arrays import is_array
 from .capture import dump_module, dump_or_refuse
-from .decode import decode, read_numbers
+from .decode import decode, is_inert, read_numbers
 from .delta import Component, Delta, carry_out, fill_steps, merge_steps
 from .errors import CannotRestore, CannotTravel
 from .introductions import Introductions
@@ -173,7 +173,7 @@ class Replica:
         frames.settle()
         self._ledger.late.clear()
         try:
-            with context.working(self._ledger), self.drawing_nothing():
+            with context.working(self._ledger), nullcontext() if is_inert(payload) else self.drawing_nothing():
                 delta = decode(payload, self._table)
             delta.validate()
         except Exception as error:

@@ -6,6 +6,7 @@ import builtins
 import collections
 
 import pytest
+from farcell_host.state.decode import is_inert
 from farcell_host.state.objects import BUILTINS
 
 
@@ -457,3 +458,29 @@ def test_a_comparison_function_as_a_key_travels(pair):
     pair.cell("import functools\nkey = functools.cmp_to_key(lambda one, other: other - one); three = key(3)")
     pair.run("down = sorted([1, 3, 2], key=key); less = three < key(2)", "key", "three")
     assert (pair.here["down"], pair.here["less"]) == ([3, 2, 1], True)
+
+
+@pytest.mark.parametrize(
+    ("code", "inert"),
+    [
+        ("x = 1", True),
+        ("x = {'a': [1.5, 'text', None], 'b': (True, b'bytes')}", True),
+        ("x = range(3)", False),
+        ("import math; x = math", False),
+        ("class A: pass\nx = A()", False),
+        ("def x(): pass", False),
+    ],
+)
+def test_plain_data_is_known_to_call_nothing_when_it_is_decoded(pair, code, inert):
+    """So nothing need be guarded against what a library does as it is imported."""
+    pair.cell(code)
+    pair.ship("x")
+    assert is_inert(pair.last) is inert
+
+
+def test_what_goes_by_its_number_may_be_called(pair):
+    pair.cell("class A: pass\nx = [A]")
+    pair.ship("x")
+    pair.cell("x = [A()]")
+    pair.ship("x")
+    assert not is_inert(pair.last)
