@@ -16,7 +16,6 @@ from .payload import Payload
 from .refs import RefInfo, is_ref
 from .sources import BOOK
 
-
 _BY_NAME, _BY_NUMBER = b"\x93", b"Q"  # pickle's opcodes for what can be called, in the protocols since 4
 _LOOKED_THROUGH_BYTES = 4096
 
