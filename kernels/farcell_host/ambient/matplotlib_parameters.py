@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from itertools import chain
 from typing import Any
 
 from .provider import Provider
@@ -26,8 +25,8 @@ class MatplotlibParameters(Provider):
 
     def watch(self) -> Watch:
         mpl: Any = sys.modules[self.module]
-        lists = [value for value in dict.values(mpl.rcParams) if type(value) is list]
-        watch = Watch(lambda: [*chain.from_iterable(lists)])
+        watch = Watch()
+        watch.lists([value for value in dict.values(mpl.rcParams) if type(value) is list])
         watch.dict(mpl.rcParams)
         watch.dict(vars(mpl))
         return watch

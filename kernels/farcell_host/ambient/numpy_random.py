@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 from . import memory
@@ -28,9 +29,9 @@ class NumpyRandom(Provider):
         """
         module: Any = sys.modules[self.module]
         generator: Any = getattr(getattr(module.mtrand, "_rand", None), "_bit_generator", None)
-        if type(generator) is not module.MT19937 or not hasattr(module, "get_bit_generator") or self.take()["has_gauss"]:
+        if type(generator) is not module.MT19937 or self.take()["has_gauss"]:
             return Watch(self.stamp)
-        watch = Watch(module.get_bit_generator)
+        watch = Watch(partial(getattr, module.mtrand._rand, "_bit_generator"))  # another one by `set_bit_generator`
         watch.memory.append(memory.view(generator.ctypes.state_address, _MT19937_BYTES, generator))
         return watch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -45,9 +46,13 @@ class Watch:
     def list(self, content: list[Any]) -> None:
         """Empty lists are many, and their length says all."""
         if content:
-            self.looks.append(content.copy)
+            self.lists([content])
         else:
             self.body(content)
+
+    def lists(self, contents: list[list[Any]]) -> None:
+        """Compared with copies, which does not touch items that have stayed; those of a new copy would all be counted once more."""
+        self.looks.append(partial(operator.eq, contents, [content.copy() for content in contents]))
 
     def see(self) -> Watch:
         self.seen = (b"".join(self.memory), [look() for look in self.looks])

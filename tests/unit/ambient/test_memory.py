@@ -90,3 +90,21 @@ def test_what_is_watched_stays_alive():
     for _ in range(1000):
         assert [{}, [], Record()]
     assert watch.see().is_same
+
+
+def test_lists_are_seen_to_change_in_place() -> None:
+    """Whatever is put into one, at an item's place too."""
+    contents = [["serif", "sans"], [1.5]]
+    watch = Watch()
+    watch.lists(contents)
+    watch.see()
+    assert watch.is_same
+    for change, undo in (
+        (lambda: contents[0].__setitem__(1, "mono"), lambda: contents[0].__setitem__(1, "sans")),
+        (lambda: contents[1].append(2), lambda: contents[1].pop()),
+        (contents[0].reverse, contents[0].reverse),
+    ):
+        change()
+        assert not watch.is_same
+        undo()
+        assert watch.is_same
