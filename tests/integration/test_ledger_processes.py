@@ -85,7 +85,7 @@ with file_lock(store.lock, 10), store._transaction(writes=True) as connection, S
     if sys.argv[3] == "migrates":
         upgrade(connection)
     for number in range(500):
-        _upsert(session, RunReport(id=f"lost{number}" * 20, as_of=1.0, started=1.0))
+        _upsert(session, {}, RunReport(id=f"lost{number}" * 20, as_of=1.0, started=1.0))
     session.flush()
     print("inside", flush=True)
     sys.stdin.read()

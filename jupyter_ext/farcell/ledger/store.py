@@ -12,7 +12,7 @@ import contextlib
 import math
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,9 @@ from .reports import NOTHING, Record, Report, Table, merged, storable
 from .schema import APPLICATION_ID, REVISIONS, JobRow, RunRow, SessionRow
 
 Rows = list[dict[str, Any]]
+_Row = SessionRow | JobRow | RunRow
 _TABLES: dict[Table, type[SessionRow] | type[JobRow] | type[RunRow]] = {"sessions": SessionRow, "jobs": JobRow, "runs": RunRow}
+_IDS_A_QUERY = 500  # SQLite takes 999 at least
 _WRITES = "farcell_writes"
 
 
@@ -52,13 +54,15 @@ class Store:
         """Merges the reports with what is known, all or none of them; raises LedgerError."""
         with self._faults():
             self._prepare()
-            with self._transaction(writes=True) as connection, Session(connection) as session:
+            with self._transaction(writes=True) as connection, Session(connection, autoflush=False) as session:
                 # Each time: another process may have brought it further than this one knows.
                 self._newer = _unknown_revision(connection)
                 if self._newer is not None:
                     raise faults.newer(str(self.path), self._newer, REVISIONS[-1])
-                for report in reports:
-                    _upsert(session, report)
+                wanted = list(reports)
+                rows = _rows_of(session, wanted)
+                for report in wanted:
+                    _upsert(session, rows, report)
                 session.commit()
 
     @contextmanager
@@ -245,11 +249,26 @@ def _overlaps(table: type[SessionRow] | type[JobRow], since: float | None, until
     return and_(*conditions)
 
 
-def _upsert(session: Session, report: Report) -> None:
-    table = _TABLES[report.table]
-    row = session.get(table, storable(report.id))
+def _rows_of(session: Session, reports: Sequence[Report]) -> dict[tuple[Table, str], _Row]:
+    """What there is of them, by a few queries: a cell that runs meanwhile waits for this thread's turns with the interpreter."""
+    ids: dict[Table, list[str]] = {}
+    for report in reports:
+        ids.setdefault(report.table, []).append(storable(report.id))
+    rows: dict[tuple[Table, str], _Row] = {}
+    for name, wanted in ids.items():
+        table: Any = _TABLES[name]
+        for start in range(0, len(wanted), _IDS_A_QUERY):
+            found = session.scalars(select(table).where(table.id.in_(wanted[start : start + _IDS_A_QUERY])))
+            rows.update({(name, row.id): row for row in found})
+    return rows
+
+
+def _upsert(session: Session, rows: dict[tuple[Table, str], _Row], report: Report) -> None:
+    key = report.table, storable(report.id)
+    row = rows.get(key)
     if row is None:
-        row, known = table(id=storable(report.id)), NOTHING
+        row, known = _TABLES[report.table](id=key[1]), NOTHING
+        rows[key] = row
         session.add(row)
     else:
         values = {name: getattr(row, name) for name in report.names() if getattr(row, name) is not None}
