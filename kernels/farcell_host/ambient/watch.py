@@ -10,6 +10,7 @@ from typing import Any
 from . import memory
 
 Look = Callable[[], Any]
+Lists = list[list[Any]]
 
 
 class Watch:
@@ -50,8 +51,8 @@ class Watch:
         else:
             self.body(content)
 
-    def lists(self, contents: list[list[Any]]) -> None:
-        """Compared with copies, which does not touch items that have stayed; those of a new copy would all be counted once more."""
+    def lists(self, contents: Lists) -> None:
+        """Compared with copies, which does not touch items that have stayed; a new copy would count each once more."""
         self.looks.append(partial(operator.eq, contents, [content.copy() for content in contents]))
 
     def see(self) -> Watch:
