@@ -9,8 +9,10 @@ from __future__ import annotations
 import collections
 import enum
 import functools
+from bisect import bisect_right
 from collections.abc import Callable
-from operator import is_
+from itertools import accumulate, chain, compress, count
+from operator import eq, is_, is_not
 from types import CellType, ModuleType
 from typing import Any
 
@@ -40,6 +42,31 @@ def is_still(obj: Any, before: Content) -> bool:
     """Whether it consists of what it did."""
     now = _taken(obj)
     return now is not None and len(now) == len(before) and all(map(is_, now, before))
+
+
+def still_among(objects: list[Any], before: list[Content]) -> list[bool]:
+    """`is_still` of each. Lists and dicts are compared together, without a call for each of them."""
+    kinds = set(map(type, objects))
+    if kinds == {list}:
+        return _same_lists(objects, before)
+    if kinds == {dict}:
+        return _same_lists([(*obj, *obj.values()) for obj in objects], before)
+    return [is_still(obj, content) for obj, content in zip(objects, before, strict=True)]
+
+
+def _same_lists(now: list[Any], before: list[Content]) -> list[bool]:
+    """Whether each has the very objects that it had."""
+    same = list(map(eq, map(len, now), map(len, before)))
+    if not all(same):
+        now, before = list(compress(now, same)), list(compress(before, same))
+    moved = list(compress(count(), map(is_not, chain.from_iterable(now), chain.from_iterable(before))))
+    if moved:
+        ends = list(accumulate(map(len, before)))
+        owners = iter(range(len(same))) if all(same) else compress(count(), same)
+        places = list(owners)
+        for index in moved:
+            same[places[bisect_right(ends, index)]] = False
+    return same
 
 
 def has_content(kind: type) -> bool:

@@ -13,6 +13,7 @@ import pickle
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain, compress
 from operator import itemgetter
 from types import CodeType, FunctionType
 from typing import Any
@@ -32,7 +33,7 @@ from .arrays import (
     plain,
     raw,
 )
-from .contents import Content, content_of, is_still
+from .contents import Content, content_of, is_still, still_among
 from .context import collector_paused
 from .deep import deeply, is_too_deep
 from .fixed import ATOMS, is_fixed, parts_of
@@ -90,6 +91,7 @@ class _AroundBuiltins(StatePickler):
         return BUILTINS if obj is vars(builtins) else None
 
 
+_OBJECT = itemgetter(1)  # of (memo index, object)
 _SCALARS = frozenset({int, float, bool, str, type(None)})
 
 
@@ -150,7 +152,7 @@ def _dump_name(kind: Any, name: str, value: Any, reason: str, kept: dict[int, in
         for buffer, each in zip(pickler.buffers, pieces, strict=False)
         if id(buffer) in pickler.array_of_buffer
     }
-    ids = tuple(id(obj) for _, obj in objects)
+    ids = tuple(map(id, map(_OBJECT, objects)))
     weak = _weakly_reached(value, objects, kept)
     return Part(
         name, value, reason, Print(digest(data), ids, tuple(pieces), weak), data, pickler.buffers, objects, arrays,
@@ -159,7 +161,7 @@ def _dump_name(kind: Any, name: str, value: Any, reason: str, kept: dict[int, in
 
 
 def _weakly_reached(value: Any, objects: list[tuple[int, Any]], kept: dict[int, int]) -> frozenset[int]:
-    if not any(map(weakrefs.is_weak_holder, {type(obj) for _, obj in objects})):
+    if not any(map(weakrefs.is_weak_holder, set(map(type, map(_OBJECT, objects))))):
         return frozenset()
     pickler = StrongPickler(io.BytesIO(), kept)
     try:
@@ -198,10 +200,10 @@ class Memory:
         else:
             self.contents.pop(number, None)
 
-    def is_agreed(self, number: int, obj: Any) -> bool:
-        """Whether the peer's object is known to be as this one, which is of a kind that has a content."""
-        content = self.contents.get(number)
-        return content is not None and is_still(obj, content)
+    def are_agreed(self, numbers: Iterable[int], objects: list[Any]) -> bool:
+        """Whether the peer's objects are known to be as these, which are of a kind that has a content."""
+        contents: list[Any] = list(map(self.contents.get, numbers))
+        return None not in contents and all(still_among(objects, contents))
 
     def distrust(self, number: int, is_reshaped: bool) -> None:
         """The peer has changed its own object in a way that was not merged here: next time all of it is told."""
@@ -216,6 +218,9 @@ def array_layout(array: Any) -> Any:
     """What of an array a merge cannot change."""
     base = base_of(array)
     return layout(array) if base is None else layout_in(base, array)
+
+
+_PLAIN = frozenset({list, dict})
 
 
 class NumberingPickler(StatePickler):
@@ -234,10 +239,15 @@ class NumberingPickler(StatePickler):
         So does what holds a class or a function that went by its name before, and does no more since its module was reloaded.
         """
         numbers, checked, contents = self._table.numbers, self._checked, self._memory.contents
-        renamed = {id(obj) for obj in objects if issubclass(type(obj), (type, FunctionType)) and id(obj) not in numbers}
-        for obj in objects:
-            number = numbers.get(id(obj))
-            if number is None or number in checked or is_fixed(type(obj)):
+        kinds: set[Any] = set(map(type, objects))
+        definitions = {kind for kind in kinds if issubclass(kind, (type, FunctionType))}
+        defined = [obj for obj in objects if type(obj) in definitions] if definitions else []
+        renamed = {id(obj) for obj in defined if id(obj) not in numbers}
+        for kind in kinds & _PLAIN if not renamed else ():
+            self._check_agreed(objects if len(kinds) == 1 else [obj for obj in objects if type(obj) is kind])
+        known = zip(objects, map(numbers.get, map(id, objects)), strict=True)
+        for obj, number in [(obj, number) for obj, number in known if number is not None and number not in checked]:
+            if number in checked or is_fixed(type(obj)):
                 continue
             content = contents.get(number)
             if content is not None and is_still(obj, content) and (not renamed or renamed.isdisjoint(map(id, content))):
@@ -246,6 +256,15 @@ class NumberingPickler(StatePickler):
                 self._checked = {BUILTINS: True}
                 self.waiting.clear()
                 return
+
+    def _check_agreed(self, objects: list[Any]) -> None:
+        """Those of one builtin kind all at once: they are most of what a graph consists of."""
+        numbers: list[Any] = list(map(self._table.numbers.get, map(id, objects)))
+        contents: list[Any] = list(map(self._memory.contents.get, numbers))
+        if None in contents:
+            objects, numbers = list(compress(objects, contents)), list(compress(numbers, contents))
+            contents = [content for content in contents if content]
+        self._checked.update(dict.fromkeys(compress(numbers, still_among(objects, contents)), True))
 
     def persistent_id(self, obj: Any) -> int | None:
         number = self._table.numbers.get(id(obj))
@@ -393,7 +412,7 @@ def _dump_component(parts: list[Part], table: Table, memory: Memory, inline: set
     for part in parts:
         arrays.update(part.arrays)
     pickler = NumberingPickler(file, table, memory, arrays, inline)
-    pickler.leave_out_agreed([obj for part in parts for _, obj in part.objects])
+    pickler.leave_out_agreed(list(map(_OBJECT, chain.from_iterable(part.objects for part in parts))))
     try:
         for part in parts:
             pickler.dump(part.value)
@@ -401,7 +420,7 @@ def _dump_component(parts: list[Part], table: Table, memory: Memory, inline: set
         while done < len(pickler.waiting):
             pickler.dump(pickler.state(*pickler.waiting[done]))
             done += 1
-        reached = {key for part in parts for key in part.print.ids}
+        reached = set(chain.from_iterable(part.print.ids for part in parts))
         objects = [each for each in relevant(pickler.memo.copy(), pickler.by_value) if id(each[1]) in reached]
     finally:
         pickler.clear_memo()

@@ -10,6 +10,8 @@ import weakref
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from itertools import compress
+from operator import itemgetter
 from types import FunctionType
 from typing import Any, Literal
 
@@ -178,9 +180,15 @@ class Ledger:
 
     def has_others(self, name: str, came: dict[int, Any]) -> bool:
         """Whether the peer may have a part of a name, which it did not send along, differently."""
-        for number in self.held[name].numbers:
-            obj = self.table.objects.get(number)
-            if id(obj) not in came and has_content(type(obj)) and not self.memory.is_agreed(number, obj):
+        numbers = self.held[name].numbers
+        objects = list(map(self.table.objects.get, numbers))
+        kinds = set(map(type, objects))
+        if came:
+            stay = [id(obj) not in came for obj in objects]
+            numbers, objects = tuple(compress(numbers, stay)), list(compress(objects, stay))
+        for kind in filter(has_content, kinds):
+            of_kind = [type(obj) is kind for obj in objects] if len(kinds) > 1 else [True] * len(objects)
+            if not self.memory.are_agreed(compress(numbers, of_kind), list(compress(objects, of_kind))):
                 return True
         return False
 
@@ -190,17 +198,18 @@ class Ledger:
         if part.name in PSEUDO_NAMES:
             return
         weak = part.print.weak
-        numbers = tuple(self.table.numbers[key] for key in part.print.ids if key in self.table.numbers and key not in weak)
+        ids = [key for key in part.print.ids if key not in weak] if weak else part.print.ids
+        found: list[Any] = list(map(self.table.numbers.get, ids))
+        numbers = tuple([number for number in found if number is not None] if None in found else found)
         self._weakly.update({self.table.numbers[key]: part.name for key in weak if key in self.table.numbers})
         if is_ref(part.value):
             numbers = (part.value.__farcell_number__,)
         is_held = numbers and not is_ref(part.value)
         self.hold(part.name, Held(part.print, numbers, value=part.value if is_held else None, modules=frozenset(part.modules)))
         with context.working(self):
-            special = {
-                kind for kind in {type(obj) for _, obj in part.objects} if not is_merged_whole(kind) and not is_fixed(kind)
-            }
-            for _, obj in part.objects:
+            kinds = set(map(type, map(itemgetter(1), part.objects)))
+            special = {kind for kind in kinds if not is_merged_whole(kind) and not is_fixed(kind)}
+            for _, obj in part.objects if special else ():
                 if type(obj) in special:
                     self._remember_object(obj, part)
 
@@ -231,8 +240,10 @@ class Ledger:
     def hold(self, name: str, held: Held) -> None:
         before = self.held.get(name)
         self.held[name] = held
-        self.table.hold(held.numbers)
-        self.release(before)
+        known, now = before.numbers if before is not None else (), held.numbers
+        if known != now:
+            self.table.hold(set(now).difference(known))
+            self.table.release(set(known).difference(now))
 
     def release(self, held: Held | None) -> None:
         if held is not None:

@@ -26,7 +26,8 @@ import sys
 import types
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import compress
 from operator import itemgetter
 from typing import Any
 
@@ -46,6 +47,7 @@ _VALUES = (
     datetime.time, datetime.timedelta, datetime.tzinfo, decimal.Decimal, fractions.Fraction, pathlib.PurePath, uuid.UUID,
     Globals, ModuleGlobals, ModuleState, OfExtension, RefBase, pickle.PickleBuffer, type(None),
 )  # fmt: skip
+_OBJECT = itemgetter(1)  # of (memo index, object)
 _NO, _YES, _BY_VALUE, _IF_BOUND = range(4)
 _REFS_OF_A_TABLE = 2  # its entry, and the argument of getrefcount
 
@@ -73,45 +75,57 @@ def _count(entry: tuple[int, Any]) -> int:
     return sys.getrefcount(entry[1])
 
 
+def _counts(entries: dict[int, tuple[int, Any]]) -> Iterator[int]:
+    """Of all of them, without a call in Python for each."""
+    return map(sys.getrefcount, map(_OBJECT, entries.values()))
+
+
 class _Probe:
     def __reduce__(self) -> tuple[Any, ...]:
         return _Probe, (), [[]]
 
 
-def _baseline() -> int:
-    """The reference count of an object held by a memo alone, measured since it depends on the interpreter."""
+def _baselines() -> tuple[int, int]:
+    """The reference count of an object held by a memo alone, as both ways of asking tell it: measured, since it depends on the
+    interpreter."""
     pickler = pickle.Pickler(io.BytesIO(), 5)
     pickler.dump(_Probe())
     entries = pickler.memo.copy()
-    return min(_count(entry) for entry in entries.values() if type(entry[1]) is list)
+    lists = [type(entry[1]) is list for entry in entries.values()]
+    return min(map(_count, compress(entries.values(), lists))), min(compress(_counts(entries), lists))
 
 
-_HELD_BY_MEMO = _baseline()
+_HELD_BY_MEMO, _HELD_AT_ONCE = _baselines()
 
 
 def relevant(entries: dict[int, tuple[int, Any]], by_value: set[int]) -> list[tuple[int, Any]]:
     """(memo index, object) of the objects in a memo's copy whose identity matters, in order of the index."""
-    entries = {key: entry for key, entry in entries.items() if type(entry[1]) not in ATOMS}  # most are strings
+    kinds: set[Any] = set(map(type, map(_OBJECT, entries.values())))
+    if not kinds.isdisjoint(ATOMS):
+        entries = {key: entry for key, entry in entries.items() if type(entry[1]) not in ATOMS}  # most are strings
+        kinds -= ATOMS
     dropped = _temporaries(entries)
     if tensors.torch() is not None:
         dropped = {key for key in dropped if not (is_array(entries[key][1]) and tensors.shows_storage(entries[key][1]))}
-    kinds: set[Any] = {type(entry[1]) for entry in entries.values()}
     relevance = {kind: _relevance(kind) for kind in kinds}
-    found = [
-        entry
-        for key, entry in entries.items()
-        if (matters := relevance[type(entry[1])]) != _NO
-        and key not in dropped
-        and (matters == _YES or (key in by_value if matters == _BY_VALUE else is_bound(entry[1])))
-    ]
+    if not dropped and set(relevance.values()) == {_YES}:
+        found = list(entries.values())
+    else:
+        found = [
+            entry
+            for key, entry in entries.items()
+            if (matters := relevance[type(entry[1])]) != _NO
+            and key not in dropped
+            and (matters == _YES or (key in by_value if matters == _BY_VALUE else is_bound(entry[1])))
+        ]
     found.sort(key=itemgetter(0))
     with_dict = {kind for kind in relevance if kind.__dictoffset__ and not _makes_dict_when_asked(kind)}
-    parts = {id(_own_dict(obj)) for _, obj in found if type(obj) in with_dict}
+    parts = {id(_own_dict(obj)) for _, obj in found if type(obj) in with_dict} if with_dict else set()
     return [entry for entry in found if id(entry[1]) not in parts] if parts else found
 
 
 def _temporaries(entries: dict[int, tuple[int, Any]]) -> set[int]:
-    waiting = [key for key, entry in entries.items() if _count(entry) <= _HELD_BY_MEMO]
+    waiting = list(compress(entries, map(_HELD_AT_ONCE.__ge__, _counts(entries))))
     found = set(waiting)
     counts: dict[int, int] = {}
     while waiting:

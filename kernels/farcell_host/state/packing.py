@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
 from types import ModuleType
 from typing import Any
 
@@ -63,7 +64,7 @@ class Packing:
         )
         receipt.is_still = capture.is_still and is_still()
         plain = [part for part in changed if not self._place_by_name(part, header, receipt)]
-        named = {key for part in changed if part.name not in PSEUDO_NAMES for key in part.print.ids}
+        named = set(chain.from_iterable(part.print.ids for part in changed if part.name not in PSEUDO_NAMES))
         with context.working(self._ledger):
             for group in components(plain):
                 inline = {id(part.value) for part in group} & self._formerly_kept(group)
@@ -86,18 +87,19 @@ class Packing:
     def _unheld_after(self, receipt: Receipt) -> set[int]:
         """Numbers that no name will reach once this payload is installed: told with it, so that both sides let go at once."""
         names = {part.name for part in receipt.parts} | {name for name, _, _ in receipt.refs} | set(receipt.deleted)
-        released = Counter(number for name in names if name in self._held for number in self._held[name].numbers)
-        if not released:
+        held = [self._held[name].numbers for name in names if name in self._held]
+        if not any(held):
             return set()
-        new = {id(obj): number for number, obj in receipt.objects}
-        numbers = {key: new.get(key) or self._table.numbers.get(key, 0) for key in map(id, self._table.objects_of(released))}
-        for part in receipt.parts:
-            if part.name not in PSEUDO_NAMES:
-                released.subtract(numbers[key] for key in numbers.keys() & set(part.print.ids))
-            if is_ref(part.value):
-                released[part.value.__farcell_number__] -= 1
-        released.subtract(number for name, number, _ in receipt.refs if name not in PSEUDO_NAMES)
-        return self._table.unheld_without(released)
+        again = set(
+            map(
+                self._table.numbers.get,
+                chain.from_iterable(part.print.ids for part in receipt.parts if part.name not in PSEUDO_NAMES),
+            )
+        )
+        again.difference_update([self._table.numbers.get(id(obj)) for _, obj in receipt.objects])  # by another number now
+        again.update(part.value.__farcell_number__ for part in receipt.parts if is_ref(part.value))
+        again.update(number for name, number, _ in receipt.refs if name not in PSEUDO_NAMES)
+        return self._table.unheld_without(Counter(chain.from_iterable(set(numbers) - again for numbers in held)))
 
     def _formerly_kept(self, group: list[Part]) -> set[int]:
         held = [self._held.get(part.name) for part in group]

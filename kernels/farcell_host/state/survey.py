@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from itertools import chain
 from types import CodeType, FunctionType, MappingProxyType
 from typing import Any
 
@@ -181,14 +182,15 @@ class Survey:
 
     def _collect_lost(self, capture: Capture, names: Iterable[str]) -> None:
         """What the run changed and then took away from its names: the peer may reach it by others."""
-        reached = {key for part in capture.parts.values() for key in part.print.ids}
+        reached = set(chain.from_iterable(part.print.ids for part in capture.parts.values()))
         lost: dict[int, Any] = {}
         for name in names:
             held, part = self._held.get(name), capture.parts.get(name)
             if held is None or held.kept or (part is not None and part.print == held.print):
                 continue
             objects = [self._table.objects[number] for number in held.numbers if number in self._table.objects]
-            gone = {id(obj): obj for obj in objects if id(obj) not in reached and not is_fixed(type(obj))}
+            lost_ids = set(map(id, objects)) - reached
+            gone = {id(obj): obj for obj in objects if id(obj) in lost_ids and not is_fixed(type(obj))} if lost_ids else {}
             if gone and (self._places.get(name) is held.value or self._has_changed(held)):
                 lost.update(gone)
         if lost:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import threading
 import types
 
 import pytest
+from farcell_host.state.contents import content_of, is_still, still_among
 
 from .conftest import over_the_wire
 
@@ -180,3 +182,35 @@ def test_a_class_that_its_module_no_longer_has_stays_one(pair, monkeypatch):
     exec("class Item: pass", vars(module))
     pair.ship("kept", "kind")
     assert type(pair.there["kept"]) is pair.there["kind"]
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+def test_many_are_compared_as_each_of_them_is(kind):
+    """Equal values that are other objects count as a change, an order that is another one too, whatever their neighbours are."""
+
+    def make(members):
+        return list(members) if kind is list else {f"key{index}": member for index, member in enumerate(members)}
+
+    chance = random.Random(0)
+    for _ in range(200):
+        objects = [make(["a", [], 1.5, None][: chance.randrange(5)]) for _ in range(chance.randrange(1, 8))]
+        before = [content_of(obj) for obj in objects]
+        for obj in chance.sample(objects, chance.randrange(len(objects) + 1)):
+            change = chance.randrange(4)
+            if change == 0:
+                obj.clear()
+            elif change == 1 and obj:
+                obj.pop() if kind is list else obj.popitem()
+            elif change == 2:
+                obj.append([]) if kind is list else obj.update(new=[])
+            elif obj:
+                obj[0 if kind is list else "key0"] = []
+        assert still_among(objects, before) == [is_still(obj, content) for obj, content in zip(objects, before, strict=True)]
+
+
+def test_objects_of_other_kinds_are_compared_too():
+    members = [set(), {1, 2}]
+    before = [content_of(each) for each in members]
+    members[1].add(3)
+    assert still_among(members, before) == [True, False]
+    assert still_among([], []) == []
