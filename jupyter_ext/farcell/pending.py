@@ -12,11 +12,10 @@ import contextlib
 import queue
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from typing import Any
 
-from farcell_host.protocol.messages import Buffer, Channel, Message
+from farcell_host.protocol.messages import Buffer, Channel, Message, new_id
 
 from .connection import Connection
 from .errors import cancelled
@@ -72,7 +71,7 @@ class Pending:
         id: str | None = None,
     ) -> None:
         """`id` is that of a run that another kernel of the notebook's has begun."""
-        self.id = id or uuid.uuid4().hex
+        self.id = id or new_id()
         self.run = run
         self.relay = relay
         self.failure: BaseException | None = None
@@ -233,7 +232,7 @@ class Pending:
 
 def blank_header() -> dict[str, Any]:
     """For messages that no cell's header stands behind."""
-    return {"msg_id": uuid.uuid4().hex, "session": "", "username": "", "date": _now(), "version": "5.4"}
+    return {"msg_id": new_id(), "session": "", "username": "", "date": _now(), "version": "5.4"}
 
 
 def _now() -> str:
