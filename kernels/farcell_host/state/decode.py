@@ -16,7 +16,8 @@ from .payload import Payload
 from .refs import RefInfo, is_ref
 from .sources import BOOK
 
-_BY_NAME, _BY_NUMBER = b"\x93", b"Q"  # pickle's opcodes for what can be called, in the protocols since 4
+_CALLABLE = frozenset(b"\x93Q\x82\x83\x84")
+"""pickle's opcodes for what can be called, in the protocols since 4: by its name, by its number, by copyreg's registry."""
 _LOOKED_THROUGH_BYTES = 4096
 
 
@@ -27,7 +28,7 @@ def is_inert(payload: Payload) -> bool:
     found = [payload.find(stream["data"]) for stream in payload.header.get("streams", ())]
     if sum(map(len, found)) > _LOOKED_THROUGH_BYTES:
         return False
-    return not any(_BY_NAME in data or _BY_NUMBER in data for data in map(bytes, found))
+    return all(map(_CALLABLE.isdisjoint, map(bytes, found)))
 
 
 class _Unpickler(pickle.Unpickler):

@@ -96,7 +96,8 @@ class Packing:
                 chain.from_iterable(part.print.ids for part in receipt.parts if part.name not in PSEUDO_NAMES),
             )
         )
-        again.difference_update([self._table.numbers.get(id(obj)) for _, obj in receipt.objects])  # by another number now
+        before = ((number, self._table.numbers.get(id(obj))) for number, obj in receipt.objects)
+        again.difference_update([known for number, known in before if known != number])
         again.update(part.value.__farcell_number__ for part in receipt.parts if is_ref(part.value))
         again.update(number for name, number, _ in receipt.refs if name not in PSEUDO_NAMES)
         return self._table.unheld_without(Counter(chain.from_iterable(set(numbers) - again for numbers in held)))
