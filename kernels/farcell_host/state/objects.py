@@ -238,7 +238,8 @@ class Table:
         if not self._refs:
             return []
         self._refs &= self.objects.keys()
-        names = Counter(id(value) for value in list(namespace.values()) if is_ref(value))
+        known = {id(self.objects[number]) for number in self._refs}
+        names = Counter(filter(known.__contains__, map(id, list(namespace.values()))))
         return [number for number in sorted(self._refs) if self._other_holders(number) > names[id(self.objects[number])]]
 
     def objects_of(self, numbers: Iterable[int]) -> list[Any]:
