@@ -15,7 +15,6 @@ import logging
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -44,7 +43,6 @@ CHECK_S = 5.0
 FINISH_S = 5.0
 WATCHED_S = 600.0
 """For so long after a cell has asked for a budget, it is held against the ledger whenever something is recorded."""
-TOLD = 1000
 PACKAGES = ("sqlalchemy", "alembic")
 
 log = logging.getLogger("farcell")
@@ -78,7 +76,7 @@ class Recorder:
         self.ledger = ledger
         self._answer_s = answer_s
         self._sources: list[_Source] = []
-        self._told: deque[Report] = deque(maxlen=TOLD)
+        self._told: list[Report] = []
         self._checks: dict[tuple[str | None, Budget], _Check] = {}
         self._changed = threading.Condition()
         self._due: float | None = None
@@ -180,8 +178,7 @@ class Recorder:
     def _turn(self) -> None:
         with self._changed:
             wanted, sources = self._round, list(self._sources)
-            told = list(self._told)
-            self._told.clear()
+            told, self._told = self._told, []
         try:
             if told:  # what a fault keeps out of the file the ledger writes with the next
                 self._is_whole = self.ledger.record(*told)

@@ -195,7 +195,7 @@ export interface SessionDetail {
   machine: string;
   is_here: boolean;
   job: string | null;
-  state: 'waiting' | 'starting' | 'idle' | 'busy' | 'dead' | 'silent' | 'other-version' | 'over';
+  state: 'waiting' | 'starting' | 'idle' | 'busy' | 'dead' | 'silent' | 'unheard' | 'other-version' | 'over';
   detail: string | null;
   notebook: string | null;
   run: string | null;
@@ -231,7 +231,7 @@ export interface SessionFace {
   machine: string;
   is_here: boolean;
   job: string | null;
-  state: 'waiting' | 'starting' | 'idle' | 'busy' | 'dead' | 'silent' | 'other-version' | 'over';
+  state: 'waiting' | 'starting' | 'idle' | 'busy' | 'dead' | 'silent' | 'unheard' | 'other-version' | 'over';
   detail: string | null;
   notebook: string | null;
   run: string | null;

@@ -60,6 +60,19 @@ class Run:
 
 
 @dataclass(frozen=True)
+class RunFilter:
+    """Runs of one target, of one session, or that are in one state; None: of all."""
+
+    target: str | None = None
+    session: str | None = None
+    state: str | None = None
+
+    def fits(self, target: str | None, session: str | None, state: str | None) -> bool:
+        pairs = ((self.target, target), (self.session, session), (self.state, state))
+        return all(wanted in (None, having) for wanted, having in pairs)
+
+
+@dataclass(frozen=True)
 class UsageRow:
     """What one target, day or notebook has used.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone, tzinfo
@@ -23,6 +22,7 @@ from .accounts import (
     Allocation,
     By,
     Row,
+    RunFilter,
     RunUsage,
     UsageRow,
     allocations_of,
@@ -33,6 +33,7 @@ from .accounts import (
     start_of_month,
     usage_rows,
 )
+from .backlog import Backlog
 from .budget import Budget, BudgetState, BudgetVerdict, Spent
 from .faults import Fault
 from .filesystems import MOUNTS
@@ -44,10 +45,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("farcell")
 
+ALL_RUNS = RunFilter()
 BUSY_S = 10.0
 LOCK_S = 20.0
-PENDING = 1000
-"""Reports that a fault kept out of the file and that go with the next ones; beyond that the oldest are dropped."""
+BATCH = 500
+"""Reports that are written in one transaction: other writers wait for its end."""
 
 
 class Ledger:
@@ -57,7 +59,7 @@ class Ledger:
         self.path = path
         self._mounts, self._busy_s, self._lock_s = mounts, busy_s, lock_s
         self._store: Store | None = None
-        self._pending: deque[Report] = deque(maxlen=PENDING)
+        self._backlog = Backlog()
         self._warned: set[Fault] = set()
         self.fault: LedgerError | None = None
         """What kept the latest report out of the file."""
@@ -71,25 +73,28 @@ class Ledger:
         if self.path is None:
             return False
         with self._recording:
-            self._pending.extend(reports)
-            if not self._pending:
+            self._backlog.add(reports)
+            if not self._backlog:
                 return True
             try:
-                self._opened().write(self._pending)
+                while batch := self._backlog.batch(BATCH):
+                    self._opened().write(batch)
+                    self._backlog.done(batch)
             except LedgerError as error:
                 self.fault = error
                 self._warn(error)
                 if error.fault in (Fault.NEWER, Fault.PACKAGES):  # nothing will change that while this process lives
-                    self._pending.clear()
+                    self._backlog.clear()
+                elif dropped := self._backlog.trim():
+                    log.warning("%d runs, sessions or jobs were dropped: the ledger could not be written for too long.", dropped)
                 return False
             except Exception:
                 # What no file's fault explains: a listener that the notebook has put on all of SQLAlchemy's engines, say.
                 if Fault.OTHER not in self._warned:
                     self._warned.add(Fault.OTHER)
                     log.warning("The ledger %s could not be written; runs go on without it.", self.path, exc_info=True)
-                self._pending.clear()
+                self._backlog.clear()
                 return False
-            self._pending.clear()
             self.fault = None
             return True
 
@@ -127,19 +132,13 @@ class Ledger:
         return share_of(row, *names_of(row, by_id, allocations), _allocation_of(row, by_id, allocations))
 
     def page(
-        self,
-        limit: int,
-        before: tuple[float, str] | None = None,
-        *,
-        target: str | None = None,
-        session: str | None = None,
-        state: str | None = None,
+        self, limit: int, before: tuple[float, str] | None = None, wanted: RunFilter = ALL_RUNS
     ) -> tuple[list[RunUsage], tuple[float, str] | None]:
         """Runs, the newest first, and what `before` is for the next page, None at the end. Raises LedgerError."""
         with self._reading() as reading:
             if reading is None:
                 return [], None
-            rows = reading.page(limit + 1, before, target, session, state)
+            rows = reading.page(limit + 1, before, wanted)
             shown, is_more = rows[:limit], len(rows) > limit
             first = min((row["at"] for row in shown), default=None)
             sessions, jobs = reading.sessions_and_jobs(since=first) if shown else ([], [])

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from . import faults
-from .accounts import UNKNOWN
+from .accounts import UNKNOWN, RunFilter
 from .filesystems import MOUNTS, is_local
 from .lock import file_lock
 from .place import close_to_others, identity, make_file, make_folder
@@ -195,28 +195,21 @@ class Reading:
         """One run, by its id or the beginning of it."""
         return next(iter(self._rows(RunRow, RunRow.id.startswith(storable(run), autoescape=True))), None)
 
-    def page(
-        self,
-        limit: int,
-        before: tuple[float, str] | None = None,
-        target: str | None = None,
-        session: str | None = None,
-        state: str | None = None,
-    ) -> Rows:
+    def page(self, limit: int, before: tuple[float, str] | None, wanted: RunFilter) -> Rows:
         """Runs, the newest first, each with `at`, by which they are ordered; `before` has `at` and id of the last one known."""
         at = func.coalesce(RunRow.started, RunRow.seen)
         conditions: list[ColumnElement[bool]] = []
         if before is not None:
             conditions.append(or_(at < before[0], and_(at == before[0], RunRow.id < storable(before[1]))))
-        if target is not None:
-            conditions.append(func.coalesce(SessionRow.target, JobRow.target, UNKNOWN) == storable(target))
-        if session is not None:
-            conditions.append(RunRow.session_id == storable(session))
-        if state is not None:
-            conditions.append(RunRow.state == storable(state))
+        if wanted.target is not None:
+            conditions.append(func.coalesce(SessionRow.target, JobRow.target, UNKNOWN) == storable(wanted.target))
+        if wanted.session is not None:
+            conditions.append(RunRow.session_id == storable(wanted.session))
+        if wanted.state is not None:
+            conditions.append(RunRow.state == storable(wanted.state))
         columns = [column for column in RunRow.__table__.columns if column.name != "stamps"]
         query = select(*columns, at.label("at")).select_from(RunRow)
-        if target is not None:
+        if wanted.target is not None:
             query = query.outerjoin(SessionRow, SessionRow.id == RunRow.session_id)
             query = query.outerjoin(JobRow, JobRow.id == SessionRow.job_id)
         query = query.where(*conditions).order_by(at.desc(), RunRow.id.desc()).limit(limit)

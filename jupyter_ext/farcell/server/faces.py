@@ -22,6 +22,7 @@ from .schemas import (
     TargetFace,
 )
 
+UNHEARD: SessionState = "unheard"
 _STATES: dict[str, SessionState] = {
     "starting": "starting",
     "idle": "idle",
@@ -29,6 +30,7 @@ _STATES: dict[str, SessionState] = {
     "dead": "dead",
     SILENT: "silent",
     OTHER_VERSION: "other-version",
+    UNHEARD: UNHEARD,
 }
 _ACTIONS: dict[SessionState, tuple[SessionAction, ...]] = {
     "waiting": ("stop", "cancel"),
@@ -37,6 +39,7 @@ _ACTIONS: dict[SessionState, tuple[SessionAction, ...]] = {
     "busy": ("stop", "interrupt", "restart"),
     "dead": ("stop", "restart"),
     "silent": ("stop",),
+    "unheard": ("stop",),
     "other-version": ("stop",),
     "over": ("stop",),
 }

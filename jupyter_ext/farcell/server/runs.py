@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import LedgerError, TargetUnavailable
 from ..ledger import Report, RunUsage
+from ..ledger.accounts import RunFilter
 from ..recorder import reports_of
 from .faults import Fault, unknown
 from .observatory import Observatory, Watched
@@ -22,7 +23,7 @@ from .targetsapi import Aside, There
 from .usage import ledger_kept
 
 RECORDED_S = 2.0
-"""So old may be what the ledger has of what runs now."""
+"""So old may be what the ledger has of how far a run is; that one has begun or ended is recorded at once."""
 USAGE_S = 3.0
 
 
@@ -30,18 +31,20 @@ class Runs:
     def __init__(self, observatory: Observatory, there: There, aside: Aside) -> None:
         self._observatory, self._there, self._aside = observatory, there, aside
         self._recorded_at = 0.0
+        self._recorded_mark: object = None
         self._recording = asyncio.Lock()
 
     async def record(self) -> None:
         """Has the ledger know what hosts know; a 503 Fault where none is kept."""
         ledger = await self._aside(ledger_kept)
         async with self._recording:
-            if time.monotonic() - self._recorded_at < RECORDED_S:
+            mark = await self._there(self._mark())
+            if mark == self._recorded_mark and time.monotonic() - self._recorded_at < RECORDED_S:
                 return
             reports: list[Report] = await self._there(self._reports())
             if reports:
                 await self._aside(lambda: ledger.record(*reports))
-            self._recorded_at = time.monotonic()
+            self._recorded_at, self._recorded_mark = time.monotonic(), mark
 
     async def page(self, asked: RunQuery) -> RunList:
         await self.record()
@@ -50,9 +53,10 @@ class Runs:
         before = None if asked.before is None else _cursor(asked.before)
         ledger = await self._aside(ledger_kept)
         rows, following = await self._aside(
-            lambda: ledger.page(asked.limit, before, target=asked.target, session=session, state=asked.state)
+            lambda: ledger.page(asked.limit, before, RunFilter(asked.target, session, asked.state))
         )
-        queued = [] if before is not None else [run for run in await self._queued() if _fits(run, asked)]
+        shown = RunFilter(asked.target, asked.session, asked.state)
+        queued = [run for run in await self._queued() if before is None and shown.fits(run.target, run.session, run.state)]
         known = {row.id for row in rows}
         return RunList(
             runs=[*(run for run in queued if run.id not in known), *(_face(row, living) for row in rows)],
@@ -105,6 +109,10 @@ class Runs:
             report for each, told in zip(asked, said, strict=True) for report in reports_of(told, each.session.options.backend)
         ]
 
+    async def _mark(self) -> frozenset[tuple[str, ...]]:
+        """Changes with each run that is seen to begin, to end or to be taken."""
+        return frozenset((each.session.id, *run) for each in self._observatory.all() for run in each.runs)
+
     async def _alive(self) -> dict[str, tuple[Watched, str]]:
         return {each.ledger_id: (each, each.session.id) for each in self._observatory.all() if each.ledger_id is not None}
 
@@ -140,13 +148,6 @@ async def _usage(watched: Watched) -> Mapping[str, Any]:
 
 def _has(watched: Watched, run: str, row: RunUsage | None) -> bool:
     return run in watched.session.left or (row is not None and row.session == watched.ledger_id)
-
-
-def _fits(run: RunFace, asked: RunQuery) -> bool:
-    return all(
-        wanted in (None, having)
-        for wanted, having in ((asked.target, run.target), (asked.session, run.session), (asked.state, run.state))
-    )
 
 
 def _cursor(text: str) -> tuple[float, str]:

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from ..ledger.accounts import UsageRow
+
 PAGE = r"[A-Za-z0-9._~-]{1,64}"
 SHORTEST_WATCH_S, LONGEST_WATCH_S = 1.0, 600.0
 MOST_RUNS, MOST_OUTPUTS = 200, 1000
@@ -154,7 +156,7 @@ class TargetSchema(_Answer):
 # -- sessions
 
 
-SessionState = Literal["waiting", "starting", "idle", "busy", "dead", "silent", "other-version", "over"]
+SessionState = Literal["waiting", "starting", "idle", "busy", "dead", "silent", "unheard", "other-version", "over"]
 SessionAction = Literal["stop", "interrupt", "restart", "cancel"]
 
 
@@ -173,8 +175,8 @@ class SessionFace(_Answer):
     """A scheduler's id."""
     state: SessionState
     """`waiting`: its job is in a scheduler's queue. `dead`: its kernel has ended, restart makes another. `silent`: its host
-    lives and does not answer. `other-version`: of another farcell, it can only be stopped. `over`: its job is, with results
-    that nobody has taken."""
+    lives and does not answer. `unheard`: it was found and is being asked, has not answered yet. `other-version`: of another
+    farcell, it can only be stopped. `over`: its job is, with results that nobody has taken."""
     detail: str | None
     """More of that in words: why a job waits, or how it ended."""
     notebook: str | None
@@ -471,23 +473,6 @@ class Telemetry(_Answer):
 
 
 # -- usage
-
-
-class UsageRow(_Answer):
-    """See `farcell.usage`: seconds are those of sessions and jobs, idle included, `run_seconds` those in which something ran."""
-
-    key: str
-    seconds: float
-    gpu_seconds: float
-    run_seconds: float
-    runs: int
-    sent_bytes: int
-    received_bytes: int
-    cost: float | None
-    unpriced_s: float
-    open: int
-    peak_gpu_bytes: int | None
-    gpu_utilisation: float | None
 
 
 class Spent(_Answer):

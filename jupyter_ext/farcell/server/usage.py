@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import datetime
 
 from ..budgets import budget_of
@@ -11,7 +10,7 @@ from ..ledger.accounts import By, start_of_day, start_of_month
 from ..recorder import check_now, missing_packages
 from ..targets import Limits, Targets
 from .faults import Fault
-from .schemas import BudgetFace, Spent, Usage, UsageRow
+from .schemas import BudgetFace, Spent, Usage
 
 
 def ledger_kept() -> Ledger:
@@ -32,14 +31,10 @@ def told(targets: Targets, by: By, now: datetime) -> Usage:
     return Usage(
         by=by,
         currency=targets.currency,
-        today=_rows(ledger, start_of_day(now), by),
-        month=_rows(ledger, start_of_month(now), by),
+        today=ledger.usage(start_of_day(now), None, by),
+        month=ledger.usage(start_of_month(now), None, by),
         budgets=[_budget(ledger, name, limits, targets.currency) for name, limits in (*limited, *all_together)],
     )
-
-
-def _rows(ledger: Ledger, since: float, by: By) -> list[UsageRow]:
-    return [UsageRow(**dataclasses.asdict(row)) for row in ledger.usage(since, None, by)]
 
 
 def _budget(ledger: Ledger, name: str | None, limits: Limits, currency: str) -> BudgetFace:

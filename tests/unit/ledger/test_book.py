@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from farcell.errors import FarcellError, UsageError
 from farcell.ledger import Budget, BudgetState, Ledger, LedgerError, Report, open_ledger
+from farcell.ledger.accounts import RunFilter
 from farcell.ledger.lock import file_lock
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -170,6 +171,22 @@ def test_a_locked_ledger_loses_nothing(ledger: Ledger, path: Path, caplog: pytes
     assert said.endswith("Runs go on; what they use is not recorded meanwhile.")
 
 
+def test_all_of_many_reports_are_written(ledger: Ledger) -> None:
+    """However many there are in one call."""
+    runs = [run(f"r{n}", ended=NOON + 1, seconds=1.0) for n in range(2500)]
+    assert ledger.record(session("s1", ended=NOON + HOUR), *runs)
+    assert [row.runs for row in ledger.usage()] == [2500]
+
+
+def test_many_reports_that_a_fault_keeps_out_are_written_later(ledger: Ledger, path: Path) -> None:
+    assert ledger.record(session("s1", ended=NOON + HOUR))
+    with held(path):
+        assert not ledger.record(*(run(f"r{n}", ended=NOON + 1, seconds=1.0) for n in range(1500)))
+        assert not ledger.record(*(run(f"r{n}", ended=NOON + 1, seconds=1.0) for n in range(1000, 2200)))
+    assert ledger.record()
+    assert [row.runs for row in ledger.usage()] == [2200]
+
+
 def test_a_lock_that_is_not_given_up_is_named(ledger: Ledger, path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Somebody migrates and does not end."""
     lock = path.with_name("ledger.sqlite.lock")
@@ -311,10 +328,10 @@ def test_runs_come_in_pages_the_newest_first(tmp_path: Path) -> None:
         if before is None:
             break
     assert found == ["queued", *(f"r{n}" for n in reversed(range(9)))]
-    of_b, _ = ledger.page(10, target="gpu-b")
+    of_b, _ = ledger.page(10, wanted=RunFilter(target="gpu-b"))
     assert [(each.id, each.target, each.session) for each in of_b] == [(f"r{n}", "gpu-b", "s2") for n in (7, 5, 3, 1)]
-    assert [each.id for each in ledger.page(1, session="s1", state="ok")[0]] == ["r8"]
-    assert ledger.page(5, state="none") == ([], None)
+    assert [each.id for each in ledger.page(1, wanted=RunFilter(session="s1", state="ok"))[0]] == ["r8"]
+    assert ledger.page(5, wanted=RunFilter(state="none")) == ([], None)
 
 
 def test_pages_of_no_ledger_are_empty(tmp_path: Path) -> None:

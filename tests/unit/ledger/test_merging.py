@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import reduce
+from typing import cast
 
 import pytest
 from farcell.ledger import RunReport
+from farcell.ledger.backlog import Backlog
 from farcell.ledger.reports import NOTHING, Record, merged
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +43,27 @@ def test_any_order_and_repetition_gives_the_same(case: tuple[list[RunReport], li
     """Merging is commutative, associative and idempotent."""
     reports, shuffled, repeated = case
     assert known(*reports) == known(*shuffled, *(repeated if reports else ()))
+
+
+@given(st.lists(REPORTS, max_size=8))
+def test_what_waits_for_the_file_says_what_all_said_that_came(reports: list[RunReport]) -> None:
+    """And what is written is not kept."""
+    backlog = Backlog()
+    backlog.add(reports)
+    assert known(*cast("Iterable[RunReport]", backlog)) == known(*reports)
+    while batch := backlog.batch(2):
+        backlog.done(batch)
+    assert not list(backlog)
+
+
+def test_what_is_told_again_is_not_kept_twice() -> None:
+    """While nothing can be written; beyond a bound the oldest things are dropped."""
+    backlog = Backlog(kept=2)
+    for as_of in (1.0, 2.0, 3.0):
+        backlog.add([run("r1", as_of=as_of, seconds=as_of), run("r2", as_of=as_of, seconds=as_of)])
+    assert [(each.id, each.as_of) for each in backlog] == [("r1", 3.0), ("r2", 3.0)]
+    backlog.add([run("r3")])
+    assert backlog.trim() == 1 and [each.id for each in backlog] == ["r2", "r3"]
 
 
 def test_a_later_report_holds() -> None:
