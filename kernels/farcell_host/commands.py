@@ -59,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     reach.add_argument("--to", required=True, metavar="HOST:PORT", help="or the path of a Unix socket that leads there")
     reach.add_argument("--mark", default="", help="says `MARK run` first, once both sides know each other")
     reach.set_defaults(command=_reach)
+    trunk = commands.add_parser("trunk", help="bridge stdin and stdout to many kernel hosts, each a channel")
+    trunk.add_argument("--mark", default="", help="says `MARK run` first")
+    trunk.add_argument("--hosts", action="store_true", help="tell which hosts live here, and whenever that changes")
+    trunk.set_defaults(command=_trunk)
     status = commands.add_parser("status", help="one JSON line for each live kernel host")
     status.add_argument("--runtime", type=Path, default=None, help="this session only")
     status.set_defaults(command=_status)
@@ -226,6 +230,12 @@ def _reach(options: argparse.Namespace) -> int:
     from .door import reach
 
     return reach(options.identity, options.to, mark=options.mark)
+
+
+def _trunk(options: argparse.Namespace) -> int:
+    from .trunk import trunk
+
+    return trunk(options.mark, options.hosts)
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -291,3 +291,10 @@ def host_command(mark: str, python: str, pyz: str, *arguments: str) -> str:
 def attach(mark: str, python: str, pyz: str, runtime: str) -> str:
     """Ends in the bridge: from `run` on, stdin and stdout are the kernel host's."""
     return framed(mark, f"farcell_say run\nexec {python} {shlex.quote(pyz)} attach --runtime {shlex.quote(runtime)}\n")
+
+
+def trunk(mark: str, python: str, pyz: str, env: Mapping[str, str], tells_hosts: bool) -> str:
+    """Ends in the bridge to many kernel hosts, which says `run` by itself."""
+    options = ["--mark", mark, *(["--hosts"] if tells_hosts else [])]
+    command = f"exec {python} {shlex.quote(pyz)} trunk {shlex.join(options)}"
+    return framed(mark, "\n".join([*exported(env), command]) + "\n")

@@ -71,6 +71,7 @@ class SlurmBackend:
     """One session's."""
 
     name = "slurm"
+    tells_hosts = False
 
     def __init__(self) -> None:
         self._login = Login()
@@ -423,6 +424,12 @@ class SlurmBackend:
             mark = new_mark()
             await shell.run(scripts.remove(mark, litter), mark)
         return [status_of(folder, look) for folder in found if folder.path not in litter]
+
+    def way(self, allocation: Allocation) -> dict[str, Any] | None:
+        details = allocation.details
+        if allocation.options.route == "srun" or not details.get("addresses"):
+            return None
+        return {"identity": f"{details['session']}/{IDENTITY_FILE}", "to": list(details["addresses"])}
 
     async def end(self, options: LaunchOptions, runtime: str) -> None:
         shell = await self.shell(options)

@@ -37,6 +37,7 @@ class SshBackend:
     """One session's; the connection to the machine is shared by all sessions of all notebooks of a user."""
 
     name = "ssh"
+    tells_hosts = True
 
     def __init__(self) -> None:
         self._login = Login()
@@ -100,6 +101,9 @@ class SshBackend:
 
     async def end(self, options: LaunchOptions, runtime: str) -> None:
         await self._ask(options, "stop", "--runtime", runtime)
+
+    def way(self, allocation: Allocation) -> dict[str, Any] | None:
+        return {"runtime": allocation.runtime}
 
     async def leave(self, allocation: Allocation) -> None:
         local, _ = self._sockets.pop(allocation.runtime, (None, None))
