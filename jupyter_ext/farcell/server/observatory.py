@@ -5,9 +5,9 @@ and no request is under way there is no timer, no query and no connection: tasks
 snapshot stays as it was.
 
 This machine's hosts are found by their locks, every second, and each is observed through a connection. Another place is asked
-now and then, as `farcell sessions` asks it, and a few of its sessions are observed too: each connection may cost a session of its
-sshd, of which notebooks need some. A place that refused a login is not asked again until somebody asks for that, or has logged
-in: accounts are locked for it.
+now and then, as `farcell sessions` asks it, and its sessions are observed too, all over one connection: each may cost a session
+of its sshd, of which notebooks need some. A place that refused a login is not asked again until somebody asks for that, or has
+logged in: accounts are locked for it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from farcell_host import runtime
 from .. import everywhere
 from .. import targets as known
 from .._version import __version__
-from ..backends.base import LaunchOptions
+from ..backends.base import LaunchOptions, backend_named
 from ..backends.ssh.client import is_shared
+from ..backends.trunk import Trunk, Trunked, trunk_of
 from ..everywhere import Session, Unasked, Why
 from ..targets import Fault as TargetFault
 from ..targets import Targets
@@ -52,11 +53,13 @@ HERE = "here"
 """The key of this machine among places."""
 HERE_S = 1.0
 THERE_S = 20.0
+TOLD_THERE_S = 60.0
+"""The same for a place that tells by itself when it has other sessions."""
 LONGEST_THERE_S = 300.0
 LOGGED_IN_S = 5.0
 """Between two looks for a login that somebody has made."""
 OBSERVED_THERE = 4
-"""Sessions of one place that are observed through a connection."""
+"""Sessions of one place that are observed each through a connection of its own, where one for all cannot be had."""
 AGAIN_S, AGAIN_HERE_S = 60.0, 10.0
 """After a connection to a session has failed."""
 PUBLISH_S = 0.25
@@ -66,7 +69,12 @@ LULL = 10.0
 IDLE_JITTER_S = 2.0
 MEMORY_STEP_BYTES = 4 << 20
 """A change of less is none."""
+FIRST_LOOK_S = 1.0
 FIRST_ANSWERS_S = 6.0
+ASKED_AT_ONCE = 4
+"""Hosts that are connected to side by side; the others wait, so that what is known already can be shown meanwhile."""
+TURN_S = 0.5
+"""For so long the next ones wait for a host to answer."""
 REACH_S = 30.0
 FIRST_S = everywhere.ASK_S + 5.0
 
@@ -87,6 +95,8 @@ class Watched:
     """What its host says over a connection."""
     observer: Observer | None = None
     failed_at: float | None = None
+    needs_own: bool = False
+    """It could not be reached over its place's trunk."""
     is_ending: bool = False
     idle_since: float | None = None
     ends_at: float | None = None
@@ -100,7 +110,8 @@ class Watched:
 
     @property
     def session(self) -> Session:
-        return Session(self.listed.options, {**self.listed.status, **self.told, "runtime": self.listed.runtime})
+        unheard = {} if self.is_known else {"state": faces.UNHEARD}
+        return Session(self.listed.options, {**self.listed.status, **self.told, **unheard, "runtime": self.listed.runtime})
 
     @property
     def is_live(self) -> bool:
@@ -149,6 +160,10 @@ class Place:
     """It has been asked, or could not be, since this watch began."""
     may_log_in: bool = True
     """False once a login was refused."""
+    trunk: Trunk | None = None
+    """Over which its sessions are observed."""
+    tells_hosts: bool = False
+    """Whether that tells of sessions that come and go."""
 
     @property
     def names(self) -> list[str]:
@@ -172,6 +187,9 @@ class Observatory:
         self._watching: list[asyncio.Task[None]] = []
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._look_here_lock = asyncio.Lock()
+        self._has_looked = asyncio.Event()
+        """At this machine's folders, since this watch began."""
+        self._unbegun: asyncio.Queue[tuple[Watched, Observer]] = asyncio.Queue()
         self._expiry: asyncio.TimerHandle | None = None
         self._publishing: asyncio.TimerHandle | None = None
         self._published_at = self._took_s = 0.0
@@ -181,10 +199,14 @@ class Observatory:
     # -- who watches
 
     async def watch(self, page: str, within_s: float) -> None:
-        """Whoever asks finds its lease in the next snapshot, as with `unwatch`."""
+        """Whoever asks finds its lease in the next snapshot, as with `unwatch`, and with it what this machine's folders tell."""
         self._leases.take(page, asyncio.get_running_loop().time() + within_s)
         self._leases_changed()
-        self._publish_leases()
+        if self._has_looked.is_set():
+            self._publish_leases()
+        else:
+            await _wait(self._has_looked, FIRST_LOOK_S)
+            self.publish_now()
 
     async def unwatch(self, page: str) -> None:
         self._leases.give_back(page)
@@ -236,23 +258,31 @@ class Observatory:
         loop = asyncio.get_running_loop()
         next_at = self._leases.expire(loop.time())
         if next_at is not None:
-            self._expiry = loop.call_at(next_at, self._leases_changed)
+            self._expiry = loop.call_at(next_at, self._lease_ran_out)
         self._begin_or_end()
+
+    def _lease_ran_out(self) -> None:
+        self._leases_changed()
         self.changed()
 
     def _begin_or_end(self) -> None:
         is_wanted = bool(self._leases or self._guests)
         if is_wanted and not self._watching:
+            self._published_at = asyncio.get_running_loop().time()  # nothing is told before the first look
             self.look_at_targets()
-            self._watching = [asyncio.ensure_future(_kept_up(work)) for work in (self._watch_here, self._watch_places)]
+            works = (self._watch_here, self._watch_places, *[self._begin_observers] * ASKED_AT_ONCE)
+            self._watching = [asyncio.ensure_future(_kept_up(work)) for work in works]
         elif not is_wanted and self._watching:
             for task in (*self._watching, *self._looking.values()):
                 task.cancel()
             self._watching, self._looking = [], {}
-            for place in self._places.values():
-                place.first.clear()
+            self._has_looked.clear()
+            self._unbegun = asyncio.Queue()
             for watched in self._sessions.values():
                 self._leave(watched)
+            for place in self._places.values():
+                place.first.clear()
+                self._close_trunk(place)
 
     # -- this machine
 
@@ -276,11 +306,13 @@ class Observatory:
                 found[session.id] = session
             self._settle(HERE, found, now)
             here.asked_at = self._looked_at = now
+            if self._watching:
+                self._has_looked.set()
 
     async def reach(self, watched: Watched) -> None:
         """Has a connection to it, if there can be one, also where others of its place have theirs already."""
         if watched.observer is None and watched.session.has_journal and not watched.is_ending:
-            self._connect(watched)
+            self._connect(watched, None if watched.place == HERE else self._trunk_to(watched))
         if watched.observer is not None:
             await _wait(watched.observer.settled, REACH_S)
 
@@ -315,7 +347,8 @@ class Observatory:
                 await self._ask(key, place)
             place.first.set()
             reason = place.fault.reason if place.fault is not None else None
-            pause = THERE_S if reason is None else min(2 * pause, LONGEST_THERE_S)
+            usual = TOLD_THERE_S if place.trunk is not None and place.trunk.is_open and place.tells_hosts else THERE_S
+            pause = usual if reason is None else min(2 * pause, LONGEST_THERE_S)
             if not place.may_log_in:
                 await self._until_logged_in(place)
             else:
@@ -334,6 +367,8 @@ class Observatory:
             place.may_log_in = place.fault.reason != Why.LOGIN.value
         else:
             place.fault, place.asked_at, place.may_log_in = None, now, True
+            if place.trunk is not None:
+                place.trunk.forgive()
             self._settle(key, {session.id: session for session in found.sessions}, now)
         self._looked_at = now
         self.changed()
@@ -349,11 +384,13 @@ class Observatory:
             if key in self._places and list(self._places[key].options) == list(options):
                 continue
             before = self._places.get(key)
+            if before is not None:
+                self._close_trunk(before)
             self._places[key] = Place(options, asked_at=None if before is None else before.asked_at)
             if key in self._looking:
                 self._looking.pop(key).cancel()
         for key in [key for key in self._places if key not in places]:
-            del self._places[key]
+            self._close_trunk(self._places.pop(key))
         for id, watched in list(self._sessions.items()):
             if watched.place not in self._places:
                 self._drop(id)
@@ -380,18 +417,46 @@ class Observatory:
         self.changed()
 
     def _observe(self, key: str, now: float) -> None:
-        """Connects to sessions of a place: to all that are here, elsewhere to those with runs first."""
+        """Connects to sessions of a place: to all that are here or reached over a trunk, else to some, those with runs first."""
         if not self._watching:
             return
         own = [watched for watched in self._sessions.values() if watched.place == key]
-        room = len(own) if key == HERE else OBSERVED_THERE - sum(1 for each in own if each.observer is not None)
         waiting = [each for each in own if each.observer is None and not each.is_ending and each.session.has_journal]
         again_s = AGAIN_HERE_S if key == HERE else AGAIN_S
         waiting = [each for each in waiting if each.failed_at is None or now - each.failed_at > again_s]
-        for watched in sorted(waiting, key=lambda each: each.session.run is None)[: max(0, room)]:
-            self._connect(watched)
+        room = OBSERVED_THERE - sum(1 for each in own if each.observer is not None and each.observer.trunk is None)
+        for watched in sorted(waiting, key=lambda each: each.session.run is None):
+            trunk = None if key == HERE else self._trunk_to(watched)
+            if key != HERE and trunk is None:
+                if room <= 0:
+                    continue
+                room -= 1
+            self._connect(watched, trunk)
 
-    def _connect(self, watched: Watched) -> None:
+    def _trunk_to(self, watched: Watched) -> Trunk | None:
+        """Its place's; None where there can be none, or it has failed."""
+        key, place, session = watched.place, self._places[watched.place], watched.listed
+        backend = backend_named(session.options.backend)
+        allocation = everywhere.allocation_of(session)
+        if watched.needs_own or not isinstance(backend, Trunked) or backend.way(allocation) is None:
+            return None
+        if place.trunk is None:
+
+            def told(hosts: list[str]) -> None:
+                known = {id for id, each in self._sessions.items() if each.place == key}
+                if set(hosts) != known:
+                    place.nudge.set()
+
+            place.tells_hosts = backend.tells_hosts
+            place.trunk = trunk_of(backend, session.options, allocation.details, told, place.nudge.set)
+        return None if place.trunk.has_failed else place.trunk
+
+    def _close_trunk(self, place: Place) -> None:
+        trunk, place.trunk = place.trunk, None
+        if trunk is not None:
+            self._see_to(trunk.close())
+
+    def _connect(self, watched: Watched, trunk: Trunk | None = None) -> None:
         def told(status: Mapping[str, Any]) -> None:
             watched.told = {**status}
             watched.hear(time.time())
@@ -404,9 +469,15 @@ class Observatory:
                 watched.history.add(said, now)
             self.changed()
 
+        def away() -> None:
+            watched.shown = None
+            self.changed()
+
         def ended() -> None:
             if watched.observer is observer:
-                watched.observer, watched.failed_at, watched.shown = None, time.time(), None
+                watched.needs_own = trunk is not None and not watched.told and not trunk.has_failed
+                has_way = watched.needs_own or (trunk is not None and trunk.is_useless)  # of its own, not tried yet
+                watched.observer, watched.failed_at, watched.shown = None, None if has_way else time.time(), None
                 if watched.place != HERE:
                     watched.told = {}
                 place = self._places.get(watched.place)
@@ -415,15 +486,26 @@ class Observatory:
                 self.changed()
 
         watched.shown = None
-        watched.observer = observer = Observer(watched.listed, told, gpus, ended)
-        observer.begin()
+        watched.observer = observer = Observer(watched.listed, told, gpus, away, ended, trunk)
+        self._unbegun.put_nowait((watched, observer))
+
+    async def _begin_observers(self) -> None:
+        """One after another."""
+        while True:
+            watched, observer = await self._unbegun.get()
+            if watched.observer is observer:
+                observer.begin()
+                await _wait(observer.settled, TURN_S)
 
     def _leave(self, watched: Watched) -> None:
         observer, watched.observer, watched.failed_at, watched.shown = watched.observer, None, None, None
         if observer is not None:
-            task = asyncio.ensure_future(observer.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._see_to(observer.close())
+
+    def _see_to(self, closing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(closing)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     def _drop(self, id: str) -> None:
         self._leave(self._sessions.pop(id))
@@ -502,7 +584,7 @@ class Observatory:
 
     def _compose(self, revision: int) -> Snapshot:
         targets, problems = self._targets
-        shown = [self._shown(watched) for watched in self._sessions.values() if watched.is_known]
+        shown = [self._shown(watched) for watched in self._sessions.values()]
         faults = [place.fault for place in self._places.values() if place.fault is not None]
         return Snapshot(
             server=self.server,
@@ -650,4 +732,4 @@ def _why_unasked(watched: Watched) -> str:
     state, _ = faces.state_of(watched.session.status)
     if state in ("waiting", "over", "other-version", "silent"):
         return f"Its host cannot be asked: the session is {state}."
-    return "There is no connection to ask over: sessions elsewhere have one only while they are watched, and a few at a time."
+    return "There is no connection to ask over: sessions elsewhere have one only while they are watched."

@@ -12,7 +12,8 @@ from farcell_host.errors import FarcellHostError
 from farcell_host.protocol.messages import Buffer, Message
 from farcell_host.runtime import HostInfo
 
-from ..backends.base import Listing, backend_named
+from ..backends.base import Backend, Listing, backend_named
+from ..backends.trunk import OverTrunk, Trunk, Trunked
 from ..connection import Connection
 from ..deaths import Death
 from ..errors import FarcellError, TargetUnavailable
@@ -26,6 +27,8 @@ WATCH_S = 20.0
 """A host tells at once that a run or its kernel has changed, and after this time what else has: its memory, who looks on."""
 STATUS_S = 2.0
 """Between two questions to a host of an older farcell, which cannot tell by itself."""
+FIRST_GPUS_S = 0.5
+"""After its first answer: a first look takes a host a while, which those that have not answered yet need more."""
 GPUS_S = {"devices": 2.0, "error": 30.0, "none": 60.0}
 """Between two looks, by what the last one found."""
 
@@ -40,11 +43,18 @@ class Observer:
         session: Session,
         on_status: Told,
         on_gpus: Callable[[Mapping[str, Any] | None, str | None], None],
+        on_away: Callable[[], None],
         on_end: Callable[[], None],
+        trunk: Trunk | None = None,
     ) -> None:
+        """`on_away`: the stream was lost, and is opened anew. `trunk`: over which the host is reached; without one the session's
+        own backend makes a way."""
         self._session = session
-        self._on_status, self._on_gpus, self._on_end = on_status, on_gpus, on_end
-        self._backend = backend_named(session.options.backend)
+        self._on_status, self._on_gpus, self._on_away, self._on_end = on_status, on_gpus, on_away, on_end
+        self.trunk = trunk
+        self._backend: Backend = backend_named(session.options.backend)
+        if trunk is not None and isinstance(self._backend, Trunked):
+            self._backend = OverTrunk(self._backend, trunk, self._backend.name)
         self._is_here = session.options.backend.startswith("local")
         self._told: dict[str, Any] = {}
         self._over = asyncio.Event()
@@ -55,7 +65,8 @@ class Observer:
 
     @property
     def is_live(self) -> bool:
-        return self.connection is not None and self.settled.is_set() and not self._over.is_set()
+        connection = self.connection
+        return connection is not None and connection.away is None and self.settled.is_set() and not self._over.is_set()
 
     def begin(self) -> None:
         self._task = asyncio.ensure_future(self._serve())
@@ -79,6 +90,7 @@ class Observer:
 
     async def _serve(self) -> None:
         connection = Connection(self._backend, allocation_of(self._session), _pass_over, self._ended, "observer", messages=False)
+        connection.on_away = self._on_away
         watching: list[asyncio.Task[None]] = []
         try:
             await asyncio.wait_for(connection.open(), OPEN_HERE_S if self._is_here else OPEN_S)
@@ -149,6 +161,8 @@ class Observer:
                 await asyncio.sleep(STATUS_S)
 
     async def _gpus(self) -> None:
+        await self.settled.wait()
+        await asyncio.sleep(FIRST_GPUS_S)
         while True:
             pause = GPUS_S["error"]
             try:
