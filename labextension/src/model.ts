@@ -137,6 +137,7 @@ export class Model implements IFarcell {
       this._fail(error);
       throw error; // which makes the poll back off
     }
+    await this._fetching; // of what the bus may have told first
     if (this.isDisposed || !this.isWatched) {
       this._release();
       return;
@@ -164,7 +165,9 @@ export class Model implements IFarcell {
       return;
     }
     this._setBus(true);
-    if (this._isNews(emission as unknown as Changed)) {
+    const told = emission as unknown as Changed;
+    if (this._isNews(told)) {
+      this._latest = told;
       void this._fetch();
     }
   }
@@ -182,10 +185,9 @@ export class Model implements IFarcell {
     return !has || told.server !== has.server || told.revision > has.revision;
   }
 
-  /** One at a time: what changes meanwhile is fetched right after it. */
+  /** One at a time: what is told meanwhile is fetched right after it, unless it came along. */
   private async _fetch(): Promise<void> {
     if (this._fetching) {
-      this._again = true;
       return this._fetching;
     }
     this._fetching = this._fetchAll();
@@ -197,8 +199,9 @@ export class Model implements IFarcell {
   }
 
   private async _fetchAll(): Promise<void> {
+    let latest: Changed | null;
     do {
-      this._again = false;
+      latest = this._latest;
       try {
         const answer = await this.requests.poll<Snapshot>('snapshot', this._etag);
         if (this.isDisposed) {
@@ -217,7 +220,7 @@ export class Model implements IFarcell {
         this._fail(error);
         return;
       }
-    } while (this._again);
+    } while (this._latest && this._latest !== latest && this._isNews(this._latest));
   }
 
   private _fail(error: unknown): void {
@@ -244,5 +247,5 @@ export class Model implements IFarcell {
   private _watchers = 0;
   private _hasBus = true;
   private _fetching: Promise<void> | null = null;
-  private _again = false;
+  private _latest: Changed | null = null;
 }

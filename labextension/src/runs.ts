@@ -6,6 +6,8 @@ import type { IRequests } from './requests';
 import type { LiveRun, RunFace, RunList } from './wire';
 
 const PAGE = 100;
+/** Within it a notebook has written of a run that has just ended. */
+export const WRITTEN_MS = 3000;
 
 /** One row, wherever it comes from. */
 export interface IRunRow {
@@ -44,36 +46,37 @@ function fromLedger(run: RunFace): IRunRow {
   };
 }
 
-/** Those in progress as sessions tell, then the ledger's; what both know is told once, with the state of now. */
+function fromSession(run: LiveRun, record?: RunFace): IRunRow {
+  return {
+    ...{ id: run.id, target: run.target, session: run.session, notebook: run.notebook, state: run.state },
+    cell: run.cell ?? record?.cell ?? null,
+    started: run.started ?? record?.started ?? (run.seen_from_start ? run.since : null),
+    seconds: null,
+    sent: run.sent_bytes ?? record?.sent_bytes ?? null,
+    ...{ arrived: run.arrived_bytes, arriving: run.arriving_bytes },
+    received: record?.received_bytes ?? null,
+    cost: null,
+    hasLog: true,
+    isGoing: run.state !== 'untaken'
+  };
+}
+
+/**
+ * Those in progress as sessions tell, then the ledger's; what both know is told once, with the state of now.
+ * `leaving`: those that sessions no longer tell of, and of which the record may not know yet.
+ */
 export function merged(
   live: readonly LiveRun[],
   recorded: readonly RunFace[],
-  sessions: readonly { id: string }[] = []
+  sessions: readonly { id: string }[] = [],
+  leaving: readonly LiveRun[] = []
 ): IRunRow[] {
   const known = new Map(recorded.map(run => [run.id, run]));
   const going = live
     .filter(run => run.state !== 'untaken' || !known.has(run.id))
-    .map((run): IRunRow => {
-      const record = known.get(run.id);
-      return {
-        ...{
-          id: run.id,
-          target: run.target,
-          session: run.session,
-          notebook: run.notebook,
-          cell: run.cell ?? record?.cell ?? null,
-          state: run.state
-        },
-        started: run.started ?? record?.started ?? (run.seen_from_start ? run.since : null),
-        seconds: null,
-        sent: run.sent_bytes ?? record?.sent_bytes ?? null,
-        ...{ arrived: run.arrived_bytes, arriving: run.arriving_bytes },
-        received: record?.received_bytes ?? null,
-        cost: null,
-        hasLog: true,
-        isGoing: run.state !== 'untaken'
-      };
-    });
+    .map(run => fromSession(run, known.get(run.id)));
+  const gone = leaving.filter(run => !known.has(run.id));
+  going.push(...gone.map(run => ({ ...fromSession(run), state: ENDING, isGoing: false })));
   const told = new Set(going.map(run => run.id));
   const others = recorded.filter(run => !told.has(run.id)).map(fromLedger);
   // A session that was found since.
@@ -104,12 +107,40 @@ export class Runs {
     return this._isLoaded;
   }
 
+  /** How often the record has answered, or could not. */
+  get answers(): number {
+    return this._answers;
+  }
+
   get hasMore(): boolean {
     return this._next !== null;
   }
 
   get changed(): ISignal<this, void> {
     return this._changed;
+  }
+
+  /**
+   * All of them, with what sessions tell now. A run of which they no longer tell stays on the list until the record has it, or has had
+   * the time to.
+   */
+  rows(live: readonly LiveRun[], sessions: readonly { id: string }[] = [], now = Date.now()): IRunRow[] {
+    const alive = new Set(live.map(run => run.id));
+    const known = new Set(this._recorded.map(run => run.id));
+    for (const [id, seen] of this._live) {
+      if (!alive.has(id)) {
+        this._live.delete(id);
+        this._leaving.set(id, { run: seen, since: now });
+      }
+    }
+    live.forEach(run => this._live.set(run.id, run));
+    for (const id of [...this._leaving.keys()]) {
+      if (alive.has(id) || known.has(id)) {
+        this._leaving.delete(id);
+      }
+    }
+    const leaving = [...this._leaving.values()].map(each => each.run);
+    return merged(live, this._recorded, sessions, leaving);
   }
 
   /** The newest page anew; older ones that were asked for stay. */
@@ -134,6 +165,7 @@ export class Runs {
       return;
     }
     this._asking = true;
+    const asked = Date.now();
     try {
       const page = await this._requests.request<RunList>('runs', { query: { limit: PAGE, before } });
       const fresh = new Set(page.runs.map(run => run.id));
@@ -152,7 +184,13 @@ export class Runs {
     } catch (error) {
       this._problem = error instanceof Error ? error : new Error(String(error));
     } finally {
+      for (const [id, { since }] of this._leaving) {
+        if (before === null && asked - since >= WRITTEN_MS) {
+          this._leaving.delete(id);
+        }
+      }
       this._asking = false;
+      this._answers += 1;
       this._isLoaded = true;
     }
     this._changed.emit();
@@ -166,11 +204,14 @@ export class Runs {
   }
 
   private readonly _changed = new Signal<this, void>(this);
+  private readonly _live = new Map<string, LiveRun>();
+  private readonly _leaving = new Map<string, { run: LiveRun; since: number }>();
   private _recorded: RunFace[] = [];
   private _currency = '';
   private _next: string | null = null;
   private _problem: Error | null = null;
   private _isLoaded = false;
+  private _answers = 0;
   private _asking = false;
   private _again = false;
   private _wantsMore = false;

@@ -133,6 +133,15 @@ describe('Model', () => {
     expect(model.hasBus).toBe(true);
   });
 
+  it('fetches once what both the bus and the answer to its lease tell of', async () => {
+    model.watch();
+    bus.tell(server);
+    await until(() => model.snapshot?.revision === 1);
+    await pause(30);
+    expect(server.count('GET snapshot')).toBe(1);
+    expect(model.hasBus).toBe(true);
+  });
+
   it('drops a snapshot that is older than what it has', async () => {
     model.watch();
     server.revision = 5;

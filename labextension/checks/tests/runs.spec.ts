@@ -1,6 +1,6 @@
 import type { IRequest, IRequests } from '../../src/requests';
 import { Refused } from '../../src/requests';
-import { merged, Runs } from '../../src/runs';
+import { merged, Runs, WRITTEN_MS } from '../../src/runs';
 import type { LiveRun, RunFace, RunList } from '../../src/wire';
 
 function recorded(id: string, state = 'ok'): RunFace {
@@ -140,6 +140,29 @@ describe('Runs', () => {
     await runs.refresh();
     expect(runs.recorded.map(run => run.id)).toEqual(Array.from({ length: 100 }, (_, n) => `n${n}`));
     expect(runs.hasMore).toBe(true);
+  });
+
+  it('keeps a run on the list between its end and its record', async () => {
+    const ledger = new Ledger(0);
+    const runs = new Runs(ledger);
+    const states = (of: LiveRun[]) => runs.rows(of).map(run => [run.id, run.state]);
+    await runs.refresh();
+    expect(states([live('r1', 'running')])).toEqual([['r1', 'running']]);
+    expect(states([])).toEqual([['r1', 'ending']]);
+    await runs.refresh();
+    expect(states([])).toEqual([['r1', 'ending']]);
+    ledger.runs = [recorded('r1', 'error')];
+    await runs.refresh();
+    expect(states([])).toEqual([['r1', 'error']]);
+  });
+
+  it('lets go of a run that the record has had the time for', async () => {
+    const runs = new Runs(new Ledger(0));
+    const ended = Date.now() - WRITTEN_MS;
+    runs.rows([live('r1', 'queued')], [], ended - 1);
+    expect(runs.rows([], [], ended).length).toBe(1);
+    await runs.refresh();
+    expect(runs.rows([])).toEqual([]);
   });
 
   it('says that there is no record', async () => {

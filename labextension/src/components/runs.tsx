@@ -3,7 +3,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 import { baseName, bytes, duration, moment, money } from '../format';
 import type { IRunRow, Runs } from '../runs';
-import { ENDING, merged } from '../runs';
+import { ENDING, WRITTEN_MS } from '../runs';
 import type { LiveRun, Snapshot } from '../wire';
 import { useClock, useFarcell, useModel } from './context';
 import { Empty, Loading, RequestFault } from './notices';
@@ -14,8 +14,6 @@ const ROW_PX = 46;
 /** How long after a run's end its record is asked for again, and again after twice that, while it does not tell of it. */
 const FIRST_AGAIN_MS = 500;
 const MOST_AGAIN = 7;
-/** Within it a notebook has written of a run that has just ended. */
-const WRITTEN_MS = 3000;
 const NONE: readonly LiveRun[] = [];
 
 export interface IRunActions {
@@ -56,21 +54,24 @@ export function RunList(props: { runs: Runs; actions: IRunActions; isVisible: bo
   }, [runs]);
   const live = model.snapshot?.runs_in_progress ?? NONE;
   const face = faceOf(model.snapshot);
+  const isKnown = model.snapshot !== null;
   React.useEffect(() => {
-    if (!isVisible) {
+    // What lives comes first, and then its record.
+    if (!isVisible || !isKnown) {
       return;
     }
     void runs.refresh();
     const timer = window.setTimeout(() => void runs.refresh(), WRITTEN_MS);
     return () => window.clearTimeout(timer);
-  }, [runs, isVisible, face]);
+  }, [runs, isVisible, isKnown, face]);
   const onEnd = React.useCallback(() => {
     if (isVisible && runs.hasMore && !runs.problem) {
       void runs.more();
     }
   }, [runs, isVisible]);
   const sessions = model.snapshot?.sessions;
-  const rows = React.useMemo(() => merged(live, runs.recorded, sessions), [live, runs.recorded, sessions]);
+  const { answers } = runs;
+  const rows = React.useMemo(() => runs.rows(live, sessions), [runs, live, sessions, answers]);
   const ending = rows
     .filter(run => run.state === ENDING)
     .map(run => run.id)

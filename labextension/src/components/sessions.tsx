@@ -27,6 +27,7 @@ export function stateWord(state: SessionFace['state'], trans: TranslationBundle)
     busy: trans.__('busy'),
     dead: trans.__('kernel ended'),
     silent: trans.__('does not answer'),
+    unheard: trans.__('being asked'),
     'other-version': trans.__('other version'),
     over: trans.__('over')
   }[state];
