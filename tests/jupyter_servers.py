@@ -7,11 +7,7 @@ with JupyterServer() as server:
 from __future__ import annotations
 
 import json
-import secrets
 import shutil
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,49 +18,38 @@ import httpx
 import websocket
 from hostclient import LaunchedHost, launched
 from sandbox import Sandbox
+from server_process import ServerProcess
 
-START_S = 60.0
-STOP_S = 30.0
 EVENT_S = 20.0
 CONFIG = Path(__file__).parent.parent / "jupyter-config" / "server-config" / "farcell.json"
 
 
-class JupyterServer:
+class JupyterServer(ServerProcess):
     """`restart` puts another process in its place, at another port."""
 
     def __init__(self, base_url: str = "/", *options: str, **variables: str) -> None:
-        self.box = Sandbox()
-        self.box.ledger = self.box.folder / "ledger.sqlite"
+        box = Sandbox()
+        box.ledger = box.folder / "ledger.sqlite"
+        own = (f"--ServerApp.base_url={base_url}", "--ServerApp.allow_unauthenticated_access=False")
+        super().__init__("server", box, *own, *options, variables=variables)
         self.base_url = base_url
-        self._variables = variables
-        self.token = secrets.token_hex(16)
-        self._options = options
-        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> JupyterServer:
         place = self.box.jupyter_config / "jupyter_server_config.d"
         place.mkdir()
         shutil.copy(CONFIG, place)
-        self._start()
+        self.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._stop()
+        self.end()
         left = self.box.close()
         assert not left, "left behind:\n  " + "\n  ".join(left)
 
     def restart(self) -> None:
-        self._stop()
-        self._start()
-
-    @property
-    def log(self) -> str:
-        return (self.box.folder / "server.log").read_text(errors="replace")
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
+        self.end()
+        self.port = None
+        self.start()
 
     # -- requests
 
@@ -115,57 +100,6 @@ class JupyterServer:
         with launched(self.box.runtime, *arguments, env=self.box.environment()) as host:
             yield host
 
-    # -- life
-
-    def _start(self) -> None:
-        port = _free_port()
-        (self.box.folder / "notebooks").mkdir(exist_ok=True)
-        with open(self.box.folder / "server.log", "ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    sys.executable, "-m", "jupyter", "server",
-                    f"--ServerApp.root_dir={self.box.folder / 'notebooks'}",
-                    f"--ServerApp.port={port}",
-                    f"--ServerApp.base_url={self.base_url}",
-                    "--ServerApp.ip=127.0.0.1",
-                    "--ServerApp.open_browser=False",
-                    "--ServerApp.allow_root=True",
-                    "--ServerApp.allow_unauthenticated_access=False",
-                    *self._options,
-                ],
-                env={**self.box.environment(), "JUPYTER_TOKEN": self.token, **self._variables},
-                cwd=self.box.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )  # fmt: skip
-        self.url = self._wait_for_url()
-
-    def _stop(self) -> None:
-        assert self._process is not None
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            raise AssertionError(f"the server did not end:\n{self.log[-3000:]}") from None
-
-    def _wait_for_url(self) -> str:
-        """The server writes a file that says where it is once it listens there."""
-        assert self._process is not None
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline and self._process.poll() is None:
-            for file in (self.box.folder / "jr").glob(f"jpserver-{self._process.pid}.json"):
-                try:
-                    return str(json.loads(file.read_text())["url"])
-                except ValueError:  # half written
-                    continue
-            time.sleep(0.05)
-        self._process.kill()
-        raise AssertionError(f"the server did not start:\n{self.log[-3000:]}")
-
 
 class Events:
     def __init__(self, stream: Any) -> None:
@@ -177,9 +111,3 @@ class Events:
             found = json.loads(self._stream.recv())
             if found["schema_id"].startswith("https://github.com/farcell/"):
                 return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

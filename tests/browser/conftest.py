@@ -6,32 +6,23 @@ uses pytest-asyncio could run.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browser.chromium import FLAGS, find_chromium
 from browser.pages import NotebookPage
 from browser.servers import Server
 from playwright.sync_api import Browser, expect, sync_playwright
 from sandbox import Sandbox
 
-FLAGS = [
-    "--no-sandbox",  # Chromium refuses to be root otherwise
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 ARTEFACTS = Path(__file__).parent / ".artefacts"
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The machine's own: what Playwright would download comes from a place that not every machine reaches."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    found = find_chromium()
     if found is None:
         pytest.skip("no Chromium on this machine; on Debian or Ubuntu: sudo apt-get install chromium")
     return found

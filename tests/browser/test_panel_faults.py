@@ -69,7 +69,7 @@ def test_a_server_that_was_restarted_is_known_as_another(page: NotebookPage) -> 
     """While it is away that is said; then its snapshots count, though their revisions begin anew."""
     panel = Panel(page, "Targets")
     expect(panel.target("local")).to_be_visible()
-    page.server.stop()
+    page.server.shut_down()
     header = panel.node.locator(".jp-farcell-Header")
     expect(header.get_by_role("alert")).to_contain_text("The notebook server cannot be reached.")
     define_target(page.server.box, "while-away", backend="local")

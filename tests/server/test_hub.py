@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,20 +18,11 @@ import pytest
 import websocket
 from hostclient import launched
 from jupyter_servers import CONFIG
+from ports import TRIES, free_ports, is_taken
 from sandbox import Sandbox
 
 START_S = 90.0
 USER = "ada"
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 class Hub:
@@ -45,7 +36,7 @@ class Hub:
         self.api = f"{self.url}user/{USER}/farcell/api/"
         self.client = httpx.Client(headers={"Authorization": f"token {self._token}"}, trust_env=False, timeout=60)
         place = box.folder / "enabled" / "jupyter_server_config.d"
-        place.mkdir(parents=True)
+        place.mkdir(parents=True, exist_ok=True)
         shutil.copy(CONFIG, place)
         variables = {**box.variables(), "JUPYTER_CONFIG_PATH": str(place.parent), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
         role = {"name": "tester-role", "services": ["tester"], "scopes": ["admin:users", "admin:servers", "access:servers"]}
@@ -99,6 +90,10 @@ class Hub:
         self._process.wait(60)
         self.client.close()
 
+    @property
+    def log(self) -> str:
+        return (self.box.folder / "hub.log").read_text(errors="replace")
+
     def until(self, is_so: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_S
         while True:
@@ -107,7 +102,7 @@ class Hub:
                     return
             except httpx.HTTPError:
                 pass
-            assert time.monotonic() < deadline, (self.box.folder / "hub.log").read_text()[-3000:]
+            assert time.monotonic() < deadline and self._process.poll() is None, self.log[-3000:]
             time.sleep(0.2)
 
 
@@ -118,7 +113,15 @@ def hub() -> Iterator[Hub]:
     if not all(programs):
         pytest.skip("optional: there is no hub here: npm install -g configurable-http-proxy")
     box = Sandbox()
-    with Hub(box, *map(str, programs)) as hub:
+    with contextlib.ExitStack() as stack:
+        for tries_left in reversed(range(TRIES)):
+            hub = Hub(box, *map(str, programs))
+            try:
+                stack.enter_context(hub)
+                break
+            except AssertionError:
+                if not tries_left or not is_taken(hub.log):
+                    raise
         yield hub
     left = box.close()
     assert not left, "left behind:\n  " + "\n  ".join(left)

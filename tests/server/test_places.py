@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 from clusters import jobs
-from hostclient import wait_until
+from hostclient import launched, wait_until
 from jupyter_servers import JupyterServer
 from notebooks import Notebook
 from places import over_slurm, over_ssh
@@ -17,6 +19,21 @@ from services.asking import Server, serving
 from services.nvml import StubNvml
 from services.slurm import Slurm
 from services.sshd import Sshd
+
+COUNT = 8
+"""Sessions on one machine: more than its sshd lets a connection have."""
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:  # it has ended meanwhile
+        return []
+
+
+def trunks(place: JupyterServer) -> int:
+    """Bridges that carry streams to many sessions."""
+    return sum("trunk" in told for told in map(command_line, place.box.processes()))
 
 
 @pytest.fixture
@@ -74,6 +91,45 @@ def test_a_session_on_another_machine_is_observed_and_acted_on(
     place.until(lambda snapshot: not snapshot["sessions"], 30)
 
 
+def test_all_sessions_of_a_machine_are_observed_over_one_session_of_its_sshd(place: JupyterServer, nvml: StubNvml) -> None:
+    """With their GPUs, also where sockets may not be forwarded; those that come and go are seen, and all again after a cut."""
+    with Sshd(max_sessions=2, extra=["AllowStreamLocalForwarding no"]) as server, contextlib.ExitStack() as hosts:
+        keys = over_ssh(place.box, server)
+        keys["env"] = {**keys["env"], **nvml.environment()}  # type: ignore[dict-item]
+        define(place, "far", keys)
+        folder = place.box.folder / "far" / "r"
+        environment = {**place.box.environment(), **keys["env"]}  # type: ignore[dict-item]
+
+        def begin() -> str:
+            return hosts.enter_context(launched(folder, "--target", "far", env=environment)).runtime.name
+
+        def all_are_live(snapshot: Any, count: int) -> bool:
+            return [each["is_live"] for each in snapshot["sessions"]] == [True] * count
+
+        def devices(snapshot: Any) -> list[int]:
+            return [len(each["gpus"]) for each in snapshot["telemetry"] if each["state"] == "devices"]
+
+        def used(snapshot: Any) -> set[int]:
+            return {gpu["utilisation_percent"] for each in snapshot["telemetry"] for gpu in each["gpus"]}
+
+        for _ in range(COUNT):
+            begin()
+        place.watch()
+        place.until(lambda snapshot: all_are_live(snapshot, COUNT), 90)
+        place.until(lambda snapshot: devices(snapshot) == [2] * COUNT, 60)
+        another = begin()
+        seen = place.until(lambda snapshot: all_are_live(snapshot, COUNT + 1), 60)
+        assert another in [each["id"] for each in seen["sessions"]]
+        assert place.post(f"sessions/{another}/stop").json()["done"] == "stopped"
+        place.until(lambda snapshot: all_are_live(snapshot, COUNT), 60)
+        server.drop()
+        nvml.set(util=77)
+        place.until(lambda snapshot: all_are_live(snapshot, COUNT) and used(snapshot) == {77}, 120)
+        assert trunks(place) == 1
+        place.ask("DELETE", "watch/p")
+        assert wait_until(lambda: trunks(place) == 0)
+
+
 def test_a_place_that_wants_a_password_is_asked_once_and_says_what_to_do(place: JupyterServer) -> None:
     """No second login is tried by itself, whoever looks: accounts are locked for that. `refresh` tries again."""
     with serving(Server(password="open sesame")) as asks:
@@ -109,6 +165,21 @@ def test_a_machine_that_cannot_be_reached_hides_no_other(place: JupyterServer) -
         assert target(seen, "local")["state"] == "ok" and seen["sessions"][0]["target"] == "here"
         lost = place.get("sessions/s-none").json()
         assert lost["reason"] == "unknown" and "no-such-host.invalid" in lost["message"]
+
+
+def test_a_session_in_a_job_is_observed_over_the_login_node(
+    place: JupyterServer, notebook_there: Notebook, slurm: Slurm, login_node: Sshd
+) -> None:
+    """By one bridge there, which goes through the door of its node."""
+    define(place, "job", over_slurm(place.box, login_node))
+    notebook_there.run("%%remote job\nheld = 41 + 1").check()
+    place.watch()
+    seen = place.until(lambda snapshot: snapshot["sessions"] and snapshot["sessions"][0]["is_live"], 90)
+    assert seen["sessions"][0]["state"] == "idle" and trunks(place) == 1
+    place.until(lambda snapshot: snapshot["telemetry"][0]["state"] != "unasked", 30)
+    variables = place.get(f"sessions/{seen['sessions'][0]['id']}/variables").json()["variables"]
+    assert [(each["name"], each["preview"]) for each in variables if each["name"] == "held"] == [("held", "42")]
+    notebook_there.run("%remote stop job").check()
 
 
 def test_a_job_that_waits_in_the_queue_is_cancelled(

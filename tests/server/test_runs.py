@@ -103,7 +103,6 @@ def test_what_runs_now_is_in_the_list_with_what_waits(server: JupyterServer) -> 
         going = driver.start(f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)")
         waiting = driver.start("2")
         server.until(lambda snapshot: snapshot["sessions"] and snapshot["sessions"][0]["waiting_runs"] == [waiting])
-        time.sleep(2.1)  # what the ledger was told before may be so old
         runs = server.get("runs?target=here").json()["runs"]
         assert [(each["id"], each["state"], each["is_live"]) for each in runs] == [
             (waiting, "queued", True), (going, "running", True), (over, "error", True),
@@ -118,6 +117,24 @@ def test_what_runs_now_is_in_the_list_with_what_waits(server: JupyterServer) -> 
     usage = server.get("usage").json()
     (row,) = [each for each in usage["today"] if each["key"] == "here"]
     assert row["runs"] >= 2 and row["cost"] > 0
+
+
+def test_a_run_is_on_the_list_at_each_moment(server: JupyterServer) -> None:
+    """From when it is seen to run, and once its end is seen with how it ended, however short ago the list was asked for."""
+    server.watch()
+    gate = server.box.folder / "gate-3"
+    with server.host("--target", "short") as host, host.driver() as driver:
+        server.until(lambda snapshot: [each for each in snapshot["sessions"] if each["state"] == "idle"])
+        for number in range(3):
+            path = f"{gate}-{number}"
+            assert len(ids(server, "target=short")) == number
+            run = driver.start(f"import os, time\nwhile not os.path.exists({path!r}): time.sleep(0.01)")
+            server.until(lambda snapshot, run=run: [each for each in snapshot["runs_in_progress"] if each["id"] == run])
+            assert server.get("runs?target=short").json()["runs"][0]["state"] == "running"
+            Path(path).touch()
+            driver.finish(run).check()
+            server.until(lambda snapshot: not [each for each in snapshot["runs_in_progress"] if each["state"] == "running"])
+            assert (ids(server, "target=short")[0], server.get(f"runs/{run}").json()["state"]) == (run, "ok")
 
 
 def test_a_run_names_its_cell_while_it_runs_and_afterwards(server: JupyterServer) -> None:
