@@ -35,6 +35,7 @@ GROUPS = (
     "widgets",
     "flood",
     "links",
+    "panel",
 )
 PACKAGES = ("farcell", "ipykernel", "ipython", "ipyparallel", "jupyter_client", "numpy", "pyzmq")
 RESULTS = Path(__file__).parent / "results"
