@@ -362,6 +362,7 @@ class Life:
 
     def _waits_on(self, queued: str, can_leave: bool, is_of_run: bool) -> bool:
         """Asks after Ctrl-C, where somebody can be asked: False to withdraw the job; raises _LeftInQueue and RunIsLeft."""
+        can_leave = can_leave and cast(Scheduled, self._backend).takes_runs
         if not self._notebook.allow_stdin:
             if is_of_run:
                 raise _LeftInQueue(f"{queued} stays in the queue with its run.")

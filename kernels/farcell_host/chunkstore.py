@@ -29,6 +29,21 @@ class ChunkStoreError(FarcellHostError):
     """A chunk could not be kept: it is not what its address says, or the disk is full."""
 
 
+PART = "FARCELL_CACHE_PART"
+"""An environment variable: whose of several people's in one account this is. A word that names a folder."""
+
+
+def own_folder() -> Path:
+    """Of whoever this host is for: chunks, snapshots and usage of several people in one account lie apart, so that nobody can ask
+    what another one has sent."""
+    part = os.environ.get(PART, "")
+    if not part:
+        return cache_folder()
+    if not part.isalnum():
+        raise ChunkStoreError(f"{PART} must be a word of letters and digits, not {part!r}.")
+    return cache_folder() / "people" / part
+
+
 def cache_folder() -> Path:
     """`$FARCELL_CACHE_DIR`, else the platform's cache folder."""
     chosen = os.environ.get("FARCELL_CACHE_DIR")

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from . import runtime
+from . import leased, runtime
 from .errors import FarcellHostError
 
 if TYPE_CHECKING:
@@ -68,7 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     status.set_defaults(command=_status)
     stop = commands.add_parser("stop", help="end a session: the host, its kernel, its folder")
     stop.add_argument("--runtime", required=True, type=Path)
+    stop.add_argument("--lease", default=None, metavar="ID", help="also what it has started, as the environment says")
     stop.set_defaults(command=_stop)
+    gpus = commands.add_parser("gpus", help="one JSON line about this machine's GPUs and the processes on them")
+    gpus.set_defaults(command=_gpus)
     commands.add_parser("environment", add_help=False, help="find or make a Python that can run a kernel (bootstrap/command.py)")
     leftovers = commands.add_parser("leftovers", help="one JSON line for each thing that was left here, or that was removed")
     leftovers.add_argument(
@@ -292,6 +295,20 @@ def _stop(options: argparse.Namespace) -> int:
         _end(host, folder)
     if folder.exists() and (folder / runtime.HOST_FILE).exists():
         shutil.rmtree(folder, ignore_errors=True)
+    if options.lease is None or not leased.end(options.lease, STOP_TIMEOUT_S):
+        return 0
+    print(f"farcell: processes of lease {options.lease} do not end", file=sys.stderr)
+    return 1
+
+
+def _gpus(options: argparse.Namespace) -> int:
+    from .gpus import Gpus
+
+    gpus = Gpus()
+    try:
+        print(json.dumps(gpus.read().as_fields()), flush=True)
+    finally:
+        gpus.close()
     return 0
 
 

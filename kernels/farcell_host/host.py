@@ -59,6 +59,7 @@ _VARS_S = 10.0
 _MOVING_S = 0.5  # between two looks at what is on its way, while somebody watches
 _LONGEST_WATCH_S = 60.0  # a question does not outlive by more whoever has asked it
 _LOG_BYTES = 1 << 20
+_TOLD_CHARACTERS = 2000
 _SAVED_BYTES_PER_S = 50e6  # a slow shared file system
 
 log = logging.getLogger("farcell.host")
@@ -80,7 +81,7 @@ class HostOptions:
     zmq_only: bool = False
     journal: Path | None = None  # its folder, where it is not to lie in the runtime folder
     is_job: bool = False  # the batch step of a scheduler's job, which ends with it
-    snapshots: Path = field(default_factory=lambda: chunkstore.cache_folder() / "snapshots")
+    snapshots: Path = field(default_factory=lambda: chunkstore.own_folder() / "snapshots")
     report: Path | None = None  # a file that says why the host has ended
     log: Path | None = None  # what this process prints, where that is not host.log in the runtime folder
     save_grace_s: float = 10.0
@@ -97,7 +98,7 @@ class Host:
         self._lock = lock
         self._journal = Journal(options.journal or options.runtime / "journal", options.journal_bytes)
         self._held = HeldBulk()
-        self._store = chunkstore.ChunkStore(chunkstore.cache_folder() / "chunks", options.chunk_bytes)
+        self._store = chunkstore.ChunkStore(chunkstore.own_folder() / "chunks", options.chunk_bytes)
         self._delivery = Delivery(self._store, self._publish)
         self._roles = Roles()
         self._inbox = Inbox()
@@ -116,7 +117,7 @@ class Host:
         idle_s = max(0.1, min(telemetry.IDLE_S, options.idle_timeout_s / 4, options.keep_s / 4))
         self._telemetry = Telemetry(loop, lambda: self._kernel.process.pid, self._gpu_in_use, idle_s)
         self._accounts = Accounts(
-            chunkstore.cache_folder() / usage.FOLDER,
+            chunkstore.own_folder() / usage.FOLDER,
             loop,
             lambda: self._telemetry.gpus_used,
             job=usage.job_of(os.environ),
@@ -716,6 +717,18 @@ class Host:
         self._run_broken("ended")
         return {"usage": self._accounts.records(ended=time.time(), reason=WANTED)}
 
+    def _op_retire(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        """Ends the session as when nobody uses it: the run is interrupted, the namespace saved, the notebook told."""
+        self.retirement.begin(
+            str(fields["why"]), grace_s=max(0.0, float(fields["grace_s"])), saves=bool(fields.get("saves", True))
+        )
+        return {}
+
+    def _op_tell(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        """Says something to whoever drives: who lends the machine warns of its end."""
+        self.notify(str(fields["text"])[:_TOLD_CHARACTERS])
+        return {}
+
     def _op_missing(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         return {"missing": self._delivery.missing(fields["addresses"])}
 
@@ -739,9 +752,13 @@ class Host:
         return {**reading.as_fields(), "kernel_pid": self._kernel.process.pid}
 
     async def _op_usage(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
-        """What no ledger has yet; with `left` also of sessions before this one, whose hosts are no more."""
+        """What no ledger has yet, or with `recent` the last runs; with `left` also of sessions before this one, whose hosts are
+        no more."""
         left = await asyncio.to_thread(self._accounts.left) if fields.get("left") else []
-        return {**self._accounts.records(telemetry.peak_fields(self._telemetry.peak)), "left": left}
+        return {
+            **self._accounts.records(telemetry.peak_fields(self._telemetry.peak), recent=bool(fields.get("recent"))),
+            "left": left,
+        }
 
     def _op_recorded(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         """A ledger has these."""

@@ -39,10 +39,11 @@ class Retirement:
         self._grace_s = grace_s
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self, why: str, reason: Reason = Reason.UNKNOWN) -> None:
-        """Once; in words: `its wall time is over`. On the host's loop."""
+    def begin(self, why: str, reason: Reason = Reason.UNKNOWN, grace_s: float | None = None, saves: bool = True) -> None:
+        """Once; in words: `its wall time is over`. On the host's loop. Without `saves` nothing here would outlive the session."""
+        self._grace_s = self._grace_s if grace_s is None or self._task is not None else grace_s
         if self._task is None:
-            self._task = asyncio.ensure_future(self._retire(why, reason))
+            self._task = asyncio.ensure_future(self._retire(why, reason, saves))
 
     def offer(self) -> dict[str, Any]:
         """The snapshots of this notebook on this target, and all that another one needs."""
@@ -73,7 +74,7 @@ class Retirement:
             raise FarcellHostError(str(answer.get("message")))
         return dict(answer["manifest"])
 
-    async def _retire(self, why: str, reason: Reason) -> None:
+    async def _retire(self, why: str, reason: Reason, saves: bool) -> None:
         host = self._host
         host.close_to_runs(f"The session ends: {why}. Run the cell again: it gets a new one.")
         said = [f"The session ends: {why}."]
@@ -84,8 +85,11 @@ class Retirement:
             host.notify(f"The run is interrupted: {why}." if run is not None else "", closing=why)
             if run is not None and not await host.interrupted(self._grace_s):
                 raise FarcellHostError(f"the run did not stop within {self._grace_s:g} s")
-            ended["saved"] = manifest = await self.save(why)
-            said.append(saved_text(manifest))
+            if saves:
+                ended["saved"] = manifest = await self.save(why)
+                said.append(saved_text(manifest))
+            else:
+                said.append("Its variables are not saved: nothing stays on this target when a lease is over.")
         except (FarcellHostError, OSError, asyncio.TimeoutError) as error:
             ended["fault"] = str(error) or "it took too long"
             said.append(f"Its variables could not be saved: {ended['fault']}.")

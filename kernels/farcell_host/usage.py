@@ -33,7 +33,9 @@ FOLDER = "usage"
 FLUSH_S = 1.0
 KEPT_RUNS = 1000
 """Beyond it the oldest are let go of: nobody keeps a ledger here."""
+RECENT_RUNS = 200
 KEPT_FILES = 200
+NAME_CHARS = 200
 MOVED_S = 20.0
 """So long a run that is over is told of to whoever looks on."""
 UNLOCKED_S = 7 * 24 * 3600.0
@@ -58,6 +60,8 @@ class _Going:
     sent_bytes: int
     cell: str | None = None
     request: str | None = None
+    said_by: str | None = None
+    """The username in the message, which its sender chose."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,8 @@ class Accounts:
         self._going: _Going | None = None
         self._moved: deque[Moved] = deque(maxlen=_MOVED)
         self._runs: dict[str, Record] = {}
+        self._recent: deque[Record] = deque(maxlen=RECENT_RUNS)
+        """Also those that a ledger has: a broker counts for itself."""
         self._unread: dict[str, bytes] = {}
         """The replies' contents of runs whose state has not been looked at."""
         self._unwritten: list[str] = []
@@ -109,8 +115,16 @@ class Accounts:
         """Goes to the kernel; with `run` it begins one."""
         if run is not None:
             header = message.header
-            cell, request = header.get(CELL_KEY), header.get("msg_id")
-            self._going = _Going(run, time.time(), time.monotonic(), _size(message), cell if cell is None else str(cell), request)
+            cell, said_by = header.get(CELL_KEY), header.get("username")
+            self._going = _Going(
+                run,
+                time.time(),
+                time.monotonic(),
+                _size(message),
+                cell=None if cell is None else str(cell),
+                request=header.get("msg_id"),
+                said_by=str(said_by)[:NAME_CHARS] if said_by else None,
+            )
         elif self._going is not None:
             self._going.sent_bytes += _size(message)
 
@@ -163,22 +177,27 @@ class Accounts:
             "seconds": seconds,
             "sent_bytes": going.sent_bytes,
             **({} if going.cell is None else {"cell": going.cell}),
+            **({} if going.said_by is None else {"said_by": going.said_by}),
             **fields,
         }
 
     def _keep(self, record: Record) -> None:
         self._runs[record["id"]] = record
+        self._recent.append(record)
         self._unwritten.append(record["id"])
         if self._timer is None and self._loop is not None:
             self._timer = self._loop.call_later(FLUSH_S, self.flush)
 
     # -- for the notebook
 
-    def records(self, peak: Record | None = None, ended: float | None = None, reason: str | None = None) -> Record:
-        """The session as of now, and its runs that no ledger is known to have; the one that goes on has its `peak` so far."""
+    def records(
+        self, peak: Record | None = None, ended: float | None = None, reason: str | None = None, recent: bool = False
+    ) -> Record:
+        """The session as of now, and its runs that no ledger is known to have, or with `recent` the last RECENT_RUNS in any case;
+        the one that goes on has its `peak` so far."""
         self._read_states()
         now = time.time()
-        runs = list(self._runs.values())
+        runs = list(self._recent if recent else self._runs.values())
         if self._going is not None:
             going = self._record(self._going, state="running", **_of_gpus(peak))
             del going["ended"]

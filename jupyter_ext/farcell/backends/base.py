@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 GROUP = "farcell.backends"
 _BUILTIN = {
+    "broker": "farcell.backends.broker.backend:BrokerBackend",
     "local": "farcell.backends.local:LocalBackend",
     "local-attach": "farcell.backends.local_attach:LocalAttachBackend",
     "slurm": "farcell.backends.slurm.backend:SlurmBackend",
@@ -78,6 +79,12 @@ class LaunchOptions:
     save_grace_s: float = 10.0  # for a run to end when its session must
     state_dir: str | None = None  # seen by all nodes of a cluster
     route: str = "auto"  # to a cluster's nodes: tcp, srun
+    url: str | None = None  # of a broker
+    lends: str | None = None  # what the broker calls the target; None: as it is called here
+    token_file: str | None = None  # with what the broker knows the user by
+    token_variable: str | None = None
+    session: str | None = None  # its runtime folder's name, so that a launch done twice is done once; None: a new one
+    inherits: bool = True  # a host on this machine gets this process's environment, not only what any program needs
 
 
 @dataclass(frozen=True)
@@ -169,6 +176,9 @@ class Shared(Protocol):
 class Scheduled(Protocol):
     """What a backend has beside, whose launch may wait in a scheduler's queue. A launch that is cancelled leaves its job there,
     and the next one takes it up, unless it is withdrawn."""
+
+    takes_runs: bool
+    """Whether `leave_run` may be asked."""
 
     @property
     def queued(self) -> str | None:

@@ -9,10 +9,11 @@ import os
 import shutil
 import sys
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from farcell_host import runtime
+from farcell_host import leased, runtime
 from farcell_host.commands import ask_status
 from farcell_host.stream import connect_unix
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .ssh.questions import Ask
 
 LAUNCH_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 20.0
 
 
 class LocalBackend:
@@ -32,7 +33,7 @@ class LocalBackend:
     name = "local"
 
     async def launch(self, options: LaunchOptions, ask: Ask | None = None, tell: Tell = untold) -> Allocation:
-        folder = runtime.root() / f"s-{uuid.uuid4().hex[:8]}"
+        folder = runtime.root() / new_session(options)
         try:
             process = await asyncio.create_subprocess_exec(
                 *launch_command(options, str(folder)),
@@ -40,7 +41,7 @@ class LocalBackend:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 cwd=options.cwd,
-                env={**os.environ, **options.env},
+                env={**(os.environ if options.inherits else plain_environment(os.environ)), **options.env},
                 start_new_session=True,  # Jupyter interrupts the notebook kernel's whole process group
             )
         except OSError as error:  # most likely the target's cwd
@@ -51,7 +52,7 @@ class LocalBackend:
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await self._stop(str(folder))
+            await self._stop(str(folder), options)
             raise
 
     async def open_stream(self, allocation: Allocation) -> Opened:
@@ -61,7 +62,7 @@ class LocalBackend:
         return JobState.RUNNING if is_running(allocation) else JobState.GONE
 
     async def release(self, allocation: Allocation) -> None:
-        await self._stop(allocation.runtime)
+        await self._stop(allocation.runtime, allocation.options)
 
     async def sessions(self, options: LaunchOptions) -> list[dict[str, Any]]:
         """Of all notebooks on this machine."""
@@ -70,17 +71,17 @@ class LocalBackend:
         return list(await asyncio.gather(*asked))
 
     async def end(self, options: LaunchOptions, runtime: str) -> None:
-        await self._stop(runtime)
+        await self._stop(runtime, options)
 
     async def leave(self, allocation: Allocation) -> None:
         """Nothing was made."""
 
-    async def _stop(self, folder: str) -> None:
+    async def _stop(self, folder: str, options: LaunchOptions) -> None:
         """A host that is gone leaves its folder and perhaps its kernel; `stop` ends both."""
-        if not os.path.exists(folder):
+        if not os.path.exists(folder) and not lease_flags(options):
             return
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "farcell_host", "stop", "--runtime", folder,
+            sys.executable, "-m", "farcell_host", "stop", "--runtime", folder, *lease_flags(options),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
@@ -89,6 +90,24 @@ class LocalBackend:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def new_session(options: LaunchOptions) -> str:
+    """The name of its runtime folder."""
+    return options.session or f"s-{uuid.uuid4().hex[:8]}"
+
+
+PLAIN = frozenset(
+    {"HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "PYTHONPATH", "SHELL", "TMPDIR", "TZ", "USER"}
+)
+"""What any program may need and nobody keeps a secret in."""
+_PLAIN_OF_OURS = frozenset({"FARCELL_CACHE_DIR", "FARCELL_RUNTIME_DIR"})
+
+
+def plain_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Of somebody else's host: no token, no ssh agent, no address of a database."""
+    kept = PLAIN | _PLAIN_OF_OURS
+    return {name: value for name, value in environment.items() if name in kept or name.startswith("LC_")}
 
 
 def launch_command(options: LaunchOptions, folder: str) -> list[str]:
@@ -112,6 +131,12 @@ def launch_flags(options: LaunchOptions) -> list[str]:
         if value is not None:
             flags += [flag, str(value)]
     return flags
+
+
+def lease_flags(options: LaunchOptions) -> list[str]:
+    """For a host's `stop`: what a broker's lease has started ends with its host."""
+    lease = options.env.get(leased.MARK)
+    return [] if lease is None else ["--lease", lease]
 
 
 def parse_launch(options: LaunchOptions, folder: str, returncode: int | None, out: str, err: str) -> Allocation:

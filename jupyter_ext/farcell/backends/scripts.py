@@ -213,6 +213,14 @@ def ask(mark: str, place: Place, arguments: Sequence[str]) -> str:
     return framed(mark, "".join([*parts, _with_a_python(place, lambda shown: shlex.join(arguments), " < /dev/null")]))
 
 
+def host_here(mark: str, place: Place, arguments: Sequence[str]) -> str:
+    """As `ask`, of the machine and not of its sessions: also where there is none."""
+    parts = [setup_part(place.setup), *exported(place.env), folder_part(place.cache), ship_part(place.digest, place.size)]
+    return framed(
+        mark, "".join([*parts, "farcell_say run\n", _with_a_python(place, lambda shown: shlex.join(arguments), " < /dev/null")])
+    )
+
+
 def leftovers(mark: str, place: Place, state: str, arguments: Sequence[str]) -> str:
     """What farcell has left there, by its own command (its lines are all that follows the last mark); nothing is written where it
     has left nothing. `state`: a word of the shell, the folder of jobs, or an empty one."""

@@ -14,7 +14,9 @@ from ..errors import ProtocolError
 from .events import Hello
 from .messages import Channel
 
-OBSERVER_REQUESTS = frozenset({"status", "watch", "interrupt", "restart", "chunks", "gpus", "usage", "log", "vars", "keep"})
+OBSERVER_REQUESTS = frozenset(
+    {"status", "watch", "interrupt", "restart", "chunks", "gpus", "usage", "log", "vars", "retire", "tell", "keep"}
+)
 ONCE_REQUESTS = frozenset({"interrupt", "kill", "restart"})
 """Asked again by a driver after a reconnect, they are answered as before and not done again."""
 

@@ -29,7 +29,7 @@ from ...deaths import Death, of_job, of_refusal, of_session, of_text
 from ...errors import TargetUnavailable
 from ..base import Allocation, Ending, JobState, LaunchOptions, Opened, Tell, untold
 from ..bootstrap import Bootstrap
-from ..local import launch_flags
+from ..local import launch_flags, new_session
 from ..scripts import ERROR, HOST
 from ..shell import LocalShell, Shell, bridged, host_zipapp, new_mark
 from ..shipment import supplied
@@ -71,6 +71,7 @@ class SlurmBackend:
     """One session's."""
 
     name = "slurm"
+    takes_runs = True
     tells_hosts = False
 
     def __init__(self) -> None:
@@ -186,7 +187,7 @@ class SlurmBackend:
         mark = new_mark()
         script = scripts.submit(
             mark,
-            f"s-{uuid.uuid4().hex[:8]}",
+            new_session(options),
             (digest, len(data)),
             {name: len(content) for name, content in sent.items()},
             prepared.command,

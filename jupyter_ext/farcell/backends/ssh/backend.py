@@ -11,7 +11,6 @@ import contextlib
 import functools
 import json
 import os
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from ...errors import TargetUnavailable
 from .. import scripts
 from ..base import Allocation, JobState, LaunchOptions, Opened, OpenedStream, Tell, untold
 from ..bootstrap import Bootstrap
-from ..local import launch_flags, parse_launch
+from ..local import launch_flags, lease_flags, new_session, parse_launch
 from ..shell import Answer, Shell, bridged, host_zipapp, new_mark
 from ..shipment import supplied
 from .client import SshClient
@@ -48,7 +47,7 @@ class SshBackend:
     async def launch(self, options: LaunchOptions, ask: Ask | None = None, tell: Tell = untold) -> Allocation:
         client = await self._login.client(options, ask)
         bootstrap = Bootstrap(client, options, tell, {**options.env, **secret_values(options)})
-        session = f"s-{uuid.uuid4().hex[:8]}"
+        session = new_session(options)
         start = functools.partial(bootstrap.launch, session, launch_flags(options))
         prepared, answer = await supplied(client, options, tell, start)
         found = parse_launch(options, "", answer.code, answer.output, answer.errors)
@@ -90,7 +89,7 @@ class SshBackend:
         """A host that cannot be told ends by itself, after the target's keep_s."""
         with contextlib.suppress(TargetUnavailable, OSError):
             client = await self._login.client(allocation.options)
-            await self._host(client, allocation, "stop", "--runtime", allocation.runtime)
+            await self._host(client, allocation, "stop", "--runtime", allocation.runtime, *lease_flags(allocation.options))
         await self.leave(allocation)
 
     async def sessions(self, options: LaunchOptions) -> list[dict[str, Any]]:
