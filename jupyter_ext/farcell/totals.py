@@ -33,6 +33,11 @@ def usage(by: By = "target", since: float | None = None, until: float | None = N
     return ledger.usage(since, until, by)
 
 
+def is_kept() -> bool:
+    """Whether there is a ledger to ask."""
+    return not missing_packages() and open_ledger().path is not None
+
+
 def usage_table(by: str, rows: Sequence[UsageRow], currency: str = "") -> Table:
     measured = any(row.gpu_seconds or row.peak_gpu_bytes for row in rows)
     priced = any(row.cost is not None for row in rows)

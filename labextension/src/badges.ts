@@ -177,13 +177,24 @@ export class CellBadges implements IDisposable {
     this._connected.add(cell);
     const model = cell.model as ICodeCellModel;
     model.stateChanged.connect((_, change) => {
-      // The kernel has begun with it.
-      if (String(change.name) === 'executionState' && model.executionState === 'running') {
-        const seen = this._seen.get(model);
-        this._seen.set(model, { state: 'running', began: seen?.began ?? Date.now(), ended: null });
-        this._draw(cell);
-        this._keepTime();
+      if (String(change.name) !== 'executionState') {
+        return;
       }
+      const seen = this._seen.get(model);
+      if (model.executionState === 'running') {
+        // The kernel has begun with it.
+        const began = seen?.ended === null ? seen.began : null;
+        this._seen.set(model, { state: 'running', began: began ?? Date.now(), ended: null });
+      } else if (seen?.state === 'running') {
+        // Of a cell that another page of a shared notebook has run, this is all there is to know of its end.
+        const isError = model.sharedModel.getOutputs().some(output => output.output_type === 'error');
+        const state = model.executionCount === null ? 'skipped' : isError ? 'failed' : 'done';
+        this._seen.set(model, { ...seen, state, ended: Date.now() });
+      } else {
+        return;
+      }
+      this._draw(cell);
+      this._keepTime();
     });
     void cell.ready.then(() => this._draw(cell)).catch(() => undefined);
   }

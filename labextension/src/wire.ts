@@ -150,6 +150,7 @@ export interface RunFace {
   target: string;
   notebook: string | null;
   cell: string | null;
+  said_by: string | null;
   state: string;
   is_live: boolean;
   started: number | null;

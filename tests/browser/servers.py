@@ -14,12 +14,16 @@ from server_process import ServerProcess
 
 # A fresh installation asks whether it may fetch news, and then does.
 SETTINGS = {"@jupyterlab/apputils-extension:notification": {"checkForUpdates": False, "fetchNews": "false"}}
+# Of jupyter-collaboration, which is on wherever it is installed.
+COLLABORATION = ("@jupyter/collaboration-extension", "@jupyter/docprovider-extension")
+COLLABORATION_SERVER = ("jupyter_server_ydoc", "jupyter_server_fileid")
 
 
 class Server(ServerProcess):
     """`front_end` is "lab" or "notebook"; use as a context manager.
 
     `variables`: more of its environment. `preferences`: of the front end's settings those that are not as usual, by plugin.
+    `collaborates`: with jupyter-collaboration, so that all its pages edit one notebook together.
     """
 
     def __init__(
@@ -27,12 +31,14 @@ class Server(ServerProcess):
         front_end: str,
         *,
         has_ledger: bool = False,
+        collaborates: bool = False,
         variables: Mapping[str, str] | None = None,
         preferences: Mapping[str, Any] | None = None,
     ) -> None:
         box = Sandbox()
         if has_ledger:
             box.ledger = box.folder / "ledger.sqlite"
+        self.collaborates = collaborates
         self._preferences = {**SETTINGS, **(preferences or {})}
         options = [
             # As for tests/notebooks.py: a kernel host says good-bye to its remote kernel first.
@@ -48,6 +54,10 @@ class Server(ServerProcess):
         settings = self.box.jupyter_config / "labconfig"
         settings.mkdir()
         (settings / "default_setting_overrides.json").write_text(json.dumps(self._preferences))
+        if not self.collaborates:
+            (settings / "page_config.json").write_text(json.dumps({"disabledExtensions": dict.fromkeys(COLLABORATION, True)}))
+            alone = {"ServerApp": {"jpserver_extensions": dict.fromkeys(COLLABORATION_SERVER, False)}}
+            (self.box.jupyter_config / "jupyter_server_config.json").write_text(json.dumps(alone))
         self.start()
         return self
 

@@ -81,6 +81,18 @@ def test_a_run_knows_its_cell(ledger: Path, sandbox: Sandbox, start: Callable[[]
     assert [(row["id"] == status["run"], row["cell"]) for row in rows(ledger, "runs")] == [(True, "a-cell"), (False, None)]
 
 
+def test_a_run_is_on_record_with_the_name_in_its_message(ledger: Path, start: Callable[[], Notebook]) -> None:
+    """Whatever that is; a message without one has none. It is the same session all the same."""
+    notebook = start()
+    for name in ("bob", "", "x" * 1000):
+        notebook.client.session.username = name
+        notebook.run("%%remote\n1").check()
+    notebook.run("%remote usage").check()
+    found = rows(ledger, "runs")
+    assert [row["said_by"] for row in found] == ["bob", None, "x" * 200]
+    assert len({row["session_id"] for row in found}) == 1
+
+
 def targets(sandbox: Sandbox, text: str) -> None:
     folder = sandbox.jupyter_config / "farcell"
     folder.mkdir(exist_ok=True)

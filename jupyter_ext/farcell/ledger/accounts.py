@@ -115,6 +115,8 @@ class RunUsage:
     part: float | None
     cost: float | None
     cell: str | None = None
+    said_by: str | None = None
+    """The username in its message: unverified."""
     session: str | None = None
     """Its id in the ledger."""
 
@@ -217,6 +219,7 @@ def share_of(run: Row, target: str, notebook: str, allocation: Allocation | None
         part=min(1.0, held / allocation.seconds) if allocation and allocation.seconds else None,
         cost=allocation.cost(held) if allocation else None,
         cell=run["cell"],
+        said_by=run["said_by"],
         session=run["session_id"],
     )
 

@@ -92,7 +92,8 @@ class RunReport(_Report):
     """A run. `seconds` it has run by a monotonic clock; `gpu_utilisation` is a mean, 0 to 1.
 
     `share` is the part of its allocation that it had while it ran, 0 to 1: less than 1 when it ran beside others. `cell` is the
-    id that the notebook's front end gives the cell.
+    id that the notebook's front end gives the cell. `said_by` is the username in the message that ran it: whoever sent it chose
+    it, so it tells people who edit one notebook apart, and proves and permits nothing.
     """
 
     table: ClassVar[Table] = "runs"
@@ -108,6 +109,7 @@ class RunReport(_Report):
     received_bytes: int | None = None
     share: float | None = None
     cell: str | None = None
+    said_by: str | None = None
 
 
 Report = SessionReport | JobReport | RunReport

@@ -13,7 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 APPLICATION_ID = 0x66617263
 """PRAGMA application_id, "farc": tells a ledger from another program's database."""
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every schema that there has been, oldest first; what is in a file and not here is a newer farcell's."""
 
 
@@ -78,3 +78,4 @@ class RunRow(Base):
     received_bytes: Mapped[int | None] = mapped_column(BigInteger)
     share: Mapped[float | None]
     cell: Mapped[str | None]
+    said_by: Mapped[str | None]

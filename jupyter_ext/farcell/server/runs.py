@@ -129,9 +129,9 @@ class Runs:
         snapshot = self._observatory.snapshot
         return [
             RunFace(
-                id=run.id, session=run.session, target=run.target, notebook=run.notebook, cell=run.cell, state="queued",
-                is_live=True, started=None, ended=None, seconds=None, gpu_seconds=None, sent_bytes=None, received_bytes=None,
-                peak_gpu_bytes=None, gpu_utilisation=None, part=None, cost=None,
+                id=run.id, session=run.session, target=run.target, notebook=run.notebook, cell=run.cell, said_by=None,
+                state="queued", is_live=True, started=None, ended=None, seconds=None, gpu_seconds=None, sent_bytes=None,
+                received_bytes=None, peak_gpu_bytes=None, gpu_utilisation=None, part=None, cost=None,
             )
             for run in snapshot.runs_in_progress
             if run.state == "queued"
@@ -166,6 +166,7 @@ def _face(row: RunUsage, living: Mapping[str, tuple[Watched, str]]) -> RunFace:
         target=row.target,
         notebook=None if row.notebook == "unknown" else row.notebook,
         cell=row.cell,
+        said_by=row.said_by,
         state=state,
         is_live=alive is not None,
         started=row.started,

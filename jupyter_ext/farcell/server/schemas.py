@@ -337,6 +337,8 @@ class RunFace(_Answer):
     notebook: str | None
     cell: str | None
     """The id of its cell in the notebook, where the front end gives one."""
+    said_by: str | None
+    """The username in the message that ran it, where people edit a notebook together. Its sender chose it: it permits nothing."""
     state: str
     """`queued`, `running`, then `ok`, `error`, `aborted`, `refused`, `died`, `killed`, `ended` or `unknown`."""
     is_live: bool

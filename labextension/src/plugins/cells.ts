@@ -18,6 +18,7 @@ import { farcellIcon } from '../icons';
 import { isSameNotebook, pathOf } from '../places';
 import { showPlan } from '../plan';
 import { TargetNames } from '../targetnames';
+import { shareNotebooks } from '../together';
 import { IFarcell } from '../tokens';
 import type { RunList } from '../wire';
 
@@ -267,6 +268,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     }
     tracker.widgetAdded.connect((_, panel) => watch(panel));
     tracker.forEach(watch);
+    shareNotebooks(tracker, app.serviceManager.user);
     NotebookActions.executionScheduled.connect((_, { notebook, cell }) =>
       badges.get(notebook)?.scheduled(cell)
     );

@@ -44,7 +44,7 @@ def test_an_earlier_ledger_is_brought_up_to_date_and_loses_nothing(old: str, tmp
     """Also by one who only asks."""
     path = tmp_path / "ledger.sqlite"
     at_revision(path, old)
-    assert revision(path) == old and "cell" not in columns(path, "runs")
+    assert revision(path) == old and "said_by" not in columns(path, "runs")
     sql(
         path,
         "INSERT INTO jobs (id, seen, stamps, target, started, ended) VALUES ('j0', ?, '{}', 'a100', ?, ?)",
@@ -74,7 +74,7 @@ def test_a_ledger_of_a_newer_farcell_is_only_read(tmp_path: Path, caplog: pytest
     [said] = caplog.records
     assert (said.name, said.levelname) == ("farcell", "WARNING")
     assert said.getMessage() == (
-        f"The ledger {path} was written by a newer farcell (schema 0099; this one knows up to 0003), and is only read here. "
+        f"The ledger {path} was written by a newer farcell (schema 0099; this one knows up to 0004), and is only read here. "
         "Update farcell to record again. Runs go on; what they use is not recorded meanwhile."
     )
 
