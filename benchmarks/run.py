@@ -35,6 +35,8 @@ GROUPS = (
     "widgets",
     "flood",
     "links",
+    "broker",
+    "broker_leases",
     "panel",
 )
 PACKAGES = ("farcell", "ipykernel", "ipython", "ipyparallel", "jupyter_client", "numpy", "pyzmq")

@@ -10,14 +10,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.needs import NETNS, NVML, SHELLS, SLURM, SSH, ensure, required_services
+from services.needs import NETNS, NVML, POSTGRES, SHELLS, SLURM, SSH, ensure, required_services
 from services.network import Link
 from services.nvml import StubNvml
+from services.postgres import Postgres
 from services.service import GRACE_S, Service, lives, sweep
 from services.slurm import Slurm
 from services.sshd import Sshd
 
-INSTALLING = {"openssh", "shells", "slurm", "module_link", "session_nvml"}
+INSTALLING = {"openssh", "shells", "slurm", "module_link", "session_nvml", "people", "postgres"}
 FIRST_USE_S = 600
 """The first test that uses a service waits for its packages."""
 
@@ -55,6 +56,15 @@ def slurm() -> Iterator[Slurm]:
 def login_node(openssh: None, slurm: Slurm) -> Iterator[Sshd]:
     """An SSH server in whose sessions sbatch and squeue find the cluster."""
     with Sshd(environment=slurm.environment()) as server:
+        yield server
+        end(server)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server, the same for all tests; each takes a database of its own."""
+    ensure(POSTGRES)
+    with Postgres() as server:
         yield server
         end(server)
 

@@ -2,7 +2,7 @@
 
 System packages are installed by tools/need.sh when the first test wants them, only as root where no systemd runs. Where that
 does not do, the test skips with a reason that names the command; a service that the environment variable FARCELL_REQUIRE
-names (`FARCELL_REQUIRE=ssh,slurm,netns,nvml`) fails instead.
+names (`FARCELL_REQUIRE=ssh,slurm,netns,nvml,postgres`) fails instead.
 """
 
 from __future__ import annotations
@@ -63,8 +63,16 @@ def _netns_obstacle() -> str | None:
     return None
 
 
+def _users_obstacle() -> str | None:
+    return None if os.geteuid() == 0 else "Unix accounts are made by root only: run the tests as root"
+
+
 def _nvml_obstacle() -> str | None:
     return None if importlib.util.find_spec("pynvml") else "pynvml is missing: pip install nvidia-ml-py"
+
+
+def _postgres_obstacle() -> str | None:
+    return None if importlib.util.find_spec("psycopg") else "psycopg is missing: pip install 'psycopg[binary]'"
 
 
 def _has_capability(number: int) -> bool:
@@ -78,7 +86,14 @@ SLURM = Need("slurm", "command -v slurmctld && command -v slurmd && command -v m
 NETNS = Need("netns", f"command -v ip && {HEADERS}", ("iproute2", "gcc", "libc6-dev"), _netns_obstacle)
 SHELLS = Need("shells", "command -v tcsh && command -v fish", ("tcsh", "fish"))
 NVML = Need("nvml", HEADERS, ("gcc", "libc6-dev"), _nvml_obstacle)
-ALL = (SSH, SHELLS, SLURM, NETNS, NVML)
+USERS = Need("users", "command -v sudo && command -v useradd && command -v pgrep", ("sudo", "passwd", "procps"), _users_obstacle)
+POSTGRES = Need(
+    "postgres",
+    "command -v initdb || ls /usr/lib/postgresql/*/bin/initdb",
+    ("postgresql", "postgresql-client"),
+    _postgres_obstacle,
+)
+ALL = (SSH, SHELLS, SLURM, NETNS, NVML, POSTGRES, USERS)
 
 
 def ensure(need: Need) -> None:

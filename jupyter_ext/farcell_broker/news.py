@@ -1,0 +1,28 @@
+"""Who waits for something to change is woken when something may have: a lease was granted, ended, or moved in its queue."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+
+class News:
+    """On one loop's thread. Another process of the broker may change things too, so who waits also looks by itself."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    @property
+    def next(self) -> asyncio.Event:
+        """To be taken before one looks: set by whatever changes afterwards."""
+        return self._changed
+
+
+async def within(event: asyncio.Event, timeout_s: float) -> None:
+    """Until it is set, or the time is up."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(event.wait(), timeout_s)

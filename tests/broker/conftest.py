@@ -1,0 +1,43 @@
+"""The broker's hosts for the tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from lending import Lender
+from sandbox import Sandbox
+from services.fixtures import end
+from services.needs import USERS, ensure
+from services.people import BrokerOfPeople, People, missing_python
+
+TOKEN = "token-of-the-broker"
+
+
+@pytest.fixture
+def lender(sandbox: Sandbox) -> Iterator[Lender]:
+    """Whose hosts are ended when the test is over."""
+    lender = Lender()
+    yield lender
+    lender.close()
+
+
+@pytest.fixture(scope="module")
+def people() -> Iterator[People]:
+    """Five Unix accounts, the broker's, and its helper."""
+    ensure(USERS)
+    if reason := missing_python():
+        pytest.skip(f"optional: users: {reason}")
+    with People() as made:
+        yield made
+        end(made)
+
+
+@pytest.fixture
+def broker(people: People) -> Iterator[BrokerOfPeople]:
+    """The broker's process, with secrets in its environment."""
+    broker = BrokerOfPeople(people, JUPYTERHUB_API_TOKEN=TOKEN, FARCELL_BROKER_DATABASE="postgresql://b:secret@db/leases")
+    yield broker
+    for host in broker.started:
+        broker("end", host=host)
+    broker.close()
