@@ -1,0 +1,80 @@
+"""`api/shares`: outputs that users show each other."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+from tornado.web import HTTPError, stream_request_body
+
+from .broker import Broker
+from .handlers import ApiHandler
+from .limits import Limits
+from .schemas import ShareRequest
+from .shares import MOST_BYTES, Share, Shares
+
+BODY_BYTES = MOST_BYTES + (1 << 20)
+"""Outputs are measured once they are cleaned, which may leave less of them."""
+
+
+class _Sharing(ApiHandler):
+    @property
+    def shares(self) -> Shares:
+        return Shares(self.broker.leases.database, time.time)
+
+
+@stream_request_body
+class SharesHandler(_Sharing):
+    """Of all paths the only one with a large body, which is therefore read only once its sender is known."""
+
+    def initialize(self, broker: Broker, limits: Limits) -> None:
+        super().initialize(broker, limits)
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    async def prepare(self) -> None:
+        assert self.request.connection is not None
+        self.request.connection.set_max_body_size(BODY_BYTES)  # type: ignore[attr-defined]
+        await super().prepare()
+
+    def data_received(self, chunk: bytes) -> None:
+        """Called by tornado for each piece of the body."""
+        self._size += len(chunk)
+        if self._size > BODY_BYTES:
+            raise HTTPError(413, f"The outputs of a run that are shared may have {MOST_BYTES >> 10} KiB.")
+        self._parts.append(chunk)
+
+    async def get(self) -> None:
+        found = await self.broker.call(self.shares.of, self.who)
+        self.answer({"shares": [_told(share) for share in found]})
+
+    async def post(self) -> None:
+        self.request.body = b"".join(self._parts)
+        asked = self.body(ShareRequest)
+
+        def open() -> Share:
+            return self.shares.open(
+                self.who,
+                asked.readers,
+                asked.run,
+                asked.outputs,
+                target=asked.target,
+                lasts_s=asked.lasts_s,
+            )
+
+        self.answer(_told(await self.broker.call(open)), 201)
+
+
+class OneShare(_Sharing):
+    async def get(self, id: str) -> None:
+        share = await self.broker.call(self.shares.read, self.who, id)
+        self.answer({**_told(share), "outputs": share.outputs})
+
+    async def delete(self, id: str) -> None:
+        await self.broker.call(self.shares.end, self.who, id)
+        self.answer({"ended": id})
+
+
+def _told(share: Share) -> dict[str, Any]:
+    return {key: value for key, value in asdict(share).items() if key != "outputs"}
