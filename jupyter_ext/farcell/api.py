@@ -272,6 +272,15 @@ class Workspace:
             raise UsageError(f"There is no run {id!r} of this kernel. %remote log lists them.")
         self.sessions[known[found[0]]].replay(found[0])
 
+    def outputs_of(self, id: str) -> tuple[str, str, list[dict[str, Any]]]:
+        """The whole id of a run that begins so, its target and its outputs, also if it failed; UsageError if there is none."""
+        from .errors import UsageError
+
+        for session in self.sessions.values():
+            if session.is_started and (found := session.outputs(id)) is not None:
+                return found[0], session.target, found[1]
+        raise UsageError(f"No session of this notebook has a run {id!r}. %remote log lists them; outputs end with their session.")
+
     def results(self, run: DetachedRun) -> dict[str, Any]:
         """What a run has changed: the values here where they were merged, else copies of the target's."""
         names = run.conflict.names if run.conflict is not None else run.returned.names

@@ -217,6 +217,8 @@ def key_of(options: LaunchOptions) -> tuple[Any, ...]:
     """The same for all targets of a place."""
     if options.backend.startswith(_LOCAL):
         return (_LOCAL,)
+    if options.backend == "broker":
+        return (options.backend, options.url)
     folder = options.state_dir if options.backend == "slurm" else options.env.get("FARCELL_RUNTIME_DIR")
     return (options.backend, options.ssh, options.user, options.host, folder)
 

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 SUBCOMMANDS = (
     "status", "plan", "targets", "interrupt", "restart", "stop", "vars", "pull", "push", "put", "get", "wait", "results",
-    "attach", "resolve", "env", "gpus", "usage", "log", "sessions", "reconnect", "save", "restore", "forget", "on", "off",
+    "attach", "resolve", "env", "gpus", "usage", "log", "share", "shared", "sessions", "reconnect", "save", "restore", "forget",
+    "on", "off",
 )  # fmt: skip
 RESOURCES = (
     "gpus", "gpu_type", "cpus", "mem", "walltime", "nodes", "partition", "account", "qos", "constraint", "reservation", "sbatch",
@@ -309,9 +310,12 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         env sync [TARGET [PACKAGES]] [--yes]   installs this notebook's versions there
         env ship [TARGET [PACKAGES]] [--yes]   sends what a kernel needs there, and packages, to a target without a network
         gpus [TARGET]               what its GPUs do, and whose processes are on them
-        usage [--by target|notebook|day]   seconds, GPU-seconds, bytes and cost of all that you have run
+        usage [--by target|notebook|day]   seconds, GPU-seconds, bytes and cost of all you have run; your share of a broker's
         log [TARGET] [--lines N]    the runs so far; with --lines the kernel's and the host's log
         log RUN --replay            all outputs of a run again
+        share RUN --with USER[,USER] [--for 7d]   shows them its outputs, by the broker; --broker TARGET where there are several
+        share --end SHARE           they see it no more
+        shared [SHARE]              what you share, and others with you; of SHARE the outputs, without scripts and widgets
         reconnect [TARGET]          logs in again, asking what ssh asks, and tries a lost connection at once
         sessions [--all]            sessions of all notebooks on this machine; with --all on those that ssh reaches, and jobs
         sessions --end ID [--yes]   ends one of them
@@ -505,9 +509,23 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         parser.add_argument("--by", choices=["target", "notebook", "day"], default="target")
         by = parser.parse_args(words).by
         currency = self.workspace.targets().currency
-        from .totals import usage, usage_table
+        from .totals import is_kept, usage, usage_table
 
+        standings = self._standings()
+        for table in standings:
+            self._show(table)
+        if standings and not is_kept():
+            return  # the broker keeps its own record
         self._show(usage_table(by, usage(by), currency))
+
+    def _standings(self) -> list[Table]:
+        """What the brokers say that this person's targets belong to."""
+        targets = self.workspace.targets()
+        if not any(targets.get(name).backend == "broker" for name in targets.names):
+            return []
+        from .backends.broker.standing import standings
+
+        return standings(targets)
 
     def _do_log(self, words: list[str]) -> None:
         if "--replay" in words:
@@ -543,6 +561,41 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         also += [f"cost {self.workspace.targets().currency}".rstrip()] if priced else []
         columns = ["cell", "run", "target", "sent", "back", "bytes sent", "bytes back", "seconds", *also, "code"]
         self._show(Table("Remote runs", columns, rows, "none yet"))
+
+    def _do_share(self, words: list[str]) -> None:
+        parser = _Parser(prog="%remote share", add_help=False)
+        parser.add_argument("run", nargs="?")
+        parser.add_argument("--with", dest="readers", action="append", default=[], metavar="USER")
+        parser.add_argument("--for", dest="lasts", metavar="TIME")
+        parser.add_argument("--broker", metavar="TARGET")
+        parser.add_argument("--end", metavar="SHARE")
+        options = parser.parse_intermixed_args(words)
+        from .backends.broker import sharing
+
+        broker = sharing.broker_of(self.workspace.targets(), options.broker)
+        if options.end is not None:
+            if options.run is not None or options.readers:
+                raise UsageError("%remote share --end SHARE takes no run and no users.")
+            print(sharing.end(broker, options.end))
+            return
+        readers = [name for value in options.readers for name in value.split(",") if name]
+        if options.run is None or not readers:
+            raise UsageError("%remote share takes a run, as %remote log lists them, and --with USER.")
+        run, target, outputs = self.workspace.outputs_of(options.run)
+        print(sharing.share(broker, run, target, outputs, readers, options.lasts))
+
+    def _do_shared(self, words: list[str]) -> None:
+        parser = _Parser(prog="%remote shared", add_help=False)
+        parser.add_argument("share", nargs="?")
+        parser.add_argument("--broker", metavar="TARGET")
+        options = parser.parse_args(words)
+        from .backends.broker import sharing
+
+        broker = sharing.broker_of(self.workspace.targets(), options.broker)
+        if options.share is None:
+            self._show(sharing.listed(broker))
+        else:
+            sharing.show(broker, options.share)
 
     def _do_sessions(self, words: list[str]) -> None:
         parser = _Parser(prog="%remote sessions", add_help=False)

@@ -52,6 +52,7 @@ from .refs import Ref, human_bytes
 from .relay.card import Card
 from .relay.comms import MESSAGES as COMM_MESSAGES
 from .relay.comms import Comms, NotebookComms
+from .relay.gathered import Gathered
 from .relay.line import Line, waiting
 from .relay.notebook import Notebook
 from .relay.run_relay import ReplayRelay, RunRelay
@@ -695,6 +696,18 @@ class RemoteSession:
         line = Line(self.notebook, waiting(f"reading the journal of {self.target!r}"))
         with self._life.observed(reading.take) as journal, line:
             reading.wait(journal)
+
+    def outputs(self, run: str) -> tuple[str, list[dict[str, Any]]] | None:
+        """Those of the run whose id begins so, as far as it has come, as nbformat has them and the host's journal has kept them;
+        with its whole id. None if there is no such run here."""
+        self._need_started()
+        gathered = Gathered()
+        reading = Replay(run, gathered)
+        with self._life.observed(reading.take) as journal:
+            reading.wait(journal)
+        if reading.reply is not None:
+            gathered.end(reading.reply)
+        return None if reading.run is None else (reading.run, gathered.outputs)
 
     def settle_over(self) -> None:
         """On the main thread, outside of the notebook's own code: merges what a detached run that is over has changed."""

@@ -7,7 +7,7 @@ line and key.
 
 from __future__ import annotations
 
-import difflib
+import os
 import re
 import shlex
 import sys
@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from jupyter_core.paths import jupyter_config_dir, jupyter_config_path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
@@ -23,6 +24,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, Confi
 from .backends.base import LaunchOptions, backend_names
 from .backends.resources import Resources, memory, seconds
 from .errors import UsageError
+from .tomlplaces import choices, line_numbers, unknown
+
+if TYPE_CHECKING:
+    from .backends.broker.offered import Offers
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -34,9 +39,14 @@ CONFIRM_BYTES = 8 << 30
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 BUILTIN = ("local", "local-attach")
 WITHOUT_SCHEDULER = ("local", "local-attach", "ssh")
+_OF_BROKER = frozenset(
+    (
+        *("name", "backend", "url", "lends", "token_file", "token_variable", "gpus", "walltime"),
+        *("confirm_bytes", "detached_reads", "price_per_hour", "budget"),
+    )
+)
+"""What a target says itself when it is a broker's."""
 _TOP_KEYS = ("default", "currency", "budget", "targets")
-_MANY = 12
-"""A list longer than this helps nobody who has only misspelt something."""
 
 
 def _folder(path: str) -> str:
@@ -100,6 +110,21 @@ def _span(text: str) -> str:
     return text
 
 
+def _lent(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError("must be the name of a target of the broker")
+    return name
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be an address such as https://hub.example.org/services/farcell")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must hold no password: name a token_file")
+    return text
+
+
 def _no_truth(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("must be a number of bytes or a text such as '2GB'")
@@ -155,6 +180,10 @@ class Target(BaseModel):
     save_grace_s: float = Field(default=10, gt=0, strict=True)
     state_dir: Annotated[str, AfterValidator(_folder)] | None = None
     route: Literal["auto", "tcp", "srun"] = "auto"
+    url: Annotated[str, AfterValidator(_url)] | None = None
+    lends: Annotated[str, AfterValidator(_lent)] | None = None
+    token_file: str | None = None
+    token_variable: Annotated[str, AfterValidator(_variable)] | None = None
     detached_reads: Literal["wait", "stale", "error"] = "wait"
     confirm_bytes: Annotated[ByteSize, BeforeValidator(_no_truth)] = Field(default=ByteSize(CONFIRM_BYTES), gt=0)
     price_per_hour: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)] | None = None
@@ -185,6 +214,10 @@ class Target(BaseModel):
             save_grace_s=self.save_grace_s,
             state_dir=self.state_dir,
             route=self.route,
+            url=self.url,
+            lends=self.lends,
+            token_file=self.token_file,
+            token_variable=self.token_variable,
         )
 
     @property
@@ -206,6 +239,15 @@ class Target(BaseModel):
     def _reachable(self) -> Target:
         if self.backend == "ssh" and self.host is None:
             raise ValueError("a target with backend ssh needs its host")
+        if self.backend == "broker" and self.url is None:
+            raise ValueError("a target with backend broker needs its url")
+        fields = type(self).model_fields.items()
+        said = {name for name, known in fields if getattr(self, name) != known.get_default(call_default_factory=True)}
+        theirs = sorted(said - _OF_BROKER)
+        if self.backend == "broker" and theirs:
+            raise ValueError(f"what the broker lends has no {', '.join(theirs)} of yours: its policy says that")
+        if self.token_file is not None and self.token_variable is not None:
+            raise ValueError("has a token_file and a token_variable: only one can be asked")
         return self
 
 
@@ -226,6 +268,8 @@ class Targets:
     user_file: Path = field(default_factory=lambda: user_file())
     defined_in: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     """The files with a table of that name, right or wrong, the one that holds first."""
+    unknown_offers: str | None = None
+    """Why it is not known what the environment's broker lends."""
 
     @property
     def names(self) -> list[str]:
@@ -237,7 +281,8 @@ class Targets:
         if wanted in self.known:
             return self.known[wanted]
         files = ", ".join(str(file) for file in self.sources or [self.user_file])
-        raise UsageError(f"Unknown target {wanted!r}. {_choices(wanted, self.names)} Targets are defined in {files}.")
+        broker = f" {self.unknown_offers}" if self.unknown_offers else ""
+        raise UsageError(f"Unknown target {wanted!r}. {choices(wanted, self.names)} Targets are defined in {files}.{broker}")
 
 
 def user_file() -> Path:
@@ -255,10 +300,21 @@ def load(paths: Iterable[str | Path] | None = None) -> Targets:
     """
     global _loaded
     files = _default_files() if paths is None else tuple(Path(folder) / FILE for folder in paths)
-    key = tuple((file, _stamp(file)) for file in files)
+    offered = _offered() if paths is None else None
+    stamps = tuple((file, _stamp(file)) for file in files)
+    key = (stamps, offered)
     if _loaded is None or _loaded[0] != key:
-        _loaded = (key, _read([file for file, stamp in key if stamp is not None]))
+        _loaded = (key, _read([file for file, stamp in stamps if stamp is not None], offered))
     return _loaded[1]
+
+
+def _offered() -> Offers | None:
+    """What a broker lends that the environment names."""
+    if not os.environ.get("FARCELL_BROKER_URL"):
+        return None
+    from .backends.broker.offered import offers
+
+    return offers()
 
 
 @lru_cache(maxsize=1)
@@ -285,12 +341,12 @@ class Fault:
 
 def survey() -> tuple[Targets, list[Fault]]:
     """What is right in the files, and all that is not: for who lists them. Nothing may run while there is a fault."""
-    return _told([_File(file) for file in _default_files() if _stamp(file) is not None])
+    return _told([_File(file) for file in _default_files() if _stamp(file) is not None], _offered())
 
 
 def stamp() -> tuple[object, ...]:
     """Changes when one of the files does."""
-    return tuple((file, _stamp(file)) for file in _default_files())
+    return (*((file, _stamp(file)) for file in _default_files()), _offered())
 
 
 def check(file: Path, text: str) -> None:
@@ -300,8 +356,8 @@ def check(file: Path, text: str) -> None:
         raise _not_right(found.faults)
 
 
-def _read(paths: list[Path]) -> Targets:
-    targets, faults = _told([_File(path) for path in paths])
+def _read(paths: list[Path], offered: Offers | None) -> Targets:
+    targets, faults = _told([_File(path) for path in paths], offered)
     if faults:
         raise _not_right(faults)
     return targets
@@ -311,13 +367,16 @@ def _not_right(faults: Iterable[Fault]) -> UsageError:
     return UsageError("targets.toml is not right:\n" + "\n".join(f"  {fault.text}" for fault in faults))
 
 
-def _told(files: list[_File]) -> tuple[Targets, list[Fault]]:
+def _told(files: list[_File], offered: Offers | None = None) -> tuple[Targets, list[Fault]]:
     known: dict[str, Target] = {}
     for file in files:
         for name, target in file.targets.items():
             known.setdefault(name, target)
     for name in BUILTIN:
         known.setdefault(name, Target(name=name, backend=name))
+    if offered is not None:
+        for name in filter(_NAME.fullmatch, offered.names):
+            known.setdefault(name, Target(name=name, backend="broker", url=offered.url, token_file=offered.token_file))
     chosen = next((file for file in files if file.default is not None), None)
     if chosen is not None:
         chosen.check_default([*known, *(name for file in files for name in file.faulty)])
@@ -331,6 +390,7 @@ def _told(files: list[_File]) -> tuple[Targets, list[Fault]]:
         priced.currency if priced is not None else "",
         next((file.budget for file in files if file.budget is not None), None),
         tuple(file.path for file in files),
+        unknown_offers=offered.fault if offered is not None else None,
         defined_in={name: tuple(file.path for file in files if name in file.named) for file in files for name in file.named},
     )
     return targets, [fault for file in files for fault in sorted(file.faults, key=lambda fault: (fault.line, fault.text))]
@@ -355,7 +415,7 @@ class _File:
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             self.faults.append(Fault(0, f"{path}: {error}"))
             return
-        self._lines = _lines(self._text)
+        self._lines = line_numbers(self._text)
         self._top(tables)
 
     def _fault(self, keys: tuple[str, ...], text: str) -> None:
@@ -366,7 +426,7 @@ class _File:
     def _top(self, tables: dict[str, Any]) -> None:
         for key, value in tables.items():
             if key not in _TOP_KEYS:
-                text = _unknown("key", key, _TOP_KEYS)
+                text = unknown("key", key, _TOP_KEYS)
                 if isinstance(value, dict) and "Did you mean" not in text:
                     text += f" A target's table is [targets.{key}]."
                 self._fault((key,), text)
@@ -402,7 +462,7 @@ class _File:
         """`default` may name a target of any file, also one that has faults of its own."""
         known = list(dict.fromkeys(names))
         if self.default is not None and self.default not in known:
-            self._fault(("default",), _unknown("target", self.default, known))
+            self._fault(("default",), unknown("target", self.default, known))
 
     def _target(self, name: str, table: Any) -> None:
         where = ("targets", name)
@@ -415,7 +475,7 @@ class _File:
         else:
             backend = table.get("backend", "local")
             if isinstance(backend, str) and backend not in backend_names():
-                self._fault((*where, "backend"), _unknown("backend", backend, backend_names()))
+                self._fault((*where, "backend"), unknown("backend", backend, backend_names()))
             try:
                 self.targets[name] = Target(name=name, **table)
             except ValidationError as error:
@@ -426,51 +486,9 @@ class _File:
         for item in error.errors():
             keys = tuple(str(part) for part in item["loc"] if part != "[key]")
             if item["type"] == "extra_forbidden":
-                self._fault((*where, *keys), _unknown("key", keys[-1], Limits.model_fields if keys[0] == "budget" else known))
+                self._fault((*where, *keys), unknown("key", keys[-1], Limits.model_fields if keys[0] == "budget" else known))
             elif item["type"] == "model_type":
                 self._fault((*where, *keys), f"must be a table, such as {{ day = 10.0, month = 200.0 }}, not {item['input']!r}")
             else:
                 shown = "" if keys[:1] in ((), ("env",)) else f", not {item['input']!r}"  # the environment may hold secrets
                 self._fault((*where, *keys), item["msg"].removeprefix("Value error, ") + shown)
-
-
-def _unknown(what: str, value: str, known: Iterable[str]) -> str:
-    return f"unknown {what} {value!r}. {_choices(value, known)}"
-
-
-def _choices(value: str, known: Iterable[str]) -> str:
-    choices = list(known)
-    close = difflib.get_close_matches(value, choices, 1)
-    meant = f"Did you mean {close[0]!r}?" if close else ""
-    if close and len(choices) > _MANY:
-        return meant
-    return f"Known: {', '.join(choices)}. {meant}".rstrip()
-
-
-_HEADER = re.compile(r"\s*\[+\s*([^\]]+?)\s*\]+")
-_KEY = re.compile(r"\s*((?:\"[^\"]*\"|'[^']*'|[A-Za-z0-9_-]+)(?:\s*\.\s*(?:\"[^\"]*\"|'[^']*'|[A-Za-z0-9_-]+))*)\s*=")
-_PART = re.compile(r"\"([^\"]*)\"|'([^']*)'|([A-Za-z0-9_-]+)")
-
-
-def _lines(text: str) -> dict[tuple[str, ...], int]:
-    """Line numbers of tables and keys: for messages, so a multi-line string that looks like TOML may mislead it and no more."""
-    found: dict[tuple[str, ...], int] = {}
-    table: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), 1):
-        header = _HEADER.match(line)
-        key = _KEY.match(line)
-        if header is not None:
-            table = _parts(header[1])
-            path = table
-        elif key is not None:
-            path = (*table, *_parts(key[1]))
-        else:
-            continue
-        for end in range(1, len(path) + 1):
-            found.setdefault(path[:end], number)
-        found[path] = number
-    return found
-
-
-def _parts(dotted: str) -> tuple[str, ...]:
-    return tuple(double or single or bare for double, single, bare in _PART.findall(dotted))

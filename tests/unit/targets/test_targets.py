@@ -147,7 +147,8 @@ def test_all_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
         f"{u}, line 1, defualt: unknown key 'defualt'. Known: default, currency, budget, targets. Did you mean 'default'?",
         f"{u}, line 3, targets.a.bakend: unknown key 'bakend'. Did you mean 'backend'?",
         f"{u}, line 4, targets.a.keep_s: Input should be greater than 0, not -1",
-        f"{u}, line 6, targets.b.backend: unknown backend 'lcoal'. Known: local, local-attach, slurm, ssh. Did you mean 'local'?",
+        f"{u}, line 6, targets.b.backend: unknown backend 'lcoal'. "
+        "Known: broker, local, local-attach, slurm, ssh. Did you mean 'local'?",
         f"{u}, line 7, targets.b.env.A: Input should be a valid string",
         f"{u}, line 8, targets.b c: a name has letters, digits, '.', '_' and '-' only",
         f"{u}, line 10, targets.d.name: is given by the table's own name; leave it out",
@@ -317,3 +318,17 @@ def test_a_fault_of_a_whole_target_tells_no_value(tmp_path: Path) -> None:
     """Its environment may hold secrets."""
     (fault,) = faults(written(tmp_path, '[targets.a]\nbackend = "ssh"\nenv = { TOKEN = "secret" }\n'))
     assert fault.endswith("line 1, targets.a: a target with backend ssh needs its host")
+
+
+def test_a_target_of_a_broker_says_which_and_leaves_all_else_to_it(tmp_path: Path) -> None:
+    for table, fault in (
+        ('backend = "broker"', "needs its url"),
+        ('backend = "broker"\nurl = "ftp://x"', "must be an address"),
+        ('backend = "broker"\nurl = "https://ada:pw@x/"', "must hold no password"),
+        ('backend = "broker"\nurl = "https://x/"\npython = "/p"\nenv = { A = "1" }', "no env, python of yours"),
+        ('backend = "broker"\nurl = "https://x/"\ntoken_file = "a"\ntoken_variable = "B"', "only one can be asked"),
+    ):
+        (tmp_path / "farcell").mkdir(exist_ok=True)
+        (tmp_path / "farcell" / "targets.toml").write_text(f"[targets.pool]\n{table}\n")
+        with pytest.raises(UsageError, match=fault):
+            targets.load([tmp_path])

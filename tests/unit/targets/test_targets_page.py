@@ -51,7 +51,15 @@ def test_the_example_of_costs_is_right(tmp_path: Path) -> None:
 
 def test_the_faults_are_told_in_these_words(tmp_path: Path) -> None:
     """The wrong example is answered as shown."""
-    assert told(tmp_path, TOML[1], "big") == TEXT[0]
+    assert told(tmp_path, next(each for each in TOML if "bakend" in each), "big") == TEXT[0]
+
+
+def test_the_example_of_a_broker_is_right(tmp_path: Path) -> None:
+    (tmp_path / "farcell").mkdir()
+    (tmp_path / "farcell" / "targets.toml").write_text(next(each for each in TOML if '"broker"' in each), encoding="utf-8")
+    options = targets.load([tmp_path]).get("pool").launch_options()
+    assert (options.backend, options.url) == ("broker", "https://hub.example.org/services/farcell")
+    assert (options.resources.gpus, options.resources.walltime_s) == (1, 7200)
 
 
 def test_an_unknown_target_is_told_in_these_words(tmp_path: Path) -> None:
