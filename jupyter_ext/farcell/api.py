@@ -432,7 +432,7 @@ class Remote:
         self._workspace.refresh(others, found)
         self._workspace.wait_for(found, self.target)
         names, optional = self._names(found, inputs)
-        summary = self._moving_refs(
+        return self._moving_refs(
             lambda: self.session.run(
                 code,
                 names,
@@ -444,10 +444,9 @@ class Remote:
                 timeout_s=timeout_s,
                 yes=yes,
                 restartable=restartable,
+                on_over=lambda summary: self._workspace.remember(code, summary),
             )
         )
-        self._workspace.remember(code, summary)
-        return summary
 
     def detach(
         self,

@@ -551,6 +551,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
                 _bytes(run.summary.sent_bytes),
                 _bytes(run.summary.received_bytes),
                 f"{run.summary.seconds:.2f}",
+                run.summary.ended,
                 *(_of_gpus(run.summary.usage.get("gpus") or {}) if measured else ()),
                 *(["-" if run.summary.cost is None else f"{run.summary.cost:.4f}"] if priced else ()),
                 run.code,
@@ -559,7 +560,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         ]
         also = ["GPU memory", "GPU use"] if measured else []
         also += [f"cost {self.workspace.targets().currency}".rstrip()] if priced else []
-        columns = ["cell", "run", "target", "sent", "back", "bytes sent", "bytes back", "seconds", *also, "code"]
+        columns = ["cell", "run", "target", "sent", "back", "bytes sent", "bytes back", "seconds", "ended", *also, "code"]
         self._show(Table("Remote runs", columns, rows, "none yet"))
 
     def _do_share(self, words: list[str]) -> None:

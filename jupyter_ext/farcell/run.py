@@ -183,6 +183,17 @@ class Finish:
         return self.reply is not None and self.reply.message.content.get("status") == "error"
 
     @property
+    def how(self) -> str:
+        """In a word or two: "ok", the name of the exception that it raised, or what became of it."""
+        if self.timed_out:
+            return "timed out"
+        if self.reply is None:
+            return "killed" if self.killed else "kernel died" if self.kernel is not None else "host died"
+        content = self.reply.message.content
+        status = str(content.get("status"))
+        return str(content.get("ename") or status) if status == "error" else {"aborted": "cancelled"}.get(status, status)
+
+    @property
     def could_not_read(self) -> bool:
         """Nothing was run: the remote kernel may not read the notebook's memory, where the values were."""
         return self.reply is not None and bool(self.reply.message.content.get("unreadable"))

@@ -123,12 +123,14 @@ class RemoteSession:
         timeout_s: float | None = None,
         yes: bool = False,
         restartable: bool = False,
+        on_over: Callable[[RunSummary], None] | None = None,
     ) -> RunSummary:
         """Runs a cell to its end, merges what it changed, sets `_` and `Out[N]`; raises what the cell raised.
 
         `restartable`: one that a scheduler has ended (wall time, preemption, a node's failure) runs again in a new job. `names`
         must travel, `optional` ones go along if they can; `imports` are modules that the cell imports; `send_files` are names
-        and globs of files that go into the target's working folder before.
+        and globs of files that go into the target's working folder before. `on_over` hears of each run that is over, also of
+        one that raises.
         """
         asked = Asked.of(code, names, optional=optional, imports=imports, send_files=send_files, out=out, keep=keep, yes=yes)
         with self._turns.take():
@@ -140,7 +142,7 @@ class RemoteSession:
                 self._folder.send(asked.files, yes)
                 self._folder.offer(code, asked.files)
                 try:
-                    return self._run(asked, timeout_s)
+                    return self._run(asked, timeout_s, on_over)
                 except (HostDied, KeyboardInterrupt) as error:
                     if not restartable or not self._is_schedulers_doing(error):
                         raise
@@ -500,13 +502,16 @@ class RemoteSession:
 
     # -- one run
 
-    def _run(self, asked: Asked, timeout_s: float | None) -> RunSummary:
+    def _run(self, asked: Asked, timeout_s: float | None, on_over: Callable[[RunSummary], None] | None) -> RunSummary:
         began = time.monotonic()
         prepared = self._prepare(asked)
         relay = RunRelay(self.notebook, prepared.count)
         pending, finish, returned = self._conversation.run(relay, prepared.content, prepared.payload, timeout_s, prepared.watch)
         self._was_pressed = finish.interrupted
         self._life.run_over()
+        summary = self._summary(pending.id, time.monotonic() - began, prepared, returned, finish)
+        if on_over is not None:
+            on_over(summary)
         self._tell_of_order(finish, prepared.payload)
         self._take_imported(self._conversation.exchange, returned.imported)
         conflict = self._conflict(pending.id, returned)
@@ -520,7 +525,7 @@ class RemoteSession:
             raise KeyboardInterrupt
         if conflict is not None:
             raise ConflictError(str(conflict), conflict.run, conflict.names)
-        return self._summary(pending.id, time.monotonic() - began, prepared, returned, finish)
+        return summary
 
     def _summary(self, run: str, seconds: float, prepared: Prepared, returned: Returned, finish: Finish | None) -> RunSummary:
         content = finish.reply.message.content if finish is not None and finish.reply is not None else {}
@@ -535,6 +540,7 @@ class RemoteSession:
             returned.result is not NOTHING,
             content.get("usage") or {},
             self.options.price_per_hour,
+            "lost" if finish is None else finish.how,
         )
 
     def _leave(self, asked: Asked, restartable: bool = False) -> NoReturn:

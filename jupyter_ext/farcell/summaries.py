@@ -24,6 +24,8 @@ class RunSummary:
     usage: Mapping[str, Any] = field(default_factory=dict)
     """As the target measured it: seconds, and gpus where it has any (`peak_fields` of farcell_host.telemetry)."""
     price_per_hour: float | None = None
+    ended: str = "ok"
+    """Or what it raised, or what became of it (`Finish.how`)."""
 
     @property
     def cost(self) -> float | None:

@@ -222,6 +222,18 @@ def test_every_subcommand_shows_a_table(nb: Notebook) -> None:
         assert "<table>" in bundle["text/html"], command
 
 
+def test_the_log_has_runs_that_failed_and_what_they_raised(notebook: Notebook) -> None:
+    notebook.run("%load_ext farcell").check()
+    notebook.run("%%remote\n1").check()
+    notebook.run("%%remote\nprint('until here')\n{}['lost']")
+    notebook.run("%%remote --timeout 0.3\nimport time\ntime.sleep(60)")
+    notebook.run("%%remote\nimport os\nos._exit(3)")
+    table = notebook.run("%remote log").check().displays[0]["text/plain"]
+    head, *rows = [line for line in table.splitlines()[1:] if " local " in line or line.lstrip().startswith("cell")]
+    ended = [row[head.index("ended") :] for row in rows]
+    assert [re.split("  +", text)[0] for text in ended] == ["ok", "KeyError", "timed out", "kernel died"]
+
+
 def test_push_and_pull(nb: Notebook) -> None:
     """A value is sent ahead, and fetched back although it was to stay."""
     nb.run("pushed = 'p' * 10").check()
