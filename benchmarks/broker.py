@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from brokers import User
 from farcell.backends.broker.pipe import Pipe
-from hubs import BrokerHub, free_ports
+from hubs import BrokerHub
+from ports import free_ports
 from sandbox import Sandbox
 from services.needs import SSH, missing
 from services.sshd import Sshd

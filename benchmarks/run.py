@@ -37,6 +37,7 @@ GROUPS = (
     "links",
     "broker",
     "broker_leases",
+    "broker_floods",
     "panel",
 )
 PACKAGES = ("farcell", "ipykernel", "ipython", "ipyparallel", "jupyter_client", "numpy", "pyzmq")

@@ -131,6 +131,8 @@ class Describer:
             return f"function {obj.__module__}.{obj.__qualname__}"
         if kind in _DESCRIPTORS:
             return f"{kind.__name__} {obj.__name__}"
+        if kind.__module__ == "ipykernel.iostream" and kind.__name__ == "OutStream":
+            return f"the kernel's {obj.name}"  # which consists of the kernel itself
         np = sys.modules.get("numpy")
         if np is not None and isinstance(obj, np.generic) and kind.__module__ == "numpy" and kind is not np.void:
             return f"numpy {obj.dtype} {short(repr(obj.tolist()))}"  # a number: whether two are one object is nobody's affair
