@@ -23,7 +23,8 @@ export const SCHEMA_ID = 'https://github.com/farcell/farcell/events/changed/v1';
 export const LEASE_S = 60;
 const RENEW_MS = 20_000;
 const WITHOUT_BUS_MS = 5_000;
-const SLOWEST_MS = 120_000;
+const AWAY_MS = 3_000;
+const SLOWEST_MS = 20_000;
 
 export namespace Model {
   export interface IOptions {
@@ -175,9 +176,23 @@ export class Model implements IFarcell {
   private _setBus(hasBus: boolean): void {
     if (this._hasBus !== hasBus) {
       this._hasBus = hasBus;
-      const interval = hasBus ? this._renewMs : this._withoutBusMs;
-      this._poll.frequency = { interval, backoff: true, max: SLOWEST_MS };
+      this._pace();
     }
+  }
+
+  private _setProblem(problem: Error | null): void {
+    const wasThere = this._problem !== null;
+    this._problem = problem;
+    if (wasThere !== (problem !== null)) {
+      this._pace();
+    }
+  }
+
+  /** A server that is away is asked more often: who waits for it sees at once that it is back. */
+  private _pace(): void {
+    const usual = this._hasBus ? this._renewMs : this._withoutBusMs;
+    const interval = this._problem ? Math.min(AWAY_MS, usual) : usual;
+    this._poll.frequency = { interval, backoff: true, max: SLOWEST_MS };
   }
 
   private _isNews(told: Changed): boolean {
@@ -210,10 +225,10 @@ export class Model implements IFarcell {
         if (answer.changed && this._isNews(answer.body)) {
           this._etag = answer.etag;
           this._snapshot = answer.body;
-          this._problem = null;
+          this._setProblem(null);
           this._changed.emit();
         } else if (this._problem) {
-          this._problem = null;
+          this._setProblem(null);
           this._changed.emit();
         }
       } catch (error) {
@@ -229,7 +244,7 @@ export class Model implements IFarcell {
     }
     const problem = error instanceof Error ? error : new Error(String(error));
     const isNew = this._problem?.message !== problem.message;
-    this._problem = problem;
+    this._setProblem(problem);
     if (isNew) {
       this._changed.emit();
     }
