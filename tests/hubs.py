@@ -124,7 +124,11 @@ class BrokerHub:
             "ConfigurableHTTPProxy.api_url": f"http://127.0.0.1:{api_port}",
         }
         lines = ["c = get_config()", *(f"c.{name} = {value!r}" for name, value in settings.items())]
-        (box.folder / "hub.py").write_text("\n".join(lines))
+        self._write(lines)
+
+    def _write(self, lines: list[str]) -> None:
+        """The hub's configuration, a setting a line."""
+        (self.box.folder / "hub.py").write_text("\n".join(lines))
 
     def __enter__(self) -> BrokerHub:
         for left in reversed(range(TRIES)):

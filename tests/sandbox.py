@@ -101,11 +101,18 @@ def wait_for_end(find: Callable[[], list[psutil.Process]], grace_s: float) -> li
 
 
 def foreign_to(sandbox: Sandbox, process: psutil.Process) -> bool:
-    """Whether it belongs to another sandbox, say that of a notebook shared by a module, which looks after it itself."""
+    """Whether it belongs to another sandbox, say that of a notebook shared by a module, which looks after it itself.
+
+    So do its children, some of which write over their environment (Chromium's do, for a title).
+    """
     try:
-        runtime = process.environ().get("FARCELL_RUNTIME_DIR", "")
+        return any(_is_of_another(sandbox, each) for each in (process, *process.parents()))
     except psutil.Error:
         return True
+
+
+def _is_of_another(sandbox: Sandbox, process: psutil.Process) -> bool:
+    runtime = process.environ().get("FARCELL_RUNTIME_DIR", "")
     return runtime not in ("", str(sandbox.runtime)) and Path(runtime).parent.name.startswith("fct-")
 
 

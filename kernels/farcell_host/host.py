@@ -774,8 +774,9 @@ class Host:
         return {"files": [{"path": str(file), "text": text} for file, text in zip(found, texts, strict=True)]}
 
     async def _op_vars(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
-        """What the kernel holds, as `%remote vars` has it; null while a cell runs there, which it is not to wait for."""
-        if self._kernel.asked:
+        """What the kernel holds, as `%remote vars` has it; null while a cell runs there, which it is not to wait for, or while
+        there is no kernel."""
+        if self._kernel.asked or not self._kernel.is_alive or not self._kernel.is_ready:
             return {"vars": None}
         return {"vars": (await self.ask_kernel("farcell_vars_request", {}, _VARS_S)).get("vars", [])}
 

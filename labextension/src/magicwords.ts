@@ -14,6 +14,7 @@ export const FLAGS = ['--detach', '--restartable', '--plan', '--yes'];
 export const SUBCOMMANDS = [
   ...['status', 'plan', 'targets', 'interrupt', 'restart', 'stop', 'vars', 'pull', 'push', 'put', 'get'],
   ...['wait', 'results', 'attach', 'resolve', 'env', 'gpus', 'usage', 'log', 'sessions', 'reconnect'],
+  ...['share', 'shared'],
   ...['save', 'restore', 'forget', 'on', 'off']
 ];
 

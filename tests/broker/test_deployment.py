@@ -152,16 +152,16 @@ class DocumentedHub(BrokerHub):
     def __init__(self, box: Sandbox, is_external: bool) -> None:
         super().__init__(box, ("ada",), {"ml": ["ada"]})
         self._is_external = is_external
-        file = box.folder / "hub.py"
-        own = file.read_text().splitlines()
+
+    def _write(self, own: list[str]) -> None:
         kept = [line for line in own if not line.startswith(tuple(f"c.JupyterHub.{name} = " for name in HUB_SETTINGS))]
         services = next(line for line in own if line.startswith("c.JupyterHub.services = "))
         roles = next(line for line in own if line.startswith("c.JupyterHub.load_roles = "))
         self.listens = re.findall(r"'url': '(http://127.0.0.1:\d+)'", services)[0]
         self._broker_token = os.urandom(16).hex()
-        (box.folder / "farcell.token").write_text(self._broker_token)
+        (self.box.folder / "farcell.token").write_text(self._broker_token)
         snippet = block("# jupyterhub_config.py\nUSE")
-        if is_external:
+        if self._is_external:
             [first] = re.findall(r"^c\.JupyterHub\.services\.append\(.*?^\)\n", snippet, re.MULTILINE | re.DOTALL)
             snippet = snippet.replace(first, block("# jupyterhub_config.py, in the place of"))
         tests = [
@@ -175,7 +175,7 @@ class DocumentedHub(BrokerHub):
             f"    service['command'][:1] = [{sys.executable!r}, '-m', 'farcell_broker']",
             "    service['environment'].update(theirs[1]['environment'])",
         ]
-        file.write_text("\n".join([*kept, self._with_places(snippet), *tests]))
+        super()._write([*kept, self._with_places(snippet), *tests])
 
     def _with_places(self, text: str) -> str:
         """The document's text with the places of this test."""
@@ -197,7 +197,7 @@ class DocumentedHub(BrokerHub):
         self.state.mkdir(mode=0o700, exist_ok=True)
         return self.state
 
-    def __enter__(self) -> DocumentedHub:
+    def _start(self) -> None:
         if self._is_external:
             lines = self._with_places(block("# /etc/farcell-broker/environment")).splitlines()[1:]
             given = dict(line.split("=", 1) for line in lines)
@@ -211,11 +211,17 @@ class DocumentedHub(BrokerHub):
                     stderr=log,
                     start_new_session=True,
                 )
-        super().__enter__()
-        return self
+        try:
+            super()._start()
+        except BaseException:
+            self._end_external()
+            raise
 
     def __exit__(self, *exception: object) -> None:
         super().__exit__(*exception)
+        self._end_external()
+
+    def _end_external(self) -> None:
         if self._is_external:
             self._external.terminate()
             assert self._external.wait(30) == 0

@@ -82,7 +82,7 @@ def test_what_a_run_sent_and_received_stands_above_its_cell(page: NotebookPage) 
     expect(badge(page, last(page))).to_have_attribute("title", re.compile("3.0 MB sent\n2.0 MB received"))
     expect(Panel(page).run("done")).to_contain_text(re.compile(r"↑ 3\.0 MB ↓ 2\.0 MB"))
     page.cell("%%remote second\n1").run()
-    expect(badge(page, last(page))).to_have_text(re.compile(r"^second · done · 0:\d\d · ↑ \d(\.\d)? kB"))
+    expect(badge(page, last(page))).to_have_text(re.compile(r"^second · done · 0:\d\d · ↑ \d+(\.\d)? k?B ↓ \d+(\.\d)? k?B$"))
 
 
 def test_an_upload_is_told_while_it_goes(page: NotebookPage, sshd: Sshd, tmp_path: Path) -> None:

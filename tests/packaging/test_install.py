@@ -19,12 +19,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 WHERE = "import farcell, farcell_host; print(farcell.__file__); print(farcell_host.__file__)"
 
 
-def test_wheel_holds_both_packages_and_licences(built: dict[str, Path]) -> None:
-    """The wheel has both packages with their type markers, both licences, and nothing beside them but what front ends load."""
+def test_wheel_holds_its_packages_and_licences(built: dict[str, Path]) -> None:
+    """The wheel has all packages with their type markers, both licences, and nothing beside them but what front ends load."""
     names = zipfile.ZipFile(built["wheel"]).namelist()
     outside = re.compile(r"^[^/]*\.(dist-info|data/data/(share|etc)/jupyter)/")
-    assert {name.split("/")[0] for name in names if not outside.match(name)} == {"farcell", "farcell_host"}
-    assert {"farcell/py.typed", "farcell_host/py.typed", "farcell/magics.py"} <= set(names)
+    assert {name.split("/")[0] for name in names if not outside.match(name)} == {"farcell", "farcell_broker", "farcell_host"}
+    assert {"farcell/py.typed", "farcell_broker/py.typed", "farcell_host/py.typed", "farcell/magics.py"} <= set(names)
     licences = [name for name in names if "/licenses/" in name]
     assert any(name.endswith("/licenses/LICENSE") for name in licences)
     assert any("cloudpickle" in name and "LICENSE" in name for name in names)

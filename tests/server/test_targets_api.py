@@ -126,7 +126,7 @@ def test_a_form_has_words_for_every_key(server: JupyterServer) -> None:
     """And for none that is not there."""
     assert set(FORM) == set(KEYS)
     schema = server.get("targets/schema").json()
-    assert schema["order"][:2] == ["backend", "host"] and schema["backends"] == ["local", "slurm", "ssh"]
+    assert schema["order"][:2] == ["backend", "host"] and schema["backends"] == ["broker", "local", "slurm", "ssh"]
     properties = schema["json_schema"]["properties"]
     assert all(each["title"] and each["description"] for each in properties.values()) and "name" not in properties
     assert properties["gpus"]["x-backends"] == ["slurm"] and {"const": "inf", "type": "string"} in properties["keep_s"]["anyOf"]

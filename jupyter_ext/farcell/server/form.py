@@ -11,12 +11,17 @@ from .schemas import TargetSchema
 
 _REMOTE = ("ssh", "slurm")
 _JOB = ("slurm",)
+_LENT = ("broker",)
 INFINITE = "inf"
 """JSON has no infinity, TOML has: among keys it is this word, both ways."""
 
 FORM: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "backend": ("Backend", "The way to get a kernel.", ()),
     "host": ("Host", "The machine, or a Host of ~/.ssh/config; with slurm a login node of the cluster.", _REMOTE),
+    "url": ("Broker", "Its address, such as https://hub.example.org/services/farcell.", _LENT),
+    "lends": ("Lent target", "The broker's own name of it, where this target is named otherwise.", _LENT),
+    "token_file": ("Token's file", "A file that holds your token for the broker, and that nobody else can read.", _LENT),
+    "token_variable": ("Token's variable", "The environment variable that holds it; without both a hub's own.", _LENT),
     "user": ("User", "The account there; without it what ssh's configuration says.", _REMOTE),
     "python": ("Python", "The remote kernel's interpreter, a whole path or a command of the target.", ()),
     "cwd": ("Working folder", "Where the kernel starts, a whole path on the target.", ()),

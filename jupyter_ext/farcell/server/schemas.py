@@ -252,7 +252,7 @@ class Variable(_Answer):
 class Variables(_Answer):
     session: str
     variables: list[Variable] | None
-    """Null while something runs there: the kernel is not to wait for it."""
+    """Null while something runs there, for which the kernel is not to wait, or while it starts."""
 
 
 class StopRequest(_Asked):
