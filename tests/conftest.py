@@ -73,8 +73,15 @@ def _fail_if(left: list[str]) -> None:
 
 
 def _descendants(sandbox: Sandbox | None = None) -> list[psutil.Process]:
-    living = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+    living = filter(_lives, psutil.Process().children(recursive=True))
     return [p for p in living if sandbox is None or not foreign_to(sandbox, p)]
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:  # it has ended since it was listed
+        return False
 
 
 @pytest.hookimpl(wrapper=True)
