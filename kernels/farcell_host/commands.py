@@ -267,9 +267,11 @@ def ask_status(host: runtime.HostInfo) -> dict[str, Any]:
     client.request("status")
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            deadline = time.monotonic() + _ASK_TIMEOUT_S
             sock.settimeout(_ASK_TIMEOUT_S)
             sock.connect(host.socket)
-            while True:
+            while (left := deadline - time.monotonic()) > 0:  # for the answer: anything else that comes is none
+                sock.settimeout(left)
                 for outgoing in client.take():
                     sock.sendall(b"".join(outgoing.buffers))
                 data = sock.recv(1 << 16)
@@ -281,6 +283,7 @@ def ask_status(host: runtime.HostInfo) -> dict[str, Any]:
                     if isinstance(event, Refused):
                         state = OTHER_VERSION if event.code == "version" else SILENT
                         return {**host.fields, "state": state, "message": event.message}
+            return {**host.fields, "state": SILENT, "message": "it did not say in time"}
     except ProtocolError as error:
         return {**host.fields, "state": OTHER_VERSION, "message": str(error)}
     except OSError as error:
