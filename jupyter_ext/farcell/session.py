@@ -575,7 +575,7 @@ class RemoteSession:
                 self._packages.tell(capture, asked.imports)
             self._confirm(capture, asked.yes)
             payload = exchange.pack(capture)
-        watch.names.update(capture.parts)
+        watch.names.update(capture.given)
         for filename in MODULES.changed_files(seen.source.name for seen in exchange.known_modules()):
             self.notebook.say(
                 f"{filename} has changed since it was loaded. The loaded version runs, as here; importlib.reload loads the new."

@@ -72,3 +72,12 @@ def test_a_thread_that_changes_something_else_is_no_conflict(notebook: Notebook)
     notebook.run(DURING).check()
     assert notebook.value("counts") == {"here": 1}
     assert notebook.value("other") == [0, 1]
+
+
+def test_a_thread_that_only_waits_is_no_conflict_with_a_name_deleted_first(notebook: Notebook) -> None:
+    """While another thread lives values are compared as they are here; that of a name which is only deleted was not sent."""
+    notebook.run("import threading\nend = threading.Event()\nthreading.Thread(target=end.wait, daemon=True).start()").check()
+    notebook.run("x = [1]").check()
+    notebook.run("%%remote\ndel x\nx = [2]").check()
+    assert notebook.value("x") == [2]
+    notebook.run("end.set()").check()

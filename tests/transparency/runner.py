@@ -77,7 +77,12 @@ class Kernel:
     """A front end's kernel, with farcell and a remote kernel unless told otherwise, ready for programs; a context manager."""
 
     def __init__(
-        self, hash_seed: str = HASH_SEED, with_farcell: bool = True, faults: Sequence[str] = (), far: Far | None = None
+        self,
+        hash_seed: str = HASH_SEED,
+        with_farcell: bool = True,
+        faults: Sequence[str] = (),
+        far: Far | None = None,
+        has_thread: bool = False,
     ) -> None:
         self.place = _Place(hash_seed)
         if far is not None:
@@ -92,6 +97,8 @@ class Kernel:
             self.notebook = Notebook(self.place, cwd=work)
             if with_farcell:
                 self._quietly("%load_ext farcell")
+            if has_thread:
+                self._quietly("__import__('threading').Thread(target=__import__('threading').Event().wait, daemon=True).start()")
             remember = f"__import__('transparency.reset').reset.remember({str(self.place.folder)!r})"
             self._quietly(remember)
             if with_farcell:
@@ -233,6 +240,8 @@ class Harness:
     """Compares programs; starts kernels when they are first needed. A context manager.
 
     The mask costs one more plain run a program: with `masks_all` each program's is known, otherwise that of those which differ.
+    With `has_thread` a thread of the notebook's own waits beside all cells. It might change what they do, so that values are
+    compared as they are here before a run is merged.
     """
 
     def __init__(
@@ -242,8 +251,9 @@ class Harness:
         most_confirmed: int = 1_000_000,
         masks_all: bool = False,
         far: Far | None = None,
+        has_thread: bool = False,
     ) -> None:
-        self._far = far
+        self._far, self._has_thread = far, has_thread
         self._faults, self._confirm, self._left_to_confirm = tuple(faults), confirm, most_confirmed
         self.masks_all = masks_all
         self._warm: Kernel | None = None
@@ -264,7 +274,7 @@ class Harness:
     @property
     def warm(self) -> Kernel:
         if self._warm is None:
-            self._warm = Kernel(faults=self._faults, far=self._far)
+            self._warm = Kernel(faults=self._faults, far=self._far, has_thread=self._has_thread)
         return self._warm
 
     def discard(self) -> None:
@@ -322,7 +332,7 @@ class Harness:
         """
         cells, remote, own = tuple(cells), frozenset(remote), frozenset(own)
         plain = self.plain_fresh(cells, own, cell_s)
-        with Kernel(faults=self._faults, far=self._far) as kernel:
+        with Kernel(faults=self._faults, far=self._far, has_thread=self._has_thread) as kernel:
             marked = kernel.run(marked_twin(cells, remote), cell_s)
         stayed = _stayed(marked) if may_stay else frozenset()
         verdict = self._judge(plain, remote, marked, own, refuses, stayed)

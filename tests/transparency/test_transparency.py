@@ -24,6 +24,16 @@ GENERATED = "generated: any program"
 # What is not yet as promised, one behaviour a line. An entry that holds again fails `make transparency`: the list only shrinks.
 KNOWN = frozenset((Path(__file__).parent / "known_differences.txt").read_text().splitlines())
 
+GENERATOR = settings(
+    deadline=None,
+    derandomize=not FULL,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    # Shrinking costs some hundred runs of a program that is told in any case.
+    phases=(Phase.generate, Phase.shrink) if FULL else (Phase.generate,),
+    print_blob=False,
+)
+
 pytestmark = pytest.mark.slow
 
 
@@ -45,6 +55,12 @@ def harness() -> Iterator[Harness]:
         yield shared
 
 
+@pytest.fixture(scope="module")
+def harness_with_thread() -> Iterator[Harness]:
+    with Harness(most_confirmed=1_000_000 if FULL else 3, has_thread=True) as shared:
+        yield shared
+
+
 @pytest.mark.parametrize("scenario", ALL)
 def test_a_scenario_is_the_same_wherever_its_cells_run(scenario: Scenario, harness: Harness) -> None:
     """All cells remote, all but the first, and halves of them by seed; a sample: all, and one of the others."""
@@ -61,6 +77,17 @@ def test_a_scenario_is_the_same_wherever_its_cells_run(scenario: Scenario, harne
         assert any(scenario.refuses in text for each in verdicts for text in each.refused), "no placement was refused"
 
 
+@pytest.mark.skipif(not FULL, reason="optional: minutes, make transparency runs them")
+@pytest.mark.parametrize("scenario", ALL)
+def test_a_scenario_is_the_same_beside_a_thread(scenario: Scenario, harness_with_thread: Harness) -> None:
+    """A thread that might change values here, and does not."""
+    if missing(scenario):
+        pytest.skip(f"optional: needs {', '.join(missing(scenario))}")
+    whole = placements(scenario.cells, zlib.crc32(scenario.name.encode()), halves=0)[0]
+    verdict = count("scenarios", harness_with_thread.check(scenario.cells, whole, scenario.own, scenario.refuses))
+    assert verdict.is_same, str(verdict)
+
+
 def test_few_scenarios_declare_a_refusal() -> None:
     """The message of each stands in docs/limits.md."""
     declared = [each.name for each in scenarios() if each.refuses is not None]
@@ -75,21 +102,21 @@ def test_known_differences_are_scenarios() -> None:
 
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("", [pytest.param(id=GENERATED, marks=known(GENERATED))])
-@settings(
-    max_examples=10_000 if FULL else 50,
-    deadline=None,
-    derandomize=not FULL,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-    # Shrinking costs some hundred runs of a program that is told in any case.
-    phases=(Phase.generate, Phase.shrink) if FULL else (Phase.generate,),
-    print_blob=False,
-)
+@settings(GENERATOR, max_examples=10_000 if FULL else 50)
 @given(program=programs())
 def test_a_generated_program_is_the_same_wherever_its_cells_run(program: Program, harness: Harness) -> None:
     """Any difference is a bug."""
     harness.masks_all = FULL
     verdict = count("programs", harness.check(program.cells, program.remote))
+    assert verdict.is_same, str(verdict)
+
+
+@pytest.mark.timeout(7200)
+@settings(GENERATOR, max_examples=2_000 if FULL else 20)
+@given(program=programs())
+def test_a_generated_program_is_the_same_beside_a_thread(program: Program, harness_with_thread: Harness) -> None:
+    harness_with_thread.masks_all = FULL
+    verdict = count("programs", harness_with_thread.check(program.cells, program.remote))
     assert verdict.is_same, str(verdict)
 
 

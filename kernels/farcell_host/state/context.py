@@ -16,6 +16,8 @@ class Environment(Protocol):
     magics: Any
     late: list[tuple[Any, Any]]
     """(new object, state) that its class could not be given yet: names that it uses are bound with the same payload."""
+    met: list[tuple[dict[Any, Any], Any, Any]]
+    """What decoding has added to the tables of classes of flags."""
 
     @property
     def side(self) -> str: ...

@@ -13,6 +13,7 @@ from typing import Any
 from .. import sigint
 from . import ownways
 from .arrays import base_of, is_array
+from .enums import Met
 from .errors import CannotRestore
 from .kinds import kind_of
 from .merges import Merge, Undo, last_step, merge
@@ -64,6 +65,9 @@ class Delta:
 
     late: list[State] = field(default_factory=list)
     """Of new objects: what is put into them when all names are bound."""
+
+    met: list[Met] = field(default_factory=list)
+    """Combined flags that were made with it, and are not known to their classes before it is merged."""
 
     components: list[Component] = field(default_factory=list)
     left: list[str] = field(default_factory=list)

@@ -7,13 +7,17 @@ do not run again. A member comes as the plain value it consists of, and what the
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from types import FunctionType
 from typing import Any
 
+from . import context
 from .functions import is_by_value
 from .quiet import build_quietly
 
 MEMBERS = "<members>"
+Met = tuple[dict[Any, Any], Any, Any]
+"""(table of a class of flags, key, combined flag)"""
 _OF_THE_LIBRARY = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
 _OF_THE_SOURCE = frozenset({"__doc__", "__firstlineno__", "__static_attributes__"})
 _ENUM: Any = enum.Enum
@@ -164,8 +168,29 @@ def reduce_member(member: Any) -> tuple[Any, ...]:
     cls = type(member)
     if cls._member_map_.get(member._name_) is member:
         return member_of, (cls, member._name_)
-    return cls, (member._value_,)
+    return (combined, (cls, member._value_)) if issubclass(cls, enum.Flag) else (cls, (member._value_,))
 
 
 def member_of(cls: Any, name: str) -> Any:
     return cls._member_map_[name]
+
+
+def combined(cls: Any, value: Any) -> Any:
+    """Noted where its class has not met it: it is put into the class's table with the merge, until which nothing here changes."""
+    table = cls._value2member_map_
+    if value in table:
+        return table[value]
+    known = set(table)
+    member = cls(value)
+    context.current().met += [(table, key, each) for key, each in table.items() if key not in known]
+    return member
+
+
+def take_away(met: Iterable[Met]) -> None:
+    for table, key, _ in met:
+        table.pop(key, None)
+
+
+def put_back(met: Iterable[Met]) -> None:
+    for table, key, member in met:
+        table.setdefault(key, member)

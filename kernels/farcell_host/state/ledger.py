@@ -21,6 +21,7 @@ from .arrays import base_of, contiguous, is_array, raw
 from .capture import dump_module, dump_or_refuse
 from .contents import has_content
 from .dumps import Memory, Part, Print, ShallowPickler, array_layout
+from .enums import Met
 from .errors import CannotTravel
 from .fixed import is_fixed
 from .functions import PrivateGlobals
@@ -80,6 +81,7 @@ class Ledger:
         self.pins: list[int] = []
         self.introductions = Introductions(self.table)
         self.late: list[tuple[Any, Any]] = []
+        self.met: list[Met] = []
         self._weakly: dict[int, str] = {}  # of this exchange: number -> a name whose weak references lead to it
         self._private_globals: dict[int, PrivateGlobals] = {}
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from .placeholders import DELETED
+
 RESULT = "<result>"
 ERROR = "<error>"
 LOST = "<lost>"
@@ -87,6 +89,11 @@ class Capture:
 
     is_still: bool = False
     """No thread of the notebook's was at work when it was begun."""
+
+    @property
+    def given(self) -> set[str]:
+        """Names that the peer has as they are here, then: not those that its cell only deletes, which go without their values."""
+        return {name for name, part in self.parts.items() if part.reason != DELETED}
 
     @property
     def total_bytes(self) -> int:

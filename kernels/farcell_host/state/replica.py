@@ -18,6 +18,7 @@ from .arrays import is_array
 from .capture import dump_module, dump_or_refuse
 from .decode import decode, is_inert, read_numbers
 from .delta import Component, Delta, carry_out, fill_steps, merge_steps
+from .enums import put_back, take_away
 from .errors import CannotRestore, CannotTravel
 from .introductions import Introductions
 from .ledger import UNKNOWN, Held, Ledger, is_beside, is_still
@@ -172,6 +173,7 @@ class Replica:
         names = [name for stream in payload.header.get("streams", ()) for name in stream["names"]]
         frames.settle()
         self._ledger.late.clear()
+        self._ledger.met.clear()
         try:
             with context.working(self._ledger), nullcontext() if is_inert(payload) else self.drawing_nothing():
                 delta = decode(payload, self._table)
@@ -182,6 +184,9 @@ class Replica:
                 raise
             text = f"{type(error).__name__}: {error}"
             raise CannotRestore([*names, *payload.header.get("modules", ())], text) from error
+        finally:
+            take_away(self._ledger.met)
+        delta.met = [*self._ledger.met]
         self._ledger.known_sources.update(payload.header.get("sources", ()))
         return delta
 
@@ -274,6 +279,7 @@ class Replica:
         came = {id(obj): obj for obj in (*(obj for obj, *_ in delta.states), *(obj for _, obj in delta.objects))}
         unsent |= {name for name in bindings.keys() & self._held.keys() if self._has_more_to_tell(name, came)}
         with context.working(self._ledger):
+            put_back(delta.met)
             carry_out(steps, fill_steps(delta))
         frames.settle()
         for name, ref in refs.items():

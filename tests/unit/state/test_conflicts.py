@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from farcell_host.state.placeholders import DELETED
 from farcell_host.state.watch import Watch
 
 from .conftest import Pair, over_the_wire
@@ -16,7 +17,7 @@ class Run:
     def __init__(self, pair: Pair, names: str, remotely: str, meanwhile: str) -> None:
         self.pair = pair
         watch = Watch(dict(pair.here))
-        watch.names.update(pair.ship(*names.split()).names)
+        watch.names.update(pair.ship(*names.split()).given)
         pair.remote_exec(remotely)
         pair.cell(meanwhile)
         visible = [name for name in (*pair.there, *names.split()) if not name.startswith("__")]
@@ -88,6 +89,39 @@ def test_changes_of_one_side_are_no_conflict(pair):
     assert run.aside is None
     pair.run("z = list(x)", "x")
     assert pair.here["z"] == [1, 3]
+
+
+def test_what_decoding_makes_is_no_change_of_this_side(pair):
+    """A combined flag is put into its class's table with the merge, and not by looking at what came."""
+    pair.cell("from enum import Flag\nclass Perm(Flag):\n    R = 1\n    W = 2\n    X = 4\nmine = Perm.R")
+    run = Run(pair, "Perm mine", "mine = Perm.W | Perm.X; also = ~Perm.W", "pass")
+    assert run.aside is None
+    assert pair.here["mine"] is pair.here["Perm"](6)
+    assert pair.here["also"] is pair.here["Perm"](5)
+
+
+def test_what_was_not_merged_leaves_flags_unmet(pair):
+    pair.cell("from enum import Flag\nclass Perm(Flag):\n    R = 1\n    W = 2\nmine = Perm.R")
+    pair.ship("Perm", "mine")
+    pair.remote_exec("mine = Perm.R | Perm.W")
+    payload = pair.remote.pack(pair.remote.collect(("mine",)))
+    before = dict(pair.here["Perm"]._value2member_map_)
+    pair.local.unpack(over_the_wire(payload))
+    assert pair.here["Perm"]._value2member_map_ == before
+
+
+def test_a_name_that_went_without_its_value_is_no_conflict(pair):
+    """A cell that deletes a name before it binds it anew is not sent its value."""
+    pair.cell("x = [1]")
+    watch = Watch(dict(pair.here))
+    capture = pair.local.capture((), optional={"x": DELETED})
+    watch.names.update(capture.given)
+    payload = pair.local.pack(capture)
+    pair.remote.apply(pair.remote.unpack(over_the_wire(payload)))
+    pair.local.sent(payload)
+    pair.remote_exec("del x; x = [2]")
+    back = pair.remote.pack(pair.remote.collect(("x",)))
+    assert pair.local.set_aside(pair.local.unpack(over_the_wire(back)), watch) is None
 
 
 def test_the_other_names_of_a_conflict_are_sent_again(pair):
