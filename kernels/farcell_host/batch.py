@@ -104,7 +104,7 @@ def serve_batch(session: Path, serve: Callable[[Path, Mapping[str, Path], Callab
 
 
 def _told(host: Host) -> dict[str, Any]:
-    status = host.status()
+    status = host.face.status()
     return {"at": time.time(), **{key: status[key] for key in (*_TOLD, *_MEASURED)}}
 
 
