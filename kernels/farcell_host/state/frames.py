@@ -71,10 +71,10 @@ def frame_state(frame: Any) -> Any:
     parts = frame.__getstate__()
     if parts.get("_metadata") is type(frame)._metadata:
         del parts["_metadata"]
-    return parts, parts.pop("attrs", None), {name: vars(frame)[name] for name in _set_by_user(frame)}
+    return parts, parts.pop("attrs", None), {name: vars(frame)[name] for name in set_by_user(frame)}
 
 
-def _set_by_user(frame: Any) -> list[str]:
+def set_by_user(frame: Any) -> list[str]:
     of_pandas = {*frame._internal_names, *frame._metadata}
     names = (name for name in vars(frame) if not name.startswith("_") and name not in of_pandas)
     return [name for name in names if not hasattr(type(frame), name)]  # else an accessor: `series.str`
@@ -85,7 +85,7 @@ def set_frame_state(frame: Any, state: Any) -> None:
     frame.__setstate__(dict(parts))
     object.__setattr__(frame, "_attrs", attrs)
     own = vars(frame)
-    for name in (*_set_by_user(frame), "_typ"):  # of the class, and put into the object by pandas' __setstate__
+    for name in (*set_by_user(frame), "_typ"):  # of the class, and put into the object by pandas' __setstate__
         own.pop(name, None)
     own.update({**{name: own.pop(name) for name in list(own) if name != "_mgr"}, **others})  # the manager stands first
     own.get("_item_cache", {}).clear()  # pandas 2: columns as they were

@@ -68,8 +68,8 @@ class Packing:
         with context.working(self._ledger):
             for group in components(plain):
                 inline = {id(part.value) for part in group} & self._formerly_kept(group)
-                stream = dump_component(group, self._table, self._memory, inline)
-                header["streams"].append(self._place(payload, stream, named, receipt))
+                stream = dump_component(group, self._table, self._memory, inline, capture.is_data)
+                header["streams"].append(self._place(payload, stream, named, receipt, capture.is_data))
         for name, (info, value) in capture.refs.items():
             header["refs"][name] = info.as_json()
             receipt.refs.append((name, info.number, value))
@@ -124,7 +124,9 @@ class Packing:
         receipt.objects.append((number, module))
         return number
 
-    def _place(self, payload: Payload, stream: Stream, named: set[int], receipt: Receipt) -> dict[str, Any]:
+    def _place(
+        self, payload: Payload, stream: Stream, named: set[int], receipt: Receipt, is_data: bool
+    ) -> dict[str, Any]:
         pairs, replaced = [], []
         for index, obj in stream.objects:
             before = self._table.numbers.get(id(obj))
@@ -145,7 +147,9 @@ class Packing:
             "data": payload.place(stream.data),
             "buffers": [payload.place(buffer.raw()) for buffer in stream.buffers],
             "objects": payload.place(write_numbers(pairs)) if pairs else None,
-            "sets": [[index, *how] for index, obj in stream.objects if type(obj) is set and (how := sets.places(obj))],
+            "sets": [
+                [index, *how] for index, obj in stream.objects if not is_data and type(obj) is set and (how := sets.places(obj))
+            ],
             "replaced": payload.place(write_numbers(replaced)) if replaced else None,
         }
 

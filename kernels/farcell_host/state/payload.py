@@ -90,6 +90,9 @@ class Capture:
     is_still: bool = False
     """No thread of the notebook's was at work when it was begun."""
 
+    is_data: bool = False
+    """For a notebook that takes data alone (`plain.py`)."""
+
     @property
     def given(self) -> set[str]:
         """Names that the peer has as they are here, then: not those that its cell only deletes, which go without their values."""

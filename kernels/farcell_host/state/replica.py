@@ -6,6 +6,7 @@ not sent. `capture` and `collect` look, `pack` writes, `sent` remembers; `unpack
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -26,6 +27,8 @@ from .magics import Magics
 from .modules import MODULES, is_module_state, pseudo_name
 from .packing import Packing
 from .payload import AMBIENT, PSEUDO_NAMES, Capture, Payload
+from .plain import NotData
+from .plainreader import read
 from .refs import Ref, RefInfo, is_ref
 from .survey import Survey, Uses
 from .uses import uses as default_uses
@@ -47,12 +50,14 @@ class Replica:
         make_ref: Callable[[str, RefInfo], Any] = Ref,
         ambient: Ambient | None = None,
         magics: Magics | None = None,
+        takes_data_alone: bool = False,
     ) -> None:
-        """Without `ambient` and `magics`, variables alone travel."""
+        """Without `ambient` and `magics`, variables alone travel. `takes_data_alone`: of what comes nothing is unpickled."""
         self.namespace = namespace
         self.magics = magics if magics is not None else Magics(lambda: None)
         self.hashes = tuple(hashes)
         self._make_ref = make_ref
+        self._takes_data_alone = takes_data_alone
         self._ambient = ambient
         self._ledger = ledger = Ledger(namespace, side, self.magics)
         self._table, self._memory, self._held, self.places = ledger.table, ledger.memory, ledger.held, ledger.places
@@ -107,13 +112,23 @@ class Replica:
         result: Any = None,
         error: BaseException | None = None,
         has_result: bool = False,
+        is_data: bool = False,
     ) -> Capture:
         """What a run changed among `names`; those of them that the peer has and the namespace has no more were deleted.
 
         `bound` are told even if they are as they were: the peer may have bound them to something else since the last exchange.
+        `is_data`: for a peer that takes data alone.
         """
         return self._survey.collect(
-            names, limit_bytes=limit_bytes, out=out, keep=keep, bound=bound, result=result, error=error, has_result=has_result
+            names,
+            limit_bytes=limit_bytes,
+            out=out,
+            keep=keep,
+            bound=bound,
+            result=result,
+            error=error,
+            has_result=has_result,
+            is_data=is_data,
         )
 
     def pack(self, capture: Capture) -> Payload:
@@ -170,6 +185,8 @@ class Replica:
 
     def unpack(self, payload: Payload) -> Delta:
         """Decode and validate; raises CannotRestore, and nothing was touched."""
+        if self._takes_data_alone:
+            return self._read(payload)
         names = [name for stream in payload.header.get("streams", ()) for name in stream["names"]]
         frames.settle()
         self._ledger.late.clear()
@@ -188,6 +205,19 @@ class Replica:
             take_away(self._ledger.met)
         delta.met = [*self._ledger.met]
         self._ledger.known_sources.update(payload.header.get("sources", ()))
+        return delta
+
+    def _read(self, payload: Payload) -> Delta:
+        """As `unpack`, without a byte unpickled."""
+        frames.settle()
+        try:
+            with context.working(self._ledger), self.drawing_nothing():
+                delta = read(payload, self._table, self.namespace)
+                delta.validate()
+        except (NotData, CannotRestore) as error:
+            with contextlib.suppress(Exception):  # a header of another form has no names
+                self._give_back(payload, [name for stream in payload.header["streams"] for name in stream["names"]])
+            raise CannotRestore([], f'its target has trust = "data", and sent {error}') from error
         return delta
 
     def drawing_nothing(self) -> AbstractContextManager[None]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import chain
-from types import CodeType, FunctionType, MappingProxyType
+from types import CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
 from ..ambient import Ambient
 from . import context, tensors
-from .capture import Walk, dump_module, dump_or_refuse
+from .capture import Walk, dump_module, dump_or_refuse, is_of_ipython
 from .dumps import Part
 from .errors import CannotTravel
 from .fixed import is_fixed
@@ -20,7 +20,9 @@ from .loggers import Looks, is_list
 from .modules import HasState
 from .patches import PATCHES
 from .payload import AMBIENT, ERROR, LOST, RESULT, Capture, NameReport
+from .plain import stranger
 from .refs import describe, is_ref
+from .refusals import path_to
 from .uses import uses as default_uses
 
 Uses = Callable[[CodeType], Iterable[str]]
@@ -125,18 +127,22 @@ class Survey:
         result: Any = None,
         error: BaseException | None = None,
         has_result: bool = False,
+        is_data: bool = False,
     ) -> Capture:
         """What a run changed among `names`; those of them that the peer has and the namespace has no more were deleted.
 
         `bound` are told even if they are as they were: the peer may have bound them to something else since the last exchange.
+        `is_data`: for a notebook that takes data alone; whatever else has changed stays here.
         """
         names, out, keep, bound = list(names), set(out), set(keep), set(bound)
-        capture = Capture({}, is_still=is_still())
-        around = self._look_around()
+        if is_data:
+            names, error = [name for name in names if name.isidentifier() and not is_of_ipython(name)], None
+        capture = Capture({}, is_still=is_still(), is_data=is_data)
+        around = self._look_around() if not is_data else None
         with context.working(self._ledger), tensors.meeting(self._ledger.namespace):
             lists = self._lists(around)
             capture.parts.update({name: part for name in lists if (part := self._dump_list(name)) is not None})
-            for seen in self._modules():
+            for seen in self._modules() if not is_data else ():
                 part = dump_module(seen, self._table.kept)
                 capture.parts[part.name] = part
             for name, value in self._to_collect(names, result, error, has_result):
@@ -177,8 +183,26 @@ class Survey:
             if name != ERROR:
                 self._keep(capture, name, value, 0, f"{refusal.path}: {refusal.reason}", travels=False)
             return
+        if capture.is_data and (refused := self._no_data(part, bound)):
+            if wanted:
+                raise refused
+            self._keep(capture, name, value, 0, f"{refused.path}: {refused.reason}", travels=False)
+            return
         capture.parts[name] = part
         capture.names[name] = self._report(part)
+
+    def _no_data(self, part: Part, bound: bool) -> CannotTravel | None:
+        """Why what has changed cannot be told to a notebook that takes data alone. Modules are told by their names."""
+        held = self._held.get(part.name)
+        is_same = held is not None and held.print == part.print and not bound
+        if is_same or issubclass(type(part.value), ModuleType):
+            return None
+        culprit = stranger(part.value, self._table.kept)
+        if not culprit:
+            return None
+        path = path_to(part.value, part.name, culprit[0])
+        reason = f'a {type(culprit[0]).__name__}, and the target has trust = "data"'
+        return CannotTravel(part.name, path or part.name, reason, "Its data can come: take it out of it there")
 
     def _collect_lost(self, capture: Capture, names: Iterable[str]) -> None:
         """What the run changed and then took away from its names: the peer may reach it by others."""
@@ -194,7 +218,11 @@ class Survey:
             if gone and (self._places.get(name) is held.value or self._has_changed(held)):
                 lost.update(gone)
         if lost:
-            capture.parts[LOST] = self._dump_what_can(list(lost.values()))
+            objects = list(lost.values())
+            if capture.is_data:
+                objects = [obj for obj in objects if not stranger(obj, self._table.kept)]
+            if objects:
+                capture.parts[LOST] = self._dump_what_can(objects)
 
     def _has_changed(self, held: Held) -> bool:
         try:
