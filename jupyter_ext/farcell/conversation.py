@@ -43,6 +43,8 @@ class Conversation:
         self.pending: Pending | None = None
         self.is_touched = False
         """The target's own threads and tasks go on, or have gone on since the last exchange."""
+        self.cells: set[str] = set()
+        """Ids of the front end's requests that were passed on."""
         self.sent_bytes = 0
         self.received_bytes = 0
         self._life, self._notebook, self._comms = life, notebook, comms
@@ -184,7 +186,8 @@ class Conversation:
         message = finish.reply.message
         if message.content.get("status") != "ok":
             raise Refused(f"{self._life.target!r}: {message.content.get('message')}")
-        beside = Exchange({}, self.exchange.epoch, (), lambda name, info: None)
+        alone = self._life.takes_data_alone
+        beside = Exchange({}, self.exchange.epoch, (), lambda name, info: None, takes_data_alone=alone)
         beside.merge(message.content.get("copies"), message.buffers, finish.reply.bulk)
         return {name: beside.namespace[name] for name in wanted if name in beside.namespace}
 
@@ -245,7 +248,9 @@ class Conversation:
         if content.get("tell_installed"):
             header["farcell_detached"] = True
         buffers = payload.buffers if payload is not None else ()
-        message = Message.build(Channel.SHELL, msg_type, {"run": pending.id, **content}, header=header, buffers=tuple(buffers))
+        told = {"run": pending.id, **({"trust": "data"} if self._life.takes_data_alone else {}), **content}
+        self.cells.add(header["msg_id"])
+        message = Message.build(Channel.SHELL, msg_type, told, header=header, buffers=tuple(buffers))
         bulk = connection.prepare(payload.bulk, pending.check, may_stay=may_stay) if payload is not None else None
         self.sent_bytes += payload.total_bytes if payload is not None else 0
         pending.relay.before()

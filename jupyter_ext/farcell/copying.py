@@ -10,7 +10,7 @@ import os
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from farcell_host.files import PIECE_BYTES, CannotCopy, Files, explain
@@ -114,9 +114,15 @@ def copy(
     overwrite: bool,
     confirm: Callable[[int, str], None],
     progress: Progress,
+    is_foreign: bool = False,
 ) -> Copied:
-    """Raises Refused before anything is written where that can be known: newer files, links that lead out, a full disk."""
+    """Raises Refused before anything is written where that can be known: newer files, links that lead out, a full disk.
+
+    `is_foreign`: the source is a target with `trust = "data"`, which says neither what the copy is called nor where it leads to.
+    """
     tree = Tree.of(source.ask("survey", path=path, exclude=list(exclude))[0])
+    if is_foreign:
+        tree = _own(tree, path)
     found = destination.ask("place", path=there, tree=tree.as_json())[0]
     state, root = found["there"], found["root"]
     differing, links = _differing(source, destination, tree, state)
@@ -148,6 +154,20 @@ def copy(
     count = sum(entry.kind == FILE for entry in tree.entries)
     sent = tuple(each.entry.path or tree.name for each in differing)
     return Copied(root, count, sent, size, progress.done, tuple(tree.skipped))
+
+
+def _own(tree: Tree, path: str) -> Tree:
+    """With the name that was asked for, and nothing but files and folders that everybody may have."""
+    name = posixpath.basename(posixpath.normpath(path))
+    if name in ("", ".", ".."):
+        raise Refused(f"{path} has no name of its own: say what it is to be called here.")
+    kinds = {entry.kind for entry in tree.entries} - {FILE, FOLDER}
+    if kinds:
+        raise Refused(
+            f'{path} has links in it, and its target has trust = "data": a link of it might lead anywhere. Nothing was written. '
+            "--exclude leaves them out."
+        )
+    return replace(tree, name=name, entries=[replace(entry, mode=entry.mode & 0o777) for entry in tree.entries])
 
 
 def send(source: Side, destination: Side, files: Sequence[Copy], progress: Progress) -> None:

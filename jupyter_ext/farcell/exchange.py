@@ -71,12 +71,21 @@ class Exchange:
         hashes: Sequence[str],
         make_ref: Callable[[str, RefInfo], Any],
         started_in: str | None = None,
+        takes_data_alone: bool = False,
     ) -> None:
-        """`started_in`: the notebook's working folder when the target was started."""
+        """`started_in`: the notebook's working folder when the target was started. `takes_data_alone`: `trust = "data"`."""
         self.namespace = namespace
         self.epoch = epoch
         ambient = Ambient(is_notebook=True, of=providers(started_in))
-        self._replica = Replica(namespace, side="local", hashes=list(hashes), make_ref=make_ref, ambient=ambient, magics=Magics())
+        self._replica = Replica(
+            namespace,
+            side="local",
+            hashes=list(hashes),
+            make_ref=make_ref,
+            ambient=ambient,
+            magics=Magics(),
+            takes_data_alone=takes_data_alone,
+        )
 
     def has(self, name: str) -> bool:
         """Whether the notebook has this variable, or this magic of its own."""

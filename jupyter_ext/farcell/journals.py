@@ -43,13 +43,16 @@ def observed(
 class Replay:
     """Shows the outputs of the run whose id begins so; `take` is for `observed`."""
 
-    def __init__(self, run: str, shower: Shower) -> None:
+    def __init__(
+        self, run: str, shower: Shower, cleaned: Callable[[Message], Message | None] = lambda message: message
+    ) -> None:
+        """`cleaned`: a message as it may be shown."""
         self.run: str | None = None
         """The whole id, once anything of the run has come."""
         self.reply: Message | None = None
         """That of the run, once it is over."""
         self._start = run
-        self._shower = shower
+        self._shower, self._cleaned = shower, cleaned
         self._over = threading.Event()
         self._error: Exception | None = None
 
@@ -64,6 +67,10 @@ class Replay:
             self._over.set()
             return
         self.run = run
+        clean = self._cleaned(message)
+        if clean is None:
+            return
+        message = clean
         try:
             if message.channel == Channel.SHELL:
                 self.reply = message

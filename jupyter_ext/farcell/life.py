@@ -107,6 +107,11 @@ class Life:
             self.recorder.run_over()
 
     @property
+    def takes_data_alone(self) -> bool:
+        """Whether the target has `trust = "data"`."""
+        return self._options.takes_data_alone
+
+    @property
     def is_started(self) -> bool:
         return self.connection is not None and not self.connection.closed and self._host_dead is None
 

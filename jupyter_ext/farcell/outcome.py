@@ -8,6 +8,7 @@ from typing import Any
 from .deaths import of_exception
 from .errors import HostDied, KernelDied, Refused, RemoteTraceback, RunTimeout, cancelled, remote_error
 from .exchange import NOTHING, Returned
+from .relay.cleaned import FOREIGN
 from .relay.notebook import Notebook
 from .relay.run_relay import RunRelay
 from .run import Finish
@@ -61,7 +62,8 @@ def exception_of(content: dict[str, Any], travelled: BaseException | None, targe
     error = travelled
     if error is None:
         cls = getattr(builtins, ename, None)
-        if cls not in (KeyboardInterrupt, SystemExit, GeneratorExit):
+        ends_all = cls in (SystemExit, GeneratorExit) and not content.get(FOREIGN)
+        if cls is not KeyboardInterrupt and not ends_all:
             error = remote_error(ename, evalue, lines)
         else:
             error = cls(evalue) if evalue else cls()

@@ -50,6 +50,7 @@ from .packages import Packages
 from .queued import HASH, LeftBehind
 from .refs import Ref, human_bytes
 from .relay.card import Card
+from .relay.cleaned import Cleaner
 from .relay.comms import MESSAGES as COMM_MESSAGES
 from .relay.comms import Comms, NotebookComms
 from .relay.gathered import Gathered
@@ -97,6 +98,7 @@ class RemoteSession:
         self.detached: DetachedRun | None = None
         """The run that has the turn although nobody waits for it."""
         self._conversation = Conversation(self._life, self._turns, self.notebook, self._of_notebook)
+        self._cleaner = Cleaner(self.target, self._conversation.cells) if options.takes_data_alone else None
         self._life.is_waited_for = lambda: self._conversation.pending is not None or self._turns.is_own
         self._restoring = Restoring(self._life, self._conversation, self.notebook)
         self._packages = Packages(options, self.notebook, self._conversation)
@@ -398,7 +400,14 @@ class RemoteSession:
 
     def _new_exchange(self, epoch: int, hashes: Sequence[str]) -> Exchange:
         BOOK.cells = self.notebook.cells
-        return Exchange(self.notebook.namespace, epoch, hashes, lambda name, info: Ref(self, epoch, info), self._life.started_in)
+        return Exchange(
+            self.notebook.namespace,
+            epoch,
+            hashes,
+            lambda name, info: Ref(self, epoch, info),
+            self._life.started_in,
+            self.options.takes_data_alone,
+        )
 
     def restart(self) -> None:
         """A new remote kernel; what the old one alone held is lost."""
@@ -458,6 +467,15 @@ class RemoteSession:
     # -- on the connection thread
 
     def _on_message(self, message: Message, bulk: tuple[Buffer, ...]) -> None:
+        clean = self._cleaned(message)
+        if clean is not None:
+            self._receive(clean, bulk)
+
+    def _cleaned(self, message: Message) -> Message | None:
+        """As it may be dealt with; None for what must not."""
+        return message if self._cleaner is None else self._cleaner.clean(message)
+
+    def _receive(self, message: Message, bulk: tuple[Buffer, ...]) -> None:
         held_back = self._held_back
         if held_back is None or not held_back.take(message, bulk):
             self._deal_with(message, bulk)
@@ -595,6 +613,7 @@ class RemoteSession:
             "out": list(asked.out),
             "keep": list(asked.keep),
             "limit_bytes": self._limit_bytes,
+            **({"trust": self.options.trust} if self.options.takes_data_alone else {}),
             "state": None if payload.is_empty else payload.header,
         }
         self._runs += 1
@@ -685,7 +704,7 @@ class RemoteSession:
             Finish(host=HostEnded(Death(of_job("", state, state).reason, f"its job has ended: {state}"))),
         )
         with self._life.left(Allocation(self.options, host.runtime, details=host.fields)) as journal:
-            for message in journal:
+            for message in filter(None, map(self._cleaned, journal)):
                 if key not in bytes(message.parts[1]):
                     continue
                 if message.channel is Channel.SHELL:
@@ -698,7 +717,7 @@ class RemoteSession:
     def replay(self, run: str) -> None:
         """Shows all outputs of a run again, in the present cell, as the host's journal has them."""
         self._need_started()
-        reading = Replay(run, ReplayRelay(self.notebook, self.notebook.execution_count))
+        reading = Replay(run, ReplayRelay(self.notebook, self.notebook.execution_count), self._cleaned)
         line = Line(self.notebook, waiting(f"reading the journal of {self.target!r}"))
         with self._life.observed(reading.take) as journal, line:
             reading.wait(journal)
@@ -708,7 +727,7 @@ class RemoteSession:
         with its whole id. None if there is no such run here."""
         self._need_started()
         gathered = Gathered()
-        reading = Replay(run, gathered)
+        reading = Replay(run, gathered, self._cleaned)
         with self._life.observed(reading.take) as journal:
             reading.wait(journal)
         if reading.reply is not None:

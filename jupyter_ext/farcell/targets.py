@@ -42,7 +42,7 @@ WITHOUT_SCHEDULER = ("local", "local-attach", "ssh")
 _OF_BROKER = frozenset(
     (
         *("name", "backend", "url", "lends", "token_file", "token_variable", "gpus", "walltime"),
-        *("confirm_bytes", "detached_reads", "price_per_hour", "budget"),
+        *("trust", "confirm_bytes", "detached_reads", "price_per_hour", "budget"),
     )
 )
 """What a target says itself when it is a broker's."""
@@ -184,6 +184,7 @@ class Target(BaseModel):
     lends: Annotated[str, AfterValidator(_lent)] | None = None
     token_file: str | None = None
     token_variable: Annotated[str, AfterValidator(_variable)] | None = None
+    trust: Literal["all", "data"] = "all"
     detached_reads: Literal["wait", "stale", "error"] = "wait"
     confirm_bytes: Annotated[ByteSize, BeforeValidator(_no_truth)] = Field(default=ByteSize(CONFIRM_BYTES), gt=0)
     price_per_hour: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)] | None = None
@@ -218,6 +219,7 @@ class Target(BaseModel):
             lends=self.lends,
             token_file=self.token_file,
             token_variable=self.token_variable,
+            trust=self.trust,
         )
 
     @property

@@ -66,6 +66,7 @@ class WorkingFolder:
                 overwrite=overwrite,
                 confirm=lambda size, largest: None,
                 progress=progress,
+                is_foreign=self._options.takes_data_alone,
             )
 
     def send(self, asked: Sequence[Entry], yes: bool) -> None:

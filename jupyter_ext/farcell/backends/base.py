@@ -84,7 +84,12 @@ class LaunchOptions:
     token_file: str | None = None  # with what the broker knows the user by
     token_variable: str | None = None
     session: str | None = None  # its runtime folder's name, so that a launch done twice is done once; None: a new one
+    trust: str = "all"  # "data": of what comes back nothing is unpickled
     inherits: bool = True  # a host on this machine gets this process's environment, not only what any program needs
+
+    @property
+    def takes_data_alone(self) -> bool:
+        return self.trust == "data"
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ FORM: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "constraint": ("Constraint", "Features that nodes must have.", _JOB),
     "reservation": ("Reservation", "A reservation's name.", _JOB),
     "sbatch": ("Options of sbatch", "Further options, such as --exclusive.", _JOB),
+    "trust": ("Trusted with", "With data alone, nothing that comes back is unpickled: it can run no code in the notebook.", ()),
     "keep_s": ("Kept for its notebook", "Seconds a session waits for its notebook after a crash or a lost connection.", ()),
     "idle_timeout_s": ("Idle time", "Seconds without use after which a session saves its variables and ends.", ()),
     "env": ("Environment", "Variables, names and texts, added to the target's own.", ()),

@@ -114,6 +114,7 @@ class Exchange:
                 out=content.get("out") or (),
                 keep=content.get("keep") or (),
                 bound=bound,
+                is_data=content.get("trust") == "data",
                 **pseudo,
             )
             # A name that lies aside is absent too, and not deleted.
@@ -130,11 +131,11 @@ class Exchange:
                 self.namespace, side="remote", hashes=before.hashes, ambient=Ambient(is_notebook=False), magics=before.magics
             )
 
-    def copies(self, names: Sequence[str]) -> Payload:
+    def copies(self, names: Sequence[str], content: dict[str, Any]) -> Payload:
         """These values for themselves, as to a notebook that knows nothing yet."""
         with self.lock:
             beside = Replica(self.namespace, side="remote", hashes=self.replica.hashes)
-            return beside.pack(beside.collect(names, out=names))
+            return beside.pack(beside.collect(names, out=names, is_data=content.get("trust") == "data"))
 
 
 def explain_failure(error: BaseException) -> str:

@@ -358,7 +358,7 @@ class Runner:
                 if content.get("start_over"):
                     self.exchange.start_over()
                 if content.get("copies"):
-                    payload = self.exchange.copies([name for name in names if name in self.namespace])
+                    payload = self.exchange.copies([name for name in names if name in self.namespace], content)
                     return Reply("farcell_state_reply", {**answer, "copies": payload.header}, payload.buffers, payload.bulk)
                 known = names if content.get("refresh") else [name for name in names if name in self.namespace]
                 payload = self.exchange.collect(known, content, bound=content.get("out") or ())

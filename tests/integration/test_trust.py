@@ -1,0 +1,71 @@
+"""A target with `trust = "data"`: what it sends is read as data, whatever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from notebooks import Notebook
+
+TARGETS = '[targets.theirs]\nbackend = "local"\ntrust = "data"\n'
+
+
+@pytest.fixture
+def careful(notebook: Notebook) -> Iterator[Notebook]:
+    """A notebook whose target `theirs` is trusted with data alone."""
+    folder = notebook.sandbox.jupyter_config / "farcell"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "targets.toml").write_text(TARGETS)
+    yield notebook
+
+
+def test_values_come_and_go_as_elsewhere(careful: Notebook) -> None:
+    """New ones and what a cell changes in place, with what they share; arrays and frames too."""
+    careful.run("import numpy as np, pandas as pd\nrows = [1, 2]; box = {'rows': rows}; grid = np.zeros(200_000)").check()
+    careful.run("frame = pd.DataFrame({'a': [1, 2]}); same, kept = grid, frame").check()
+    cell = careful.run("%%remote theirs\nrows.append(rows); grid[7] = 5; frame['b'] = ['x', None]; view = grid[5:9]; len(rows)").check()
+    assert cell.result == "3"
+    assert careful.value("rows[2] is rows and box['rows'] is rows and grid is same and grid[7] == 5 and view.base is grid")
+    assert careful.value("frame is kept and list(frame.columns) == ['a', 'b'] and frame.b[0] == 'x'")
+    careful.run("rows.pop(); grid[8] = 6").check()
+    assert careful.run("%%remote theirs\nlen(rows), grid[8]").check().result == "(2, np.float64(6.0))"
+
+
+def test_what_is_no_data_stays_there_and_says_why(careful: Notebook) -> None:
+    """As a ref, which cannot be fetched; other remote cells use it. Modules of the same name stay what they are."""
+    careful.run("import math\nplain = [1]").check()
+    careful.run("%%remote theirs\nimport math, json\nclass Thing:\n    size = 3\nthing = Thing(); plain.append(2); made = {'it': Thing()}").check()
+    assert careful.value("plain") == [1, 2]
+    assert careful.value("math.pi > 3")
+    assert "stays there (thing: a Thing, and the target has trust = \"data\")" in careful.value("repr(globals()['thing'])")
+    assert "import it here" in careful.value("repr(globals()['json'])")
+    refused = careful.run("globals()['made'].fetch()")
+    assert refused.error is not None and "made['it']: a Thing" in refused.error.value
+    assert careful.run("%%remote theirs\nmade['it'].size + thing.size").check().result == "6"
+
+
+def test_an_exception_comes_as_words(careful: Notebook) -> None:
+    """A class of farcell's own, with its name, its message and its traceback; a wish to end ends nothing."""
+    failed = careful.run("%%remote theirs\nvalues = [1]\nvalues[7]")
+    assert failed.error is not None and failed.error.name == "IndexError" and "list index" in failed.error.value
+    caught = careful.run(
+        "import farcell\ntry:\n    get_ipython().run_cell_magic('remote', 'theirs', 'raise SystemExit(3)')\n"
+        "except farcell.errors.RemoteError as error:\n    print(type(error).__name__, error.ename, isinstance(error, SystemExit))"
+    ).check()
+    assert "SystemExit SystemExit False" in caught.stdout
+
+
+def test_outputs_are_text_and_pictures(careful: Notebook) -> None:
+    """No HTML, no script, no widget; nothing of it writes a cell."""
+    cell = careful.run(
+        "%%remote theirs\nfrom IPython.display import HTML, display\nimport base64\n"
+        "display(HTML('<script>alert(1)</script>'))\ndisplay({'application/javascript': 'alert(1)', 'text/html': '<b>'}, raw=True)\n"
+        "png = base64.b64encode(b'\\x89PNG\\r\\n\\x1a\\n' + bytes(20)).decode()\n"
+        "display({'image/png': png, 'image/svg+xml': '<svg/>', 'text/plain': 'x'}, raw=True)\n"
+        "get_ipython().set_next_input('import os')\nprint('\\x1b]52;c;eA==\\x07ok')"
+    ).check()
+    kinds = [set(each) for each in cell.displays]
+    assert kinds == [{"text/plain"}, {"text/plain"}, {"image/png", "text/plain"}]
+    assert "not shown" in cell.displays[1]["text/plain"]
+    assert not cell.reply["payload"]
+    assert "ok" in cell.stdout and "\x1b]" not in cell.stdout
