@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from notebooks import Notebook
@@ -69,3 +70,54 @@ def test_outputs_are_text_and_pictures(careful: Notebook) -> None:
     assert "not shown" in cell.displays[1]["text/plain"]
     assert not cell.reply["payload"]
     assert "ok" in cell.stdout and "\x1b]" not in cell.stdout
+
+
+EVIL = """%%remote theirs
+import os, pickle
+import farcell_host.inkernel.exchange as exchange
+from farcell_host.state import Payload
+class Trap:
+    def __reduce__(self):
+        return open, ({trap!r}, 'w')
+honest, honestly, imports = exchange.Exchange.collect, exchange.Exchange.copies, exchange.Exchange.imported
+def evil(names=('x',)):
+    streams = [{{'names': list(names), 'states': 0, 'buffers': [], 'objects': None, 'sets': [], 'replaced': None, 'data': ['buffers', 0]}}]
+    header = {{'version': 1, 'streams': streams, 'modules': {{}}, 'bind': {{}}, 'refs': {{}}, 'sources': {{}}}}
+    return Payload(header, [pickle.dumps(Trap(), 5)])
+def is_evil(): return os.path.exists({flag!r})
+exchange.Exchange.collect = lambda self, *args, **more: evil() if is_evil() else honest(self, *args, **more)
+exchange.Exchange.copies = lambda self, *args: evil() if is_evil() else honestly(self, *args)
+exchange.Exchange.imported = lambda self: {{'sprung_by_import': '1'}} if is_evil() else imports(self)
+"""
+
+
+@pytest.fixture
+def evil(careful: Notebook, tmp_path: Path) -> Iterator[tuple[Notebook, Path, Path]]:
+    """A target whose kernel is somebody else's, once a file is there."""
+    trap, flag = tmp_path / "sprung", tmp_path / "evil"
+    (careful.sandbox.folder / "sprung_by_import.py").write_text(f"open({str(trap)!r}, 'w').close()\n")
+    careful.run("rows = [1]; own = rows").check()
+    careful.run("%%remote theirs\nrows.append(2)").check()
+    careful.run(EVIL.format(trap=str(trap), flag=str(flag))).check()
+    yield careful, trap, flag
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        "%%remote theirs\nrows.append(3)", "%%remote theirs\n1", "%%remote theirs\n1/0", "%remote pull rows -t theirs",
+        "import farcell; farcell.connect('theirs').refresh_all()", "globals()['big'].fetch()",
+    ],
+)  # fmt: skip
+def test_a_malicious_kernel_runs_nothing_here(evil: tuple[Notebook, Path, Path], ask: str) -> None:
+    """Whatever it answers with: the cell fails and says why, the notebook's values stay, and honest answers count again."""
+    notebook, trap, flag = evil
+    notebook.run("%%remote theirs --keep big\nbig = [5]").check()
+    flag.touch()
+    failed = notebook.run(ask)
+    assert failed.error is not None
+    assert 'trust = "data", and sent the name io.open' in failed.error.value
+    flag.unlink()
+    assert not trap.exists()
+    assert notebook.value("rows is own and rows == [1, 2]")
+    assert notebook.run("%%remote theirs\n40 + 2").check().result == "42"

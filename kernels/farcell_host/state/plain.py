@@ -80,9 +80,9 @@ def _parts_of_other(obj: Any) -> Iterable[Any] | None:
     if kind is slice:
         return obj.start, obj.stop, obj.step
     if kind is datetime.datetime or kind is datetime.time:
-        return () if type(obj.tzinfo) in _ZONES and _is_zone(obj.tzinfo) else None
+        return () if is_zone(obj.tzinfo) else None
     if kind is zoneinfo.ZoneInfo:
-        return () if _is_zone(obj) else None
+        return () if is_zone(obj) else None
     np = numpy()
     if np is not None and hasattr(np, "ndarray"):
         if kind is np.ndarray:
@@ -92,8 +92,9 @@ def _parts_of_other(obj: Any) -> Iterable[Any] | None:
     return plainframes.parts_of(obj)
 
 
-def _is_zone(zone: Any) -> bool:
-    return type(zone) is not zoneinfo.ZoneInfo or zone.key is not None
+def is_zone(zone: Any) -> bool:
+    """None, or a time zone that is data."""
+    return type(zone) in _ZONES and (type(zone) is not zoneinfo.ZoneInfo or zone.key is not None)
 
 
 def _parts_of_array(array: Any) -> Iterable[Any] | None:
@@ -311,7 +312,7 @@ def _view(base: Any, offset: Any, shape: Any, strides: Any, form: Any, writeable
 def _scalar(form: Any, memory: Any) -> Any:
     np = importlib.import_module("numpy")
     dtype = dtype_of(form)
-    if type(form) is not str or dtype.kind not in _NUMERIC or len(exactly(memory, bytes)) != dtype.itemsize:
+    if type(form) is not str or dtype.kind not in _NUMERIC or (len(exactly(memory, bytes)) != dtype.itemsize and dtype.itemsize):
         raise NotData("a scalar that is no number and no text")
     return np.ndarray((), dtype, memory)[()] if dtype.itemsize else np.zeros((), dtype)[()]
 

@@ -35,6 +35,13 @@ def form_of(obj: Any) -> tuple[Any, ...] | None:
     if pandas is None:
         return None
     kind = type(obj)
+    if kind is pandas.Timestamp:
+        zone = obj.tzinfo
+        return ("moment", int(obj.asm8.view("i8")), obj.unit, zone) if _is_zone(zone) else None
+    if kind is pandas.Timedelta:
+        return "span", int(obj.asm8.view("i8")), obj.unit
+    if obj is pandas.NaT or obj is pandas.NA:
+        return "missing", obj is pandas.NA
     if kind is pandas.DataFrame or kind is pandas.Series:
         if frames.set_by_user(obj) or not obj.flags.allows_duplicate_labels:
             return None
@@ -83,7 +90,7 @@ def _values(array: Any) -> tuple[Any, ...] | None:
         is_nan = dtype.na_value is not pandas.NA
         return "texts", dtype.storage, is_nan, [None if each is pandas.NA or each != each else each for each in array]
     if type(dtype) is pandas.DatetimeTZDtype:
-        return "zoned", dtype.tz, dtype.unit, _copy(array.asi8)
+        return ("zoned", dtype.tz, dtype.unit, _copy(array.asi8)) if _is_zone(dtype.tz) else None
     if type(dtype) is pandas.CategoricalDtype:
         categories = _index(array.categories)
         return None if categories is None else ("categories", _copy(array.codes).astype("i8"), categories, bool(array.ordered))
@@ -158,10 +165,15 @@ def _has_arrow() -> bool:
     return sys.modules.get("pyarrow") is not None
 
 
-def _check_zone(zone: Any) -> None:
-    from .plain import _ZONES, exactly
+def _is_zone(zone: Any) -> bool:
+    from .plain import is_zone
 
-    exactly(zone, *_ZONES)
+    return is_zone(zone)
+
+
+def _check_zone(zone: Any) -> None:
+    if not _is_zone(zone):
+        raise ValueError("no time zone")
 
 
 def _made_index(form: Any) -> Any:
@@ -214,7 +226,35 @@ def _series(values: Any, index: Any, name: Any, attrs: Any) -> Any:
     return series
 
 
-MAKERS: dict[str, Callable[..., Any]] = {"frame": _frame, "series": _series, "index": _made_index}
+def _moment(number: Any, unit: Any, zone: Any) -> Any:
+    from .plain import exactly
+
+    pandas, np = importlib.import_module("pandas"), importlib.import_module("numpy")
+    _check_zone(zone)
+    moment = pandas.Timestamp(np.datetime64(exactly(number, int), exactly(unit, str)))
+    return moment if zone is None else moment.tz_localize("UTC").tz_convert(zone)
+
+
+def _span(number: Any, unit: Any) -> Any:
+    from .plain import exactly
+
+    pandas, np = importlib.import_module("pandas"), importlib.import_module("numpy")
+    return pandas.Timedelta(np.timedelta64(exactly(number, int), exactly(unit, str)))
+
+
+def _missing(is_na: Any) -> Any:
+    pandas = importlib.import_module("pandas")
+    return pandas.NA if is_na is True else pandas.NaT
+
+
+MAKERS: dict[str, Callable[..., Any]] = {
+    "frame": _frame,
+    "series": _series,
+    "index": _made_index,
+    "moment": _moment,
+    "span": _span,
+    "missing": _missing,
+}
 
 
 # -- in place ------------------------------------------------------------------------------------------------------------------

@@ -173,8 +173,11 @@ class Reader:
             raise NotData("a call of what is no maker of data")
         if called.name == RESOLVE:
             self.push(self._ref(*arguments))
-        else:
-            self.push(plain.made(*arguments))
+            return
+        found = stranger([each for each in arguments if type(each) is not Memory])
+        if found:
+            raise NotData(f"a {type(found[0]).__name__} for a maker of data")
+        self.push(plain.made(*arguments))
 
     def _ref(self, number: Any) -> Any:
         found = self.known(number)
@@ -273,7 +276,9 @@ def read(payload: Payload, table: Table, namespace: Mapping[str, Any]) -> Delta:
     """As `decode`; raises NotData for all that is no data, and nothing was touched."""
     try:
         return _read(payload, table, namespace)
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+    except NotData:
+        raise
+    except Exception as error:  # whatever a message of somebody else's may make fail
         raise NotData(f"a message of another form ({type(error).__name__}: {error})"[:_LONGEST_TEXT]) from error
 
 

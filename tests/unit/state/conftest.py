@@ -31,10 +31,12 @@ def over_the_wire(payload: Payload) -> Payload:
 class Pair:
     """A notebook (`here`) and a remote kernel's namespace (`there`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, takes_data_alone: bool = False) -> None:
+        """`takes_data_alone`: the target has `trust = "data"`."""
+        self.takes_data_alone = takes_data_alone
         self.here: dict[str, Any] = {"__name__": "__main__"}
         self.there: dict[str, Any] = {"__name__": "__main__"}
-        self.local = Replica(self.here, side="local")
+        self.local = Replica(self.here, side="local", takes_data_alone=takes_data_alone)
         self.remote = Replica(self.there, side="remote")
         self.last: Payload = Payload({})
         self.returned: Delta = Delta()
@@ -56,6 +58,7 @@ class Pair:
 
     def collect(self, *names: str, **options: Any) -> Capture:
         options.setdefault("limit_bytes", 1 << 20)
+        options.setdefault("is_data", self.takes_data_alone)
         visible = names or tuple(name for name in self.there if not name.startswith("__"))
         capture = self.remote.collect(visible, **options)
         self.last = self.remote.pack(capture)
@@ -69,6 +72,10 @@ class Pair:
         self.ship(*names)
         self.remote_exec(code)
         return self.collect(**options)
+
+    def receive(self, payload: Payload) -> None:
+        """Whatever a target has sent."""
+        self.local.apply(self.local.unpack(over_the_wire(payload)))
 
     @property
     def result(self) -> Any:
