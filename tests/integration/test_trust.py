@@ -72,7 +72,7 @@ def test_outputs_are_text_and_pictures(careful: Notebook) -> None:
     assert "ok" in cell.stdout and "\x1b]" not in cell.stdout
 
 
-EVIL = """%%remote theirs
+EVIL = """
 import os, pickle
 import farcell_host.inkernel.exchange as exchange
 from farcell_host.state import Payload
@@ -98,25 +98,28 @@ def evil(careful: Notebook, tmp_path: Path) -> Iterator[tuple[Notebook, Path, Pa
     (careful.sandbox.folder / "sprung_by_import.py").write_text(f"open({str(trap)!r}, 'w').close()\n")
     careful.run("rows = [1]; own = rows").check()
     careful.run("%%remote theirs\nrows.append(2)").check()
-    careful.run(EVIL.format(trap=str(trap), flag=str(flag))).check()
+    code = EVIL.format(trap=str(trap), flag=str(flag))
+    careful.run(f"%%remote theirs\nexec({code!r}, {{'__name__': 'evil'}})").check()
     yield careful, trap, flag
 
 
 @pytest.mark.parametrize(
     "ask",
     [
-        "%%remote theirs\nrows.append(3)", "%%remote theirs\n1", "%%remote theirs\n1/0", "%remote pull rows -t theirs",
-        "import farcell; farcell.connect('theirs').refresh_all()", "globals()['big'].fetch()",
+        "%%remote theirs\nrows.append(3)", "%%remote theirs\n1", "%%remote theirs\n1/0", "%remote pull rows --target theirs",
+        "globals()['big'].fetch()", "import farcell; farcell.connect('theirs').session.copies(['rows'])", "rows",
     ],
 )  # fmt: skip
 def test_a_malicious_kernel_runs_nothing_here(evil: tuple[Notebook, Path, Path], ask: str) -> None:
     """Whatever it answers with: the cell fails and says why, the notebook's values stay, and honest answers count again."""
     notebook, trap, flag = evil
     notebook.run("%%remote theirs --keep big\nbig = [5]").check()
+    if ask == "rows":  # asked for before a local cell, where something goes on there
+        notebook.run("%%remote theirs\nimport threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()").check()
     flag.touch()
     failed = notebook.run(ask)
-    assert failed.error is not None
-    assert 'trust = "data", and sent the name io.open' in failed.error.value
+    said = failed.error.value if failed.error is not None else failed.stderr
+    assert 'trust = "data", and sent the name io.open' in said
     flag.unlink()
     assert not trap.exists()
     assert notebook.value("rows is own and rows == [1, 2]")

@@ -21,7 +21,7 @@ from farcell_host.state import CannotRestore, CannotTravel, Payload, RefInfo
 from farcell_host.state.decode import write_numbers
 from farcell_host.state.plain import MAKERS, made
 from farcell_host.state.refs import is_ref
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
@@ -408,8 +408,8 @@ def test_what_a_ref_says_steers_no_terminal(attacked: Any) -> None:
     assert "\x1b" not in attacked.here["far"].info.preview and len(attacked.here["far"].info.preview) <= 500
 
 
-@pytest.mark.parametrize("maker", MAKERS)
-@given(arguments=st.lists(_nested, max_size=6))
+@given(maker=st.sampled_from(sorted(MAKERS)), arguments=st.lists(_nested, max_size=6))
+@settings(max_examples=300)
 def test_a_maker_given_anything_makes_data_or_refuses(maker: str, arguments: list[Any]) -> None:
     """It raises nothing but its own refusal."""
     from farcell_host.state.plain import NotData, stranger
