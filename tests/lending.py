@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,9 +25,10 @@ def shared(**keys: Any) -> SharedTarget:
 
 
 def lease(user: str = "ann", fence: int = 1, **fields: Any) -> Lease:
-    """Granted, with GPU 1 of the target."""
+    """Granted, with GPU 1 of the target. Its end is that of all on the machine that has its id, which other processes' tests lack."""
     given: dict[str, Any] = {
-        "id": f"lease-of-{user}", "key": "k", "user": user, "groups": (), "target": "pool", "gpus": 1, "devices": (1,),
+        "id": f"lease-of-{user}-{os.getpid()}", "key": "k", "user": user, "groups": (), "target": "pool",
+        "gpus": 1, "devices": (1,),
         "fence": fence, "state": State.GRANTED, "asked_at": 0.0, "notebook": "work.ipynb", **fields,
     }  # fmt: skip
     return Lease(**given)

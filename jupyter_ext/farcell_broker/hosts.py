@@ -198,12 +198,15 @@ def device_environment(lease: Lease, target: SharedTarget) -> dict[str, str]:
     if target.backend == "slurm" or not target.device_indexes:
         return {}
     devices = ",".join(map(str, lease.devices))
+    is_alone = target.isolation == "container" and target.engine != "apptainer"
+    # A container that was given two devices counts them as 0 and 1, whatever they are outside; its engine knows them by that.
+    inside = ",".join(map(str, range(len(lease.devices)))) if is_alone else devices
     return {
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-        "CUDA_VISIBLE_DEVICES": devices,
+        "CUDA_VISIBLE_DEVICES": inside,
         "NVIDIA_VISIBLE_DEVICES": devices or "void",
-        "HIP_VISIBLE_DEVICES": devices,
-        "ROCR_VISIBLE_DEVICES": devices,
+        "HIP_VISIBLE_DEVICES": inside,
+        "ROCR_VISIBLE_DEVICES": inside,
     }
 
 

@@ -56,6 +56,14 @@ def test_a_container_has_the_gpus_of_its_lease_and_no_others() -> None:
         assert not {"--gpus", "--device", "--nv"} & set(words)
 
 
+@pytest.mark.parametrize(("engine", "inside"), [("podman", "0,1"), ("docker", "0,1"), ("apptainer", "2,3")])
+def test_a_program_inside_counts_the_devices_that_are_there(engine: str, inside: str) -> None:
+    """An engine with devices of its own shows these alone; apptainer shows all that the machine has."""
+    environment = wanted(engine, devices=(2, 3)).options.env
+    assert environment["CUDA_VISIBLE_DEVICES"] == environment["HIP_VISIBLE_DEVICES"] == inside
+    assert environment["NVIDIA_VISIBLE_DEVICES"] == "2,3"
+
+
 @pytest.mark.parametrize("engine", ["podman", "docker", "apptainer"])
 def test_no_value_of_a_variable_stands_in_an_argument_list(engine: str) -> None:
     asked = wanted(engine)

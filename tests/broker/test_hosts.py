@@ -112,7 +112,7 @@ _ = os.waitpid(child, 0)
 
 def _is_sleep_of_ann(process: psutil.Process) -> bool:
     try:
-        return process.cmdline() == ["sleep", "600"] and process.environ().get("FARCELL_LEASE") == "lease-of-ann"
+        return process.cmdline() == ["sleep", "600"] and process.environ().get("FARCELL_LEASE") == lease().id
     except psutil.Error:
         return False
 

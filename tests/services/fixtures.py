@@ -18,7 +18,7 @@ from services.service import GRACE_S, Service, lives, sweep
 from services.slurm import Slurm
 from services.sshd import Sshd
 
-INSTALLING = {"openssh", "shells", "slurm", "module_link", "session_nvml", "people", "postgres"}
+INSTALLING = {"openssh", "shells", "slurm", "module_link", "session_nvml", "people", "postgres", "podman"}
 FIRST_USE_S = 600
 """The first test that uses a service waits for its packages."""
 

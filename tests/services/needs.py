@@ -2,7 +2,7 @@
 
 System packages are installed by tools/need.sh when the first test wants them, only as root where no systemd runs. Where that
 does not do, the test skips with a reason that names the command; a service that the environment variable FARCELL_REQUIRE
-names (`FARCELL_REQUIRE=ssh,slurm,netns,nvml,postgres`) fails instead.
+names (`FARCELL_REQUIRE=ssh,slurm,netns,nvml,postgres,podman`) fails instead.
 """
 
 from __future__ import annotations
@@ -67,6 +67,12 @@ def _users_obstacle() -> str | None:
     return None if os.geteuid() == 0 else "Unix accounts are made by root only: run the tests as root"
 
 
+def _podman_obstacle() -> str | None:
+    if os.geteuid() != 0 or not _has_capability(CAP_SYS_ADMIN):
+        return "containers need root and CAP_SYS_ADMIN: run the tests as root (in a container: docker run --privileged)"
+    return None
+
+
 def _nvml_obstacle() -> str | None:
     return None if importlib.util.find_spec("pynvml") else "pynvml is missing: pip install nvidia-ml-py"
 
@@ -93,7 +99,13 @@ POSTGRES = Need(
     ("postgresql", "postgresql-client"),
     _postgres_obstacle,
 )
-ALL = (SSH, SHELLS, SLURM, NETNS, NVML, POSTGRES, USERS)
+PODMAN = Need(
+    "podman",
+    "command -v podman && command -v runc && test -x /usr/libexec/podman/catatonit",
+    ("podman", "runc", "catatonit"),
+    _podman_obstacle,
+)
+ALL = (SSH, SHELLS, SLURM, NETNS, NVML, POSTGRES, USERS, PODMAN)
 
 
 def ensure(need: Need) -> None:

@@ -36,7 +36,7 @@ def test_a_service_that_nobody_knows_cannot_be_required() -> None:
     assert required_services({}) == set()
     assert required_services({"FARCELL_REQUIRE": "ssh,nvml,"}) == {"ssh", "nvml"}
     with pytest.raises(
-        pytest.UsageError, match=r"FARCELL_REQUIRE names shh\. Known: netns, nvml, postgres, shells, slurm, ssh, users\."
+        pytest.UsageError, match=r"FARCELL_REQUIRE names shh\. Known: netns, nvml, podman, postgres, shells, slurm, ssh, users\."
     ):
         required_services({"FARCELL_REQUIRE": "shh"})
 
