@@ -25,7 +25,7 @@ def shared(**keys: Any) -> SharedTarget:
 
 
 def lease(user: str = "ann", fence: int = 1, **fields: Any) -> Lease:
-    """Granted, with GPU 1 of the target. Its end is that of all on the machine that has its id, which other processes' tests lack."""
+    """Granted, with GPU 1 of the target. Its end is that of all on the machine that has its id: of this process's tests alone."""
     given: dict[str, Any] = {
         "id": f"lease-of-{user}-{os.getpid()}", "key": "k", "user": user, "groups": (), "target": "pool",
         "gpus": 1, "devices": (1,),
