@@ -43,9 +43,7 @@ def observed(
 class Replay:
     """Shows the outputs of the run whose id begins so; `take` is for `observed`."""
 
-    def __init__(
-        self, run: str, shower: Shower, cleaned: Callable[[Message], Message | None] = lambda message: message
-    ) -> None:
+    def __init__(self, run: str, shower: Shower, cleaned: Callable[[Message], Message | None] = lambda message: message) -> None:
         """`cleaned`: a message as it may be shown."""
         self.run: str | None = None
         """The whole id, once anything of the run has come."""

@@ -62,8 +62,7 @@ def exception_of(content: dict[str, Any], travelled: BaseException | None, targe
     error = travelled
     if error is None:
         cls = getattr(builtins, ename, None)
-        ends_all = cls in (SystemExit, GeneratorExit) and not content.get(FOREIGN)
-        if cls is not KeyboardInterrupt and not ends_all:
+        if cls not in ((KeyboardInterrupt,) if content.get(FOREIGN) else (KeyboardInterrupt, SystemExit, GeneratorExit)):
             error = remote_error(ename, evalue, lines)
         else:
             error = cls(evalue) if evalue else cls()

@@ -24,7 +24,9 @@ def test_values_come_and_go_as_elsewhere(careful: Notebook) -> None:
     """New ones and what a cell changes in place, with what they share; arrays and frames too."""
     careful.run("import numpy as np, pandas as pd\nrows = [1, 2]; box = {'rows': rows}; grid = np.zeros(200_000)").check()
     careful.run("frame = pd.DataFrame({'a': [1, 2]}); same, kept = grid, frame").check()
-    cell = careful.run("%%remote theirs\nrows.append(rows); grid[7] = 5; frame['b'] = ['x', None]; view = grid[5:9]; len(rows)").check()
+    cell = careful.run(
+        "%%remote theirs\nrows.append(rows); grid[7] = 5; frame['b'] = ['x', None]; view = grid[5:9]; len(rows)"
+    ).check()
     assert cell.result == "3"
     assert careful.value("rows[2] is rows and box['rows'] is rows and grid is same and grid[7] == 5 and view.base is grid")
     assert careful.value("frame is kept and list(frame.columns) == ['a', 'b'] and frame.b[0] == 'x'")
@@ -35,10 +37,12 @@ def test_values_come_and_go_as_elsewhere(careful: Notebook) -> None:
 def test_what_is_no_data_stays_there_and_says_why(careful: Notebook) -> None:
     """As a ref, which cannot be fetched; other remote cells use it. Modules of the same name stay what they are."""
     careful.run("import math\nplain = [1]").check()
-    careful.run("%%remote theirs\nimport math, json\nclass Thing:\n    size = 3\nthing = Thing(); plain.append(2); made = {'it': Thing()}").check()
+    careful.run(
+        "%%remote theirs\nimport math, json\nclass Thing:\n    size = 3\nthing = Thing(); plain.append(2); made = {'it': Thing()}"
+    ).check()
     assert careful.value("plain") == [1, 2]
     assert careful.value("math.pi > 3")
-    assert "stays there (thing: a Thing, and the target has trust = \"data\")" in careful.value("repr(globals()['thing'])")
+    assert 'stays there (thing: a Thing, and the target has trust = "data")' in careful.value("repr(globals()['thing'])")
     assert "import it here" in careful.value("repr(globals()['json'])")
     refused = careful.run("globals()['made'].fetch()")
     assert refused.error is not None and "made['it']: a Thing" in refused.error.value
@@ -115,7 +119,9 @@ def test_a_malicious_kernel_runs_nothing_here(evil: tuple[Notebook, Path, Path],
     notebook, trap, flag = evil
     notebook.run("%%remote theirs --keep big\nbig = [5]").check()
     if ask == "rows":  # asked for before a local cell, where something goes on there
-        notebook.run("%%remote theirs\nimport threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()").check()
+        notebook.run(
+            "%%remote theirs\nimport threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()"
+        ).check()
     flag.touch()
     failed = notebook.run(ask)
     said = failed.error.value if failed.error is not None else failed.stderr

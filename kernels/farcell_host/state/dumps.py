@@ -433,9 +433,7 @@ def dump_component(parts: list[Part], table: Table, memory: Memory, inline: set[
     return deeply(dump) if any(part.is_deep for part in parts) else dump()
 
 
-def _dump_component(
-    parts: list[Part], table: Table, memory: Memory, inline: set[int], kind: type[NumberingPickler]
-) -> Stream:
+def _dump_component(parts: list[Part], table: Table, memory: Memory, inline: set[int], kind: type[NumberingPickler]) -> Stream:
     file = io.BytesIO()
     arrays: dict[int, Pieces] = {}
     for part in parts:

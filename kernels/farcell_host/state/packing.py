@@ -124,9 +124,7 @@ class Packing:
         receipt.objects.append((number, module))
         return number
 
-    def _place(
-        self, payload: Payload, stream: Stream, named: set[int], receipt: Receipt, is_data: bool
-    ) -> dict[str, Any]:
+    def _place(self, payload: Payload, stream: Stream, named: set[int], receipt: Receipt, is_data: bool) -> dict[str, Any]:
         pairs, replaced = [], []
         for index, obj in stream.objects:
             before = self._table.numbers.get(id(obj))

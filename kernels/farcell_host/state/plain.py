@@ -276,7 +276,8 @@ def sized(dtype: Any, shape: Any) -> int:
     shape = whole_numbers(shape)
     if any(length < 0 for length in shape):
         raise NotData("a negative length")
-    return math.prod(shape) * int(dtype.itemsize)
+    size: int = math.prod(shape) * dtype.itemsize
+    return size
 
 
 def _array(form: Any, shape: Any, order: Any, memory: Any, writeable: Any) -> Any:

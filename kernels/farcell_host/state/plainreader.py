@@ -309,7 +309,7 @@ def _read(payload: Payload, table: Table, namespace: Mapping[str, Any]) -> Delta
 def _name(name: Any, *pseudo: str) -> str:
     if exactly(name, str) in pseudo or (name.isidentifier() and not is_of_ipython(name)):
         return name  # type: ignore[no-any-return]
-    raise NotData(f"{name!r:.100}, which no target with trust = \"data\" may bind")
+    raise NotData(f'{name!r:.100}, which no target with trust = "data" may bind')
 
 
 def _ref_number(number: Any, table: Table) -> int:
@@ -335,7 +335,9 @@ def _ref_info(given: Any, table: Table) -> RefInfo:
     for text in (info.dtype, info.device):
         exactly(text, str, type(None))
     shape = None if info.shape is None else [exactly(each, int) for each in exactly(info.shape, list)]
-    texts = {name: _shown(getattr(info, name)) for name in ("type", "module", "dtype", "device", "preview", "reason")}
+    texts: dict[str, Any] = {
+        name: _shown(getattr(info, name)) for name in ("type", "module", "dtype", "device", "preview", "reason")
+    }
     return RefInfo(**{**info.as_json(), **texts, "size_bytes": exactly(info.size_bytes, int), "shape": shape,
         "travels": exactly(info.travels, bool)})  # fmt: skip
 
@@ -441,4 +443,3 @@ def _check(delta: Delta, namespace: Mapping[str, Any]) -> None:
     found = stranger(roots, instead=instead)
     if found:
         raise NotData(f"a {type(found[0]).__name__}")
-
