@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 from typing import Any
 
 from .deaths import of_exception
@@ -61,8 +60,9 @@ def exception_of(content: dict[str, Any], travelled: BaseException | None, targe
     advice = advice_on(ename, evalue, target)
     error = travelled
     if error is None:
-        cls = getattr(builtins, ename, None)
-        if cls not in ((KeyboardInterrupt,) if content.get(FOREIGN) else (KeyboardInterrupt, SystemExit, GeneratorExit)):
+        ending = (KeyboardInterrupt,) if content.get(FOREIGN) else (KeyboardInterrupt, SystemExit, GeneratorExit)
+        cls = next((each for each in ending if each.__name__ == ename), None)
+        if cls is None:
             error = remote_error(ename, evalue, lines)
         else:
             error = cls(evalue) if evalue else cls()

@@ -12,6 +12,7 @@ import io
 import pickletools
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from . import plain, plainframes
@@ -330,16 +331,16 @@ def _ref_info(given: Any, table: Table) -> RefInfo:
     known = table.objects.get(exactly(info.number, int))
     if info.number >= 0 or (known is not None and not is_ref(known)):
         raise NotData("a ref to what is no ref")
-    for text in (info.type, info.module, info.preview, info.reason):
-        exactly(text, str)
-    for text in (info.dtype, info.device):
-        exactly(text, str, type(None))
-    shape = None if info.shape is None else [exactly(each, int) for each in exactly(info.shape, list)]
-    texts: dict[str, Any] = {
-        name: _shown(getattr(info, name)) for name in ("type", "module", "dtype", "device", "preview", "reason")
-    }
-    return RefInfo(**{**info.as_json(), **texts, "size_bytes": exactly(info.size_bytes, int), "shape": shape,
-        "travels": exactly(info.travels, bool)})  # fmt: skip
+    for each in (info.type, info.module, info.preview, info.reason):
+        exactly(each, str)
+    for each in (info.dtype, info.device):
+        exactly(each, str, type(None))
+    exactly(info.size_bytes, int)
+    exactly(info.travels, bool)
+    for length in () if info.shape is None else exactly(info.shape, list):
+        exactly(length, int)
+    texts = ("type", "module", "dtype", "device", "preview", "reason")
+    return replace(info, **{name: _shown(getattr(info, name)) for name in texts})
 
 
 def _shown(text: str | None) -> str | None:
