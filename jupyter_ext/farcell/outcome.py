@@ -62,10 +62,7 @@ def exception_of(content: dict[str, Any], travelled: BaseException | None, targe
     if error is None:
         ending = (KeyboardInterrupt,) if content.get(FOREIGN) else (KeyboardInterrupt, SystemExit, GeneratorExit)
         cls = next((each for each in ending if each.__name__ == ename), None)
-        if cls is None:
-            error = remote_error(ename, evalue, lines)
-        else:
-            error = cls(evalue) if evalue else cls()
+        error = remote_error(ename, evalue, lines) if cls is None else cls(*filter(None, [evalue]))
     if lines or content.get("printed"):
         try:
             setattr(error, "_render_traceback_", RemoteTraceback([*lines, *advice], error))  # noqa: B010 - no class declares it

@@ -1,6 +1,7 @@
 """Text and pictures that somebody else has made, as they may be shown: text that steers no terminal, pictures of pixels.
 
-Of outputs of a target with `trust = "data"`, which a front end would else take for the notebook's own, and of runs that others share.
+Of outputs of a target with `trust = "data"`, which a front end would else take for the notebook's own, and of runs that others
+share.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Messages of a target with `trust = "data"`, as they may be dealt with in the notebook.
 
 Made anew of the few fields that are known, each of its type: text and pictures are left of outputs, nothing of widgets, and of a
-reply nothing that has the notebook import, run or write something. State stays what it is: `farcell_host.state.plainreader` reads it.
+reply nothing that has the notebook import, run or write something. State stays as it came: `farcell_host.state.plainreader` reads
+it.
 """
 
 from __future__ import annotations

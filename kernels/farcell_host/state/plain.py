@@ -1,8 +1,8 @@
 """Data: the closed set of kinds that a notebook takes from a target with `trust = "data"`, and their form on the wire.
 
-Builtin values go as pickle writes them. Whatever else is of the set goes as a call of the one function `made`, by the name of a
-maker of the table `MAKERS` and arguments that are data again; a maker checks all that it is given and calls nothing of the sender's. The
-notebook reads that by `plainreader.py`, which has no other way to make anything.
+Builtin values go as pickle writes them. Whatever else is of the set goes as a call of the one function `made`, with the name of a
+maker of the table `MAKERS` and arguments that are data again; a maker checks all that it is given, and calls nothing of the
+sender's. The notebook reads that by `plainreader.py`, which has no other way to make anything.
 
 numpy and pandas are only looked at when the program has imported them.
 """
@@ -140,7 +140,7 @@ def made(maker: str, *arguments: Any) -> Any:
 
 
 def reduce(obj: Any, note: Callable[[Any, Any], None]) -> Any:
-    """For what is of the set and pickle has no opcode for; `note(array, buffer)` hears of memory that stays outside the pickle."""
+    """For what is of the set and pickle has no opcode for; `note(array, buffer)` hears of memory that leaves the pickle."""
     return made, _form(obj, note)
 
 

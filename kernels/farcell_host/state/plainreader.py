@@ -1,9 +1,10 @@
-"""Reading a payload as data: pickle's opcodes without what can call, import or change anything.
+"""Reading a payload as data: pickle's opcodes without those that call, import or change anything.
 
-For targets with `trust = "data"`. The opcodes are walked here, not by pickle's own machine: that one would put a state into any object
-that it can get at (BUILD), call whatever lies on its stack, a known function of the notebook's too (REDUCE), take classes out of
-copyreg's cache past `find_class` (EXT), and extend known objects before anything is validated. Here a global is one name, a call one of `plain.MAKERS`,
-and only what the payload itself has begun can be added to. At the end all that came is looked at once more, whole.
+For targets with `trust = "data"`. The opcodes are walked here and not by pickle's own machine, which, with a `find_class` that
+always says no, would still call a known function of the notebook's that lies on its stack (REDUCE), put a state into any object that it
+can get at (BUILD), take classes out of copyreg's cache (EXT), and add to known lists before anything is validated. Here a name is
+that of `plain.made`, or a ref's; a call is one of `plain.MAKERS`; and only what the payload itself has begun can be added to.
+At the end all that came is looked at once more, whole: what it refers to of the notebook's own must be data, too.
 """
 
 from __future__ import annotations
@@ -331,16 +332,17 @@ def _ref_info(given: Any, table: Table) -> RefInfo:
     known = table.objects.get(exactly(info.number, int))
     if info.number >= 0 or (known is not None and not is_ref(known)):
         raise NotData("a ref to what is no ref")
-    for each in (info.type, info.module, info.preview, info.reason):
-        exactly(each, str)
-    for each in (info.dtype, info.device):
-        exactly(each, str, type(None))
+    for text in (info.type, info.module, info.preview, info.reason):
+        exactly(text, str)
+    for word in (info.dtype, info.device):
+        exactly(word, str, type(None))
     exactly(info.size_bytes, int)
     exactly(info.travels, bool)
     for length in () if info.shape is None else exactly(info.shape, list):
         exactly(length, int)
     texts = ("type", "module", "dtype", "device", "preview", "reason")
-    return replace(info, **{name: _shown(getattr(info, name)) for name in texts})
+    shown: dict[str, Any] = {name: _shown(getattr(info, name)) for name in texts}
+    return replace(info, **shown)
 
 
 def _shown(text: str | None) -> str | None:

@@ -122,7 +122,7 @@ ATTACKS: dict[str, tuple[Callable[[Target], Payload], str]] = {
     "numpy's objects": (lambda t: t.trapped(lambda trap: np.array([trap])), "the name numpy"),
     "torch's loader": (lambda t: calling("torch.storage", "_load_from_bytes", b""), "the name torch.storage"),
     "torch's way": (lambda t: calling("torch._utils", "_rebuild_tensor_v2", 1), "the name torch._utils"),
-    "farcell's functions": (lambda t: calling("farcell_host.state.functions", "make_function", 1), "the name farcell_host.state.f"),
+    "farcell's functions": (lambda t: calling("farcell_host.state.functions", "make_function"), "the name farcell_host.state.f"),
     "farcell's arrays": (lambda t: calling("farcell_host.state.arrays", "make_array", "O"), "the name farcell_host.state.arrays"),
     "an unknown maker": (lambda t: calling(*MADE, "eval", "1"), "there is no kind 'eval' of data"),
     # opcodes that do more
@@ -153,20 +153,20 @@ ATTACKS: dict[str, tuple[Callable[[Target], Payload], str]] = {
     "text of code": (lambda t: plain(1, sources={"h": {"filename": "<cell>", "text": "x"}}), "the text of code"),
     # the notebook's own objects, put where they were not
     "a function under another name": (lambda t: t.known("shell", names=("print",)), "a function"),
-    "a name bound to a function": (lambda t: payload_of(names=(), bind={"print": t.number("shell")}), "a name for what is no ref"),
+    "a name bound to a function": (lambda t: payload_of(names=(), bind={"print": t.number("shell")}), "for what is no ref"),
     "an object in a list": (lambda t: t.known("own", b"a.", before=b"]"), "a Own"),
     "a list with a function in it": (lambda t: t.known("tools"), "a function"),
     "an object as a key": (lambda t: t.known("own", b"Ns.", before=b"}"), "a Own for a key"),
     "a function into a dict": (
         lambda t: payload_of(
             pickle.dumps(1, 5),
-            PROTOCOL + b"(J" + struct.pack("<i", t.number("table")) + text("dict") + b"}" + text("k") + object_of(t.number("shell"))
-            + b"st.",
+            PROTOCOL + b"(J" + struct.pack("<i", t.number("table")) + text("dict") + b"}" + text("k"),
+            object_of(t.number("shell")) + b"st.",
             states=1,
         ),
         "a function",
     ),
-    "a ref that is a function here": (lambda t: payload_of(names=(), refs={"x": ref(t.number("shell"))}), "a ref to what is no ref"),
+    "a ref that is a function here": (lambda t: payload_of(names=(), refs={"x": ref(t.number("shell"))}), "to what is no ref"),
     "a function replaced": (lambda t: plain([1], replaced=[(0, t.number("shell"))]), "a function"),
     "an object replaced": (lambda t: plain([1], replaced=[(0, t.number("own"))]), "a Own"),
     "a number of the notebook's": (lambda t: plain([1], objects=[(0, t.number("shell"))]), "which is another one here"),
