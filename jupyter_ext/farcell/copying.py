@@ -122,7 +122,7 @@ def copy(
     """
     tree = Tree.of(source.ask("survey", path=path, exclude=list(exclude))[0])
     if is_foreign:
-        tree = _own(tree, path)
+        tree = _own(tree, path, there)
     found = destination.ask("place", path=there, tree=tree.as_json())[0]
     state, root = found["there"], found["root"]
     differing, links = _differing(source, destination, tree, state)
@@ -156,9 +156,11 @@ def copy(
     return Copied(root, count, sent, size, progress.done, tuple(tree.skipped))
 
 
-def _own(tree: Tree, path: str) -> Tree:
+def _own(tree: Tree, path: str, there: str | None) -> Tree:
     """With the name that was asked for, and nothing but files and folders that everybody may have."""
     name = posixpath.basename(posixpath.normpath(path))
+    if name in ("", ".", "..") and there is not None:
+        name = posixpath.basename(there)
     if name in ("", ".", ".."):
         raise Refused(f"{path} has no name of its own: say what it is to be called here.")
     kinds = {entry.kind for entry in tree.entries} - {FILE, FOLDER}

@@ -378,7 +378,9 @@ def _told(files: list[_File], offered: Offers | None = None) -> tuple[Targets, l
         known.setdefault(name, Target(name=name, backend=name))
     if offered is not None:
         for name in filter(_NAME.fullmatch, offered.names):
-            known.setdefault(name, Target(name=name, backend="broker", url=offered.url, token_file=offered.token_file))
+            trust: Literal["all", "data"] = "data" if name in offered.of_data else "all"
+            lent = Target(name=name, backend="broker", url=offered.url, token_file=offered.token_file, trust=trust)
+            known.setdefault(name, lent)
     chosen = next((file for file in files if file.default is not None), None)
     if chosen is not None:
         chosen.check_default([*known, *(name for file in files for name in file.faulty)])

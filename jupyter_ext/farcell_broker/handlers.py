@@ -204,7 +204,7 @@ class Targets(ApiHandler):
                     "price_per_hour": target.price_per_hour,
                     "max_gpus": allowance.gpus,
                     "max_walltime_s": allowance.max_walltime_s,
-                    "trust": getattr(target, "trust", None),
+                    "trust": target.trust,
                 }
             )
         self.answer({"currency": policy.currency, "targets": told})

@@ -29,6 +29,8 @@ class Offers:
     url: str = ""
     token_file: str | None = None
     names: tuple[str, ...] = ()
+    of_data: tuple[str, ...] = ()
+    """Those whose policy says `trust = "data"`."""
     fault: str | None = None
     number: int = 0
 
@@ -56,15 +58,17 @@ class Shelf:
         return self._offers
 
     async def _ask(self) -> None:
-        names, fault = self._offers.names, None
+        names, of_data, fault = self._offers.names, self._offers.of_data, None
         try:
-            names = tuple(str(each["name"]) for each in (await self._client.get("api/targets", 2 * FIRST_S))["targets"])
+            told = (await self._client.get("api/targets", 2 * FIRST_S))["targets"]
+            names = tuple(str(each["name"]) for each in told)
+            of_data = tuple(str(each["name"]) for each in told if each.get("trust") == "data")
         except (FarcellError, OSError, ValueError, KeyError, TypeError) as error:
             fault = str(error)
         with self._lock:
             before = self._offers
-            if (names, fault) != (before.names, before.fault) or before.number == 0:
-                self._offers = Offers(before.url, before.token_file, names, fault, before.number + 1)
+            if (names, of_data, fault) != (before.names, before.of_data, before.fault) or before.number == 0:
+                self._offers = Offers(before.url, before.token_file, names, of_data, fault, before.number + 1)
             self._asking = None
 
 
