@@ -19,7 +19,7 @@ from farcell_host.journal import messages_of
 from farcell_host.protocol.messages import Buffer, Channel, Message
 from farcell_host.reasons import Reason
 
-from . import earlier, journals
+from . import earlier, journals, untrusted
 from .backends.base import Allocation, Backend, LaunchOptions, Scheduled, ShellBackend, Tell, backend_named
 from .connection import Connection
 from .deaths import Death, of_session
@@ -236,7 +236,8 @@ class Life:
         """A question to the host that takes no turn; raises TargetUnavailable when it does not answer in time."""
         assert self.connection is not None
         try:
-            return self.connection.request(op, **fields).result(ANSWER_TIMEOUT_S)
+            answer = self.connection.request(op, **fields).result(ANSWER_TIMEOUT_S)
+            return dict(untrusted.deeply(answer)) if self.takes_data_alone else answer
         except concurrent.futures.TimeoutError:
             raise TargetUnavailable(
                 f"The kernel host on {self.target!r} has not answered {op!r} for {ANSWER_TIMEOUT_S:g} s. The log: {self.log_path}"
@@ -418,7 +419,7 @@ class Life:
         if message.channel != Channel.CONTROL:
             self._on_message(message, bulk)
             return
-        content = message.content
+        content = untrusted.deeply(message.content) if self.takes_data_alone else message.content
         with self._news:
             if message.msg_type == "farcell_kernel_started":
                 self._kernels += 1

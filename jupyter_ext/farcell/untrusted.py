@@ -31,6 +31,15 @@ def text(value: Any) -> str:
     return "".join(part + colour for part, colour in zip(clean, [*colours, ""], strict=True)).encode("utf-8", "replace").decode()
 
 
+def deeply(value: Any) -> Any:
+    """JSON whose texts are such as well, keys among them."""
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, dict):
+        return {text(key): deeply(each) for key, each in value.items()}
+    return [deeply(each) for each in value] if isinstance(value, list) else value
+
+
 def word(value: Any) -> str:
     """A name that somebody gives, as part of a sentence."""
     return " ".join(text(value).split())[:LONGEST_NAME]

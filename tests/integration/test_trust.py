@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,3 +134,44 @@ def test_a_malicious_kernel_runs_nothing_here(evil: tuple[Notebook, Path, Path],
     assert not trap.exists()
     assert notebook.value("rows is own and rows == [1, 2]")
     assert notebook.run("%%remote theirs\n40 + 2").check().result == "42"
+
+
+def test_a_detached_run_brings_back_data(careful: Notebook) -> None:
+    """Its outputs are text, its values data, and what is no data a ref; so is what is shown of it later."""
+    careful.run("rows = [1]; own = rows").check()
+    careful.run(
+        "%%remote theirs --detach\nfrom IPython.display import HTML, display\nrows.append(2); tool = lambda: 1\n"
+        "print('text'); display(HTML('<script>alert(1)</script>'))"
+    ).check()
+    waited = careful.run("%remote wait").check()
+    assert careful.value("rows is own and rows == [1, 2]")
+    assert "stays there" in careful.value("repr(globals()['tool'])")
+    (run,) = set(re.findall(r"\b[0-9a-f]{8}\b", careful.run("%remote log").check().displays[-1]["text/plain"]))
+    shown = careful.run(f"%remote log {run} --replay").check()
+    assert shown.stdout == "text\n" and "<script>" not in str([waited.outputs, shown.outputs])
+
+
+def test_a_restarted_notebook_attaches_to_data(careful: Notebook) -> None:
+    """What the run has changed comes from the beginning, as data."""
+    gate = careful.sandbox.folder / "gate"
+    code = f"import os, time\nprint('begun')\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\nrows = [1]; tool = print"
+    careful.start(f"%%remote theirs\n{code}").until("begun")
+    careful.restart()
+    careful.run("%load_ext farcell").check()
+    attached = careful.start("%remote attach")
+    attached.until("begun")
+    gate.touch()
+    attached.finish().check()
+    assert careful.value("rows") == [1]
+    assert "stays there" in careful.value("repr(globals()['tool'])")
+
+
+def test_a_display_hook_and_capture_see_what_is_left(careful: Notebook) -> None:
+    """Also where outputs go past the front end's messages."""
+    captured = careful.run(
+        "%%capture seen\nget_ipython().run_cell_magic('remote', 'theirs', "
+        "'from IPython.display import HTML, display; display(HTML(\"<script>\")); print(1)')"
+    ).check()
+    assert captured.displays == []
+    assert careful.value("[sorted(each.data) for each in seen.outputs]") == [["text/plain"]]
+    assert careful.value("seen.stdout") == "1\n"

@@ -103,6 +103,8 @@ def _reply(content: Content) -> Content:
     clean.update({key: untrusted.text(content[key]) for key in ("message", "evalue") if content.get(key)})
     if content.get("ename") is not None:
         clean["ename"] = untrusted.word(content["ename"])
+    if content.get("vars"):
+        clean["vars"] = untrusted.deeply(content["vars"])
     for key in ("traceback", "unshown"):
         if content.get(key):
             clean[key] = untrusted.lines(content[key])

@@ -4,7 +4,7 @@ For targets with `trust = "data"`. The opcodes are walked here and not by pickle
 always says no, would still call a known function of the notebook's that lies on its stack (REDUCE), put a state into any object
 that it can get at (BUILD), take classes out of copyreg's cache (EXT), and add to known lists before anything is validated.
 
-Here a name is that of `plain.made`, or a ref's; a call is one of `plain.MAKERS`; and only what the payload itself has begun can be
+Here a name is that of `plain.made`, or a ref's; a call is one of `plain.MAKERS`; only what the payload itself has begun can be
 added to. At the end all that came is looked at once more, whole: what it refers to of the notebook's own must be data, too.
 """
 

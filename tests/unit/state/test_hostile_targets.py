@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import json
 import os
 import pickle
 import struct
@@ -12,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from farcell_host.state import CannotRestore, Payload, RefInfo
 from farcell_host.state.decode import write_numbers
-from farcell_host.state.plain import made
+from farcell_host.state.plain import made, stranger
 from farcell_host.state.refs import is_ref
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 PROTOCOL = b"\x80\x04"
@@ -276,3 +278,52 @@ def test_any_bytes_are_data_or_refused(make_pair: Any, data: bytes) -> None:
         except CannotRestore as refusal:
             assert 'trust = "data"' in str(refusal)
     assert pair.here["rows"] == [1]
+
+
+def _honest(make_pair: Any) -> tuple[Any, Payload]:
+    """A notebook, and what its target has to tell: new values, changes in place, a view, a frame."""
+    pair = make_pair(takes_data_alone=True)
+    pair.cell("def shell(path): open(path, 'w').close()\nrows = [1]\ntable = {'k': rows}")
+    pair.here.update(grid=np.zeros(10), frame=pd.DataFrame({"a": [1]}))
+    pair.ship("shell", "rows", "table", "grid", "frame")
+    pair.remote_exec(
+        "rows.append({2: (3, 'x')}); table['l'] = 1.5; grid[2] = 1; part = grid[1:3]\n"
+        "frame['b'] = 'y'; ring = []; ring.append(ring)"
+    )
+    capture = pair.remote.collect(["rows", "table", "grid", "part", "frame", "ring"], is_data=True)
+    return pair, over_the_wire(pair.remote.pack(capture))
+
+
+def over_the_wire(payload: Payload) -> Payload:
+    return Payload(json.loads(json.dumps(payload.header)), [bytes(each) for each in payload.buffers], list(payload.bulk))
+
+
+@given(st.data())
+@settings(max_examples=200)
+def test_half_a_truth_is_taken_whole_or_not_at_all(make_pair: Any, data: st.DataObject) -> None:
+    """An honest payload with bytes or words of it changed: data that comes is data, what is refused changes nothing."""
+    pair, payload = _honest(make_pair)
+    function = pair.here["shell"]
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(payload.buffers) - 1))
+        changed = bytearray(payload.buffers[place])
+        if changed and data.draw(st.integers(0, 3)):
+            changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+            payload.buffers[place] = bytes(changed)
+        else:
+            stream = data.draw(st.sampled_from(payload.header["streams"]))
+            stream[data.draw(st.sampled_from(sorted(stream)))] = data.draw(
+                st.sampled_from(
+                    [None, 0, 1, -1, [], ["buffers", 0], ["buffers", 99], ["bulk", -1], [["buffers", 0]], ["rows"], "x", {}]
+                )
+            )
+    before, content = _variables(pair), repr(_variables(pair))
+    try:
+        delta = pair.local.unpack(payload)
+    except CannotRestore:
+        assert _variables(pair) == before and repr(_variables(pair)) == content
+        return
+    pair.local.apply(delta)
+    assert pair.here["shell"] is function
+    mine = [value for name, value in _variables(pair).items() if name != "shell" and not is_ref(value)]
+    assert not stranger(mine)
