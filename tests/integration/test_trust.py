@@ -116,12 +116,14 @@ def evil(careful: Notebook, tmp_path: Path) -> Iterator[tuple[Notebook, Path, Pa
     [
         "%%remote theirs\nrows.append(3)", "%%remote theirs\n1", "%%remote theirs\n1/0", "%remote pull rows --target theirs",
         "globals()['big'].fetch()", "import farcell; farcell.connect('theirs').session.copies(['rows'])", "rows",
+        "%remote restore theirs rows",
     ],
 )  # fmt: skip
 def test_a_malicious_kernel_runs_nothing_here(evil: tuple[Notebook, Path, Path], ask: str) -> None:
     """Whatever it answers with: the cell fails and says why, the notebook's values stay, and honest answers count again."""
     notebook, trap, flag = evil
     notebook.run("%%remote theirs --keep big\nbig = [5]").check()
+    notebook.run("%remote save theirs").check()
     if ask == "rows":  # asked for before a local cell, where something goes on there
         notebook.run(
             "%%remote theirs\nimport threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()"

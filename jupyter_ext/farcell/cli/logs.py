@@ -17,6 +17,7 @@ from ..journals import Replay, Shower
 from ..ledger import LedgerError, RunUsage, open_ledger
 from ..recorder import missing_packages
 from ..relay.card import duration
+from ..relay.cleaned import Cleaner
 from ..relay.notebook import Notebook
 from ..relay.run_relay import HIDDEN, RunRelay
 from ..threads import loop_thread
@@ -58,7 +59,8 @@ def _show(session: Session, options: argparse.Namespace) -> bool:
         return False
     backend = backend_named(session.options.backend)
     allocation = everywhere.allocation_of(session)
-    reading = Replay(options.run, _Lines() if options.json else RunRelay(Notebook({}), 0))
+    shower = _Lines() if options.json else RunRelay(Notebook({}), 0)
+    reading = Replay(options.run, shower, *([Cleaner(session.target, ()).clean] if session.options.takes_data_alone else []))
     try:
         with journals.observed(backend, allocation, reading.take) as journal:
             reading.wait(journal, options.follow)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from farcell import targets
+from farcell.backends.broker.offered import Offers
 from farcell.errors import UsageError
 from pydantic import ValidationError
 from sandbox import Sandbox
@@ -332,3 +333,14 @@ def test_a_target_of_a_broker_says_which_and_leaves_all_else_to_it(tmp_path: Pat
         (tmp_path / "farcell" / "targets.toml").write_text(f"[targets.pool]\n{table}\n")
         with pytest.raises(UsageError, match=fault):
             targets.load([tmp_path])
+
+
+def test_a_target_may_be_trusted_with_data_alone(tmp_path: Path) -> None:
+    """By its own table, and by the word of the broker that lends it."""
+    folder = written(tmp_path, '[targets.theirs]\ntrust = "data"\n[targets.mine]\n')
+    found = targets.load([folder])
+    assert found.get("theirs").launch_options().takes_data_alone and not found.get("mine").launch_options().takes_data_alone
+    (wrong,) = faults(written(tmp_path, '[targets.theirs]\ntrust = "none"\n'))
+    assert "targets.theirs.trust" in wrong and "'data'" in wrong
+    lent, _ = targets._told([], Offers("https://hub.example.org", names=("pool", "other"), of_data=("pool",)))
+    assert lent.get("pool").trust == "data" and lent.get("other").trust == "all"
