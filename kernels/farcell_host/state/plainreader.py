@@ -10,6 +10,7 @@ added to. At the end all that came is looked at once more, whole: what it refers
 
 from __future__ import annotations
 
+import datetime
 import io
 import pickletools
 import sys
@@ -31,6 +32,8 @@ from .refs import RefInfo, is_ref
 MADE = (plain.made.__module__, plain.made.__qualname__)
 RESOLVE = ("farcell_host.state.refs", "resolve")
 _MARK = object()
+_REPLACED = frozenset({tuple, frozenset, slice, datetime.datetime, datetime.time})
+"""What cannot change, and may hold what does: beside arrays of another layout all that is ever told anew."""
 _MOST_OF_A_KEY = 100_000
 _LONGEST_TEXT = 500
 
@@ -381,9 +384,12 @@ def _read_stream(payload: Payload, stream: Any, table: Table, delta: Delta, memo
         component.objects.extend((_new_number(number, table), reader.memo[_place(index)]) for index, number in pairs)
     if stream.get("replaced"):
         for index, number in read_numbers(payload.find(stream["replaced"])):
-            old = reader.known(number)
-            if not is_ref(old):
-                component.replaced.append((old, reader.memo[_place(index)]))
+            old, new = reader.known(number), reader.memo[_place(index)]
+            if is_ref(old):
+                continue
+            if type(new) is not type(old) or not (type(old) in _REPLACED or is_array(old)):
+                raise NotData(f"a {type(new).__name__} in the place of a {type(old).__name__}")
+            component.replaced.append((old, new))
     delta.taken_back |= reader.taken_back
     delta.add(component, values)
 

@@ -169,8 +169,10 @@ ATTACKS: dict[str, tuple[Callable[[Target], Payload], str]] = {
         "a function",
     ),
     "a ref that is a function here": (lambda t: payload_of(names=(), refs={"x": ref(t.number("shell"))}), "to what is no ref"),
-    "a function replaced": (lambda t: plain([1], replaced=[(0, t.number("shell"))]), "a function"),
-    "an object replaced": (lambda t: plain([1], replaced=[(0, t.number("own"))]), "a Own"),
+    "a function replaced": (lambda t: plain([1], replaced=[(0, t.number("shell"))]), "in the place of a function"),
+    "an object replaced": (lambda t: plain([1], replaced=[(0, t.number("own"))]), "in the place of a Own"),
+    "a list replaced": (lambda t: plain([1], replaced=[(0, t.number("rows"))]), "a list in the place of a list"),
+    "an array replaced by a list": (lambda t: plain([1], replaced=[(0, t.number("grid"))]), "a list in the place of a ndarray"),
     "a number of the notebook's": (lambda t: plain([1], objects=[(0, t.number("shell"))]), "which is another one here"),
     "a number of nothing": (lambda t: payload_of(PROTOCOL + object_of(-12345) + b"."), "object -12345, which is not known here"),
     # what is changed in place

@@ -97,6 +97,18 @@ def test_what_is_shared_stays_shared(pair: Any) -> None:
     assert pair.there["part"][2] == 2
 
 
+def test_what_cannot_be_changed_in_place_has_a_successor(pair: Any) -> None:
+    """A tuple around something new, an array of another layout: whatever holds the old one holds the new one."""
+    pair.here.update(grid=np.zeros(4), rows=[1])
+    pair.here["couple"] = (pair.here["grid"], pair.here["rows"])
+    pair.here["box"] = {"it": pair.here["couple"]}
+    pair.ship("grid", "rows", "couple", "box")
+    pair.run("grid.resize(6, refcheck=False); rows.append(2)")
+    here = pair.here
+    assert here["grid"].shape == (6,) and here["couple"][0] is here["grid"] and here["box"]["it"] is here["couple"]
+    assert here["couple"][1] is here["rows"] == [1, 2]
+
+
 def test_frames_change_in_place_and_go_back(pair: Any) -> None:
     """As a whole; what the notebook changes in turn is there too."""
     frame = pair.here["frame"] = pd.DataFrame({"a": [1, 2]})
