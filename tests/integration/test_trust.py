@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commandline import farcell
 from notebooks import Notebook
 
 TARGETS = '[targets.theirs]\nbackend = "local"\ntrust = "data"\n'
@@ -151,6 +152,8 @@ def test_a_detached_run_brings_back_data(careful: Notebook) -> None:
     (run,) = set(re.findall(r"\b[0-9a-f]{8}\b", careful.run("%remote log").check().displays[-1]["text/plain"]))
     shown = careful.run(f"%remote log {run} --replay").check()
     assert shown.stdout == "text\n" and "<script>" not in str([waited.outputs, shown.outputs])
+    in_terminal = farcell(careful.sandbox, "logs", run, "--json").stdout
+    assert '"text\\n"' in in_terminal and "<script>" not in in_terminal
 
 
 def test_a_restarted_notebook_attaches_to_data(careful: Notebook) -> None:
