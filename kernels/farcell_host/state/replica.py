@@ -28,7 +28,6 @@ from .modules import MODULES, is_module_state, pseudo_name
 from .packing import Packing
 from .payload import AMBIENT, PSEUDO_NAMES, Capture, Payload
 from .plain import NotData
-from .plainreader import read
 from .refs import Ref, RefInfo, is_ref
 from .survey import Survey, Uses
 from .uses import uses as default_uses
@@ -209,6 +208,8 @@ class Replica:
 
     def _read(self, payload: Payload) -> Delta:
         """As `unpack`, without a byte unpickled."""
+        from .plainreader import read  # no remote kernel needs it
+
         frames.settle()
         try:
             with context.working(self._ledger), self.drawing_nothing():
