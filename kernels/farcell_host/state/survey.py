@@ -9,7 +9,7 @@ from types import CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
 from ..ambient import Ambient
-from . import context, tensors
+from . import caches, context, tensors
 from .capture import Walk, dump_module, dump_or_refuse, is_of_ipython
 from .dumps import Part
 from .errors import CannotTravel
@@ -25,6 +25,8 @@ from .refs import describe, is_ref
 from .refusals import path_to
 from .uses import uses as default_uses
 
+_OF_EACH_SIDE = (FunctionType, type, caches.WRAPPER)
+"""Where the notebook takes data alone, its own of these stay as they are there, whatever a call has left in them here."""
 Uses = Callable[[CodeType], Iterable[str]]
 Around = tuple[dict[str, Any], dict[str, Any]]  # of `Ambient.changes`
 
@@ -186,6 +188,8 @@ class Survey:
         if capture.is_data and (refused := self._no_data(part, bound)):
             if wanted:
                 raise refused
+            if held is not None and held.value is value and isinstance(value, _OF_EACH_SIDE):
+                return
             self._keep(capture, name, value, 0, f"{refused.path}: {refused.reason}", travels=False)
             return
         capture.parts[name] = part

@@ -249,3 +249,22 @@ def test_a_maker_given_anything_makes_data_or_refuses(maker: str, arguments: lis
     except NotData:
         return
     assert not stranger(value)
+
+
+def test_a_function_that_was_called_stays_a_function(pair: Any) -> None:
+    """What it or its class keeps there, caches and attributes, is told to nobody; what else the cell made is."""
+    pair.cell(
+        "import functools\n@functools.lru_cache\ndef double(n): return 2 * n\ndef count(): count.calls = seen.append(1)\n"
+        "class Own: made = 0\nseen = []"
+    )
+    own = {name: pair.here[name] for name in ("double", "count", "Own", "seen")}
+    pair.ship(*own)
+    for number in (1, 2):
+        pair.run(f"answer = double({number}); count(); Own.made += 1")
+        assert pair.here["answer"] == 2 * number and own["seen"] == [1] * number
+    assert all(pair.here[name] is value for name, value in own.items()) and own["Own"].made == 0
+    pair.cell("double(9)")
+    pair.run("answer = double(4)", "double", "count", "Own")
+    assert pair.here["answer"] == 8 and pair.here["double"] is own["double"]
+    pair.run("double = lambda n: n")
+    assert is_ref(pair.here["double"])
