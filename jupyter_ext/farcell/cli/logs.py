@@ -17,7 +17,7 @@ from ..journals import Replay, Shower
 from ..ledger import LedgerError, RunUsage, open_ledger
 from ..recorder import missing_packages
 from ..relay.card import duration
-from ..relay.cleaned import Cleaner
+from ..relay.cleaned import for_a_log
 from ..relay.notebook import Notebook
 from ..relay.run_relay import HIDDEN, RunRelay
 from ..threads import loop_thread
@@ -60,7 +60,7 @@ def _show(session: Session, options: argparse.Namespace) -> bool:
     backend = backend_named(session.options.backend)
     allocation = everywhere.allocation_of(session)
     shower = _Lines() if options.json else RunRelay(Notebook({}), 0)
-    reading = Replay(options.run, shower, *([Cleaner(session.target, ()).clean] if session.options.takes_data_alone else []))
+    reading = Replay(options.run, shower, for_a_log(session.options))
     try:
         with journals.observed(backend, allocation, reading.take) as journal:
             reading.wait(journal, options.follow)

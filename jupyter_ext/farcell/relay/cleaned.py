@@ -13,6 +13,7 @@ from typing import Any
 from farcell_host.protocol.messages import Channel, Message
 
 from .. import untrusted
+from ..backends.base import LaunchOptions
 
 Content = dict[str, Any]
 FOREIGN = "is_foreign"
@@ -49,6 +50,11 @@ class Cleaner:
         if told.get("msg_id") not in self._cells:
             told.pop("msg_id", None)
         return told
+
+
+def for_a_log(options: LaunchOptions) -> Callable[[Message], Message | None]:
+    """What is done with messages of a session's journal before they are shown outside of its notebook."""
+    return Cleaner(options.target, ()).clean if options.takes_data_alone else lambda message: message
 
 
 _OF_PARENT = ("msg_id", "session", "username", "date", "version", "msg_type", "farcell_run")

@@ -12,6 +12,7 @@ from ..backends.base import Listing, backend_named
 from ..connection import Connection
 from ..errors import FarcellError
 from ..everywhere import Session, allocation_of
+from ..relay.cleaned import for_a_log
 from ..relay.run_relay import dropped
 from .schemas import Output, RunLog
 
@@ -78,8 +79,12 @@ async def read_log(session: Session, run: str, after: int, limit: int) -> RunLog
     backend, page = backend_named(session.options.backend), Page(run, limit)
     changed = asyncio.Event()
 
+    clean = for_a_log(session.options)
+
     def take(message: Message, bulk: tuple[Buffer, ...]) -> None:
-        page.take(connection.number, message)
+        shown = clean(message)
+        if shown is not None:
+            page.take(connection.number, shown)
         if page.is_full or page.is_over:
             changed.set()
 

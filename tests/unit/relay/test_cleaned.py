@@ -6,7 +6,8 @@ import base64
 from typing import Any
 
 import pytest
-from farcell.relay.cleaned import FOREIGN, Cleaner
+from farcell.backends.base import LaunchOptions
+from farcell.relay.cleaned import FOREIGN, Cleaner, for_a_log
 from farcell_host.protocol.messages import Channel, Message
 
 CELL = {"msg_id": "cell", "session": "s", "msg_type": "execute_request", "farcell_run": "r"}
@@ -93,3 +94,11 @@ def test_a_question_is_text_and_names_are_names() -> None:
     assert asked is not None and asked.content == {"prompt": "[2J?", "password": True}
     wanted = clean("farcell_fetch_request", {"run": "r", "names": ["x", 5], "module": 7}, Channel.STDIN)
     assert wanted is not None and wanted.content == {"run": "r", "names": ["x"]}
+
+
+def test_a_log_outside_of_the_notebook_is_cleaned_for_such_targets_alone() -> None:
+    """In a terminal and in the panel."""
+    message = Message.build(Channel.IOPUB, "display_data", {"data": {"text/html": "<script>"}})
+    assert for_a_log(LaunchOptions())(message) is message
+    shown = for_a_log(LaunchOptions(trust="data"))(message)
+    assert shown is not None and shown.content["data"].keys() == {"text/plain"}
