@@ -18,8 +18,7 @@ from operator import itemgetter
 from types import CodeType, FunctionType
 from typing import Any
 
-from . import frames, ownways, weakrefs
-from . import plain as data
+from . import ownways, weakrefs
 from .arrays import (
     attributes_of,
     base_of,
@@ -43,7 +42,7 @@ from .kinds import content, is_restorable, kind_of, made_of
 from .objects import BUILTINS, Table, relevant
 from .payload import LARGE_BYTES
 from .pickler import StatePickler, StrongPickler
-from .refs import is_ref, resolve
+from .refs import is_ref
 from .replacements import Spared
 
 Pieces = tuple[bytes, ...]
@@ -357,30 +356,6 @@ class NumberingPickler(StatePickler):
             yield start, pickle_buffer(whole, start, stop)
 
 
-class DataPickler(NumberingPickler):
-    """Pass 2 for a notebook that takes data alone: everything in the form of `plain.py`."""
-
-    def reducer_override(self, obj: Any) -> Any:
-        if obj is data.made or obj is resolve:
-            return NotImplemented
-        if self._kept and id(obj) in self._kept:
-            return resolve, (self._kept[id(obj)],)
-        return data.reduce(obj, self._note_array)
-
-    def leave_out_agreed(self, objects: list[Any]) -> None:
-        """With a frame among them nothing is left out: what it consists of does not travel, and must not wait."""
-        if not any(frames.kind_of_type(kind) for kind in set(map(type, objects))):
-            super().leave_out_agreed(objects)
-
-    def state(self, number: int, kind: str, obj: Any) -> tuple[int, str, Any]:
-        if kind != "array":
-            return number, kind, data.content_of(kind, obj)
-        _, _, (writeable, pieces, _, layout) = super().state(number, kind, obj)
-        if layout is not None:
-            layout = data.dtype_form(obj.dtype), layout[1]
-        return number, kind, (writeable, pieces, None, layout)
-
-
 class ShallowPickler(StatePickler):
     """The digest of one opaque object, its known children as numbers."""
 
@@ -429,8 +404,14 @@ def dump_component(parts: list[Part], table: Table, memory: Memory, inline: set[
     if not is_data and len(parts) == 1 and table.numbers.keys().isdisjoint(parts[0].print.ids):
         part = parts[0]
         return Stream([part.name], part.data, part.buffers, 0, part.objects, part.sources)
-    dump = partial(_dump_component, parts, table, memory, inline, DataPickler if is_data else NumberingPickler)
+    dump = partial(_dump_component, parts, table, memory, inline, _data_pickler() if is_data else NumberingPickler)
     return deeply(dump) if any(part.is_deep for part in parts) else dump()
+
+
+def _data_pickler() -> type[NumberingPickler]:
+    from .plainpickler import DataPickler  # loaded where a notebook takes data alone
+
+    return DataPickler
 
 
 def _dump_component(parts: list[Part], table: Table, memory: Memory, inline: set[int], kind: type[NumberingPickler]) -> Stream:

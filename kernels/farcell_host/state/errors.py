@@ -2,7 +2,8 @@
 
 StateError
 ├── CannotTravel    the sender: a value cannot leave this process (raised before anything is sent)
-└── CannotRestore   the receiver: what came in cannot be rebuilt here (raised before anything is touched)
+├── CannotRestore   the receiver: what came in cannot be rebuilt here (raised before anything is touched)
+└── NotData         its reason, where data alone is taken
 """
 
 from __future__ import annotations
@@ -30,3 +31,7 @@ class CannotRestore(StateError):
     def __init__(self, names: list[str], reason: str) -> None:
         self.names, self.reason = names, reason
         super().__init__(f"{', '.join(names) or 'the state'} cannot be rebuilt here: {reason}")
+
+
+class NotData(StateError):
+    """What came from a target is not of the closed set of `plain.py`; the message says what it was."""

@@ -25,6 +25,7 @@ from typing import Any
 
 from . import plainframes
 from .arrays import address, base_of, contiguous, make_array, make_view, numpy, order_of, pickle_buffer, raw, start_of
+from .errors import NotData
 from .payload import LARGE_BYTES
 from .refs import is_ref
 
@@ -41,10 +42,6 @@ _CODE = re.compile(r"[<>|=]?(?:[biufcSUV]\d{1,9}|\?|[mM]8(?:\[(?:\d{1,9})?[a-zA-
 _ZONE_KEY = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,3}")
 _BASES = (bytes, bytearray)
 _MOST_DIMENSIONS = 64
-
-
-class NotData(Exception):
-    """What came from a target is not of the closed set; the message says what it was."""
 
 
 def stranger(value: Any, kept: Collection[int] = (), instead: Mapping[int, Any] | None = None) -> list[Any]:

@@ -20,14 +20,13 @@ from .capture import dump_module, dump_or_refuse
 from .decode import decode, is_inert, read_numbers
 from .delta import Component, Delta, carry_out, fill_steps, merge_steps
 from .enums import put_back, take_away
-from .errors import CannotRestore, CannotTravel
+from .errors import CannotRestore, CannotTravel, NotData
 from .introductions import Introductions
 from .ledger import UNKNOWN, Held, Ledger, is_beside, is_still
 from .magics import Magics
 from .modules import MODULES, is_module_state, pseudo_name
 from .packing import Packing
 from .payload import AMBIENT, PSEUDO_NAMES, Capture, Payload
-from .plain import NotData
 from .refs import Ref, RefInfo, is_ref
 from .survey import Survey, Uses
 from .uses import uses as default_uses

@@ -20,7 +20,6 @@ from .loggers import Looks, is_list
 from .modules import HasState
 from .patches import PATCHES
 from .payload import AMBIENT, ERROR, LOST, RESULT, Capture, NameReport
-from .plain import stranger
 from .refs import describe, is_ref
 from .refusals import path_to
 from .uses import uses as default_uses
@@ -201,12 +200,18 @@ class Survey:
         is_same = held is not None and held.print == part.print and not bound
         if is_same or issubclass(type(part.value), ModuleType):
             return None
-        culprit = stranger(part.value, self._table.kept)
+        culprit = self._stranger(part.value)
         if not culprit:
             return None
         path = path_to(part.value, part.name, culprit[0])
         reason = f'a {type(culprit[0]).__name__}, and the target has trust = "data"'
         return CannotTravel(part.name, path or part.name, reason, "Its data can come: take it out of it there")
+
+    def _stranger(self, value: Any) -> list[Any]:
+        """[the first thing in a value that is no data], or nothing."""
+        from .plain import stranger  # loaded where a notebook takes data alone
+
+        return stranger(value, self._table.kept)
 
     def _collect_lost(self, capture: Capture, names: Iterable[str]) -> None:
         """What the run changed and then took away from its names: the peer may reach it by others."""
@@ -224,7 +229,7 @@ class Survey:
         if lost:
             objects = list(lost.values())
             if capture.is_data:
-                objects = [obj for obj in objects if not stranger(obj, self._table.kept)]
+                objects = [obj for obj in objects if not self._stranger(obj)]
             if objects:
                 capture.parts[LOST] = self._dump_what_can(objects)
 
