@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import signal
@@ -75,6 +76,12 @@ class BrokerProcess:
         self.database = database
         self._process: subprocess.Popen[bytes] | None = None
         self._users: list[User] = []
+
+    def another(self) -> BrokerProcess:
+        """On the same database, policy and tokens, with a port of its own; not started yet."""
+        other = copy.copy(self)
+        other.port, other._process, other._users = 0, None, []
+        return other
 
     python = sys.executable
     account: Mapping[str, Any] = {}

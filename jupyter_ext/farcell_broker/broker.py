@@ -45,7 +45,14 @@ class Broker:
     def __post_init__(self) -> None:
         accounting = Accounting(self.leases.database, self.policy, time.time)
         self.supervisor = Supervisor(
-            self.leases, self.hosts, self._target, self.news, self.pool, self.close_streams, account=accounting.record
+            self.leases,
+            self.hosts,
+            self._target,
+            self.news,
+            self.pool,
+            self.close_streams,
+            account=accounting.record,
+            in_use=self.relays.keys,
         )
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:

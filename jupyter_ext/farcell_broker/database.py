@@ -22,11 +22,15 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlche
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from .errors import DatabaseError
+from .lead import FileLead, Lead, LockLead
 from .schema import REVISIONS, STATE, VERSION_TABLE, StateRow
 
 _WRITES = "farcell_writes"
 _ADVISORY_LOCK = 0x66617263
 """Of PostgreSQL, while migrating: "farc"."""
+_ALONE_LOCK = _ADVISORY_LOCK + 1
+"""The first of two keys, which PostgreSQL keeps apart from locks of one key."""
+_ALONE = text("SELECT pg_advisory_xact_lock(:kind, hashtext(:name))")
 
 
 _LAST = select(StateRow.value).where(StateRow.name == STATE)
@@ -106,11 +110,21 @@ class Database:
                 writing.keep_number()
 
     @contextmanager
-    def appending(self) -> Iterator[Connection]:
-        """For a single statement that decides nothing: committed without the lock of leases."""
+    def appending(self, alone: str | None = None) -> Iterator[Connection]:
+        """Committed without the lock of leases: for what decides nothing, or only about what is `alone`, whose transactions wait
+        for each other (SQLite's do anyway)."""
         self.prepare()
         with self._faults(), self._transaction(writes=True) as connection:
+            if alone is not None and not self._is_sqlite:
+                connection.execute(_ALONE, {"kind": _ALONE_LOCK, "name": alone})
             yield connection
+
+    def lead(self) -> Lead:
+        """Not taken yet."""
+        self.prepare()
+        if self._is_sqlite:
+            return FileLead(Path(f"{self._url.database}.lead"))
+        return LockLead(self._engine, self._faults)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -177,7 +191,16 @@ class Database:
             max_overflow=4,
             pool_timeout=self._busy_s,
             pool_pre_ping=True,  # a server that was restarted has closed what the pool holds
-            connect_args={"connect_timeout": 5, "options": f"-c lock_timeout={int(self._busy_s * 1000)}"},
+            # A network that is cut is noticed by both sides in half a minute, so that the lead is not held by who cannot use it.
+            connect_args={
+                "connect_timeout": 5,
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 20_000,
+                "options": f"-c lock_timeout={int(self._busy_s * 1000)} -c tcp_keepalives_idle=15 "
+                "-c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
+            },
         )
 
     @contextmanager

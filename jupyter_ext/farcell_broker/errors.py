@@ -47,6 +47,12 @@ class NoSuchShare(BrokerError):
     code = "not-found"
 
 
+class Away(BrokerError):
+    """The target's machine, or the session on it, cannot be reached just now."""
+
+    code = "target"
+
+
 class Stale(BrokerError):
     """The fence is not the lease's own: whoever holds it must let go of the GPUs and do nothing more."""
 

@@ -21,7 +21,7 @@ from tornado.web import HTTPError, RequestHandler
 from . import schemas
 from .auth import Unanswered, token_of
 from .broker import Broker
-from .errors import BrokerError, DatabaseError, Forbidden, NoSuchLease, NoSuchShare, PolicyError, Refused, Stale
+from .errors import Away, BrokerError, DatabaseError, Forbidden, NoSuchLease, NoSuchShare, PolicyError, Refused, Stale
 from .lease import Lease, Request, State, Who
 from .limits import Limits, TooMany
 from .news import within
@@ -37,6 +37,7 @@ STATUS: Mapping[type[BrokerError], int] = {
     Stale: 409,
     TooMany: 429,
     Unanswered: 503,
+    Away: 503,
     DatabaseError: 503,
     PolicyError: 503,
     TokensError: 503,

@@ -12,9 +12,12 @@ import asyncio
 import contextlib
 import hashlib
 import math
+import platform
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from farcell.backends.base import JobState, LaunchOptions, Opened, Unreachable
@@ -35,6 +38,8 @@ ENDED_S = 30.0
 _LOOK_S = (0.05, 1.0)
 FORSAKEN_S = 7 * 86400.0
 """The host's own time-outs: the broker decides long before, unless it comes back no more."""
+LOCAL = ("local", "local-attach")
+"""Backends whose hosts are where the broker is."""
 UNSENT = ("JUPYTERHUB_", "JPY_", "FARCELL_BROKER_", "SSH_AUTH_SOCK", "SSH_AGENT_PID", "DATABASE_URL", "PGPASS")
 """Variables of the broker's own that no policy can have sent to a host, by how their names begin."""
 
@@ -64,6 +69,7 @@ class Hosts:
                 await isolation.abandon(wanted)
             raise
         return {
+            **({"machine": machine()} if target.backend in LOCAL else {}),
             "target": target.name,
             "isolation": target.isolation,
             "session": wanted.options.session,
@@ -144,6 +150,12 @@ class Hosts:
         return self._isolations[name]
 
     def _options(self, host: Host) -> LaunchOptions:
+        its_id, its_name = host.get("machine") or machine()
+        if its_id != machine()[0]:
+            raise Unreachable(
+                f"Session {host['session']} runs on {its_name}, where the broker was that has started it; this one is on "
+                f"{platform.node()}. {host['target']!r} has no way from one machine to another: start a broker there."
+            )
         place = self._places.get(host["target"])
         if place is None:
             raise TargetUnavailable(
@@ -152,6 +164,16 @@ class Hosts:
             )
         options = place.launch_options()
         return replace(options, env={**options.env, leased.MARK: host["lease"]}, session=host["session"], inherits=False)
+
+
+@lru_cache(maxsize=1)
+def machine() -> list[str]:
+    """Something that no other machine is, also under another name; and its name."""
+    try:
+        its_id = Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        its_id = ""
+    return [_digest(its_id or platform.node()), platform.node()]
 
 
 def _wanted(lease: Lease, target: SharedTarget) -> Wanted:

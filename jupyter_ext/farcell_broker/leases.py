@@ -239,6 +239,12 @@ class Leases:
             self._withdraw(id, fence)
         return found
 
+    def changed_elsewhere(self) -> bool:
+        """Whether another process has changed something since this was asked last."""
+        with self._looking():
+            changed, self._mirror.has_news = self._mirror.has_news, False
+            return changed
+
     def seen(self, who: Who) -> None:
         """The groups that the hub says the user is in now: from here on they decide what open leases may."""
         groups = sorted(who.groups)

@@ -26,6 +26,8 @@ class Mirror:
 
     def __init__(self) -> None:
         self.seen = -1
+        self.has_news = False
+        """That another process has changed something; whoever asks sets it back."""
         self.open: dict[str, Any] = {}
         """Rows of leases by id."""
         self.used: dict[str, tuple[float, float]] = {}
@@ -52,6 +54,7 @@ class Mirror:
         last = connection.execute(_STATE).scalar_one()
         if last == self.seen:
             return
+        self.has_news = True
         if last < self.seen or self.seen < 0:  # less: another database, restored from a copy
             self.forget()
             for row in connection.execute(_OPEN):

@@ -78,7 +78,7 @@ class Shares:
             left_out=tuple(left_out),
         )
         row = {name: value for name, value in vars(share).items() if name != "readers"}
-        with self._database.appending() as connection:
+        with self._database.appending(alone=f"shares of {who.name}") as connection:
             self._forget_expired(connection)
             mine = select(func.count()).select_from(ShareRow).where(ShareRow.owner == who.name)
             if connection.execute(mine).scalar_one() >= MOST_SHARES:

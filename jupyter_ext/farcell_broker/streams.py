@@ -11,12 +11,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from farcell.backends.base import Opened
+from farcell.errors import TargetUnavailable
 from tornado.web import HTTPError
 from tornado.websocket import WebSocketHandler
 
 from . import schemas
 from .auth import Unanswered
-from .errors import BrokerError, DatabaseError, NoSuchLease, Stale
+from .errors import Away, BrokerError, DatabaseError, NoSuchLease, Stale
 from .handlers import ApiHandler
 from .lease import USABLE, Lease
 from .relay import LEASE_GONE, TOKEN_GONE, Relay
@@ -44,11 +46,17 @@ class StreamHandler(ApiHandler, WebSocketHandler):
         lease = self._lease = await self._usable(id, query.fence)
         self._release = self.limits.hold(self.who.name, "streams")
         try:
-            self._opened = await self.broker.hosts.open_stream(lease.host or {})
+            self._opened = await self._reach(lease)
             await super().get(id)
         finally:
             if self._relay is None:
                 self._let_go()
+
+    async def _reach(self, lease: Lease) -> Opened:
+        try:
+            return await self.broker.hosts.open_stream(lease.host or {})
+        except (TargetUnavailable, OSError) as error:
+            raise Away(f"The session of lease {lease.id} cannot be reached: {error}") from error
 
     async def _usable(self, id: str, fence: int) -> Lease:
         """Its own user's alone: an administrator may end it, and not look into it."""

@@ -5,6 +5,8 @@ All that must outlive the broker is in the database; what is here is only who is
 the hosts first what lives: until then nothing is granted, since what it knew of GPUs may be old.
 
 With the database gone nothing is granted and nothing ends: sessions go on, since the relay does not ask the database for them.
+
+Of several brokers on one database one does all this (`lead.py`). The others see what changes, and wait for the lead.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,12 +28,15 @@ from .news import News, within
 
 if TYPE_CHECKING:
     from .hosts import Hosts
+    from .lead import Lead
     from .leases import Leases
     from .policy import SharedTarget
 
 T = TypeVar("T")
 LOOK_S = 5.0
 """So often everything is looked at; a new request is looked at when it comes."""
+PEEK_S = 1.0
+"""So often it is asked whether another broker has changed something."""
 WATCH_S = 15.0
 """So often a host is asked what it does."""
 FREE_S = 1.0
@@ -58,10 +63,12 @@ class Supervisor:
         on_gone: Callable[[Lease, str], None] = lambda lease, reason: None,
         now: Callable[[], float] = time.time,
         account: Callable[[str, list[RunReport]], None] = lambda lease_id, reports: None,
+        in_use: Callable[[], Collection[str]] = tuple,
     ) -> None:
         """`target_of` raises KeyError for a target that policy has no more; `on_gone` is told when a lease must not be used;
-        `account`, in the thread pool, what its runs have used."""
-        self._account = account
+        `account`, in the thread pool, what its runs have used; `in_use` says which leases have streams here."""
+        self._account, self._in_use = account, in_use
+        self._lead: Lead | None = None
         self._leases, self._hosts, self._target_of = leases, hosts, target_of
         self._news, self._pool, self._on_gone, self._now = news, pool, on_gone, now
         self._busy: dict[tuple[str, int], asyncio.Task[None]] = {}
@@ -71,6 +78,8 @@ class Supervisor:
         """Why nothing is granted, while that is so."""
         self.has_looked = False
         """Whether it is known what lives."""
+        self.leads = False
+        """Whether this broker is the one that does it all."""
 
     def wake(self) -> None:
         """Something was asked for, or given back."""
@@ -80,24 +89,65 @@ class Supervisor:
         while True:
             self._wake.clear()
             try:
-                if not self.has_looked:
-                    await self._take_up()
-                await self._look()
+                await self._lead_or_follow()
                 self._settled(None)
-            except DatabaseError as error:
-                self._settled(str(error))
             except BrokerError as error:
                 self._settled(str(error))
             except Exception:
                 log.exception("The broker's look at its leases has failed; it looks again")
-            await within(self._wake, LOOK_S)
+            await self._next_look()
 
     async def close(self) -> None:
         """What it is busy with stops where it is; the next broker takes it up. No host is ended."""
+        await self._lay_down()
+        if self._lead is not None:
+            await self._call(self._lead.close)
+
+    async def _lead_or_follow(self) -> None:
+        leads = False
+        try:
+            if self._lead is None:
+                self._lead = await self._call(self._leases.database.lead)
+            leads = await self._call(self._lead.take)
+        finally:
+            if self.leads and not leads:
+                log.warning("Another broker may lead by now: what was begun here is left to it")
+                await self._lay_down()
+        if leads and not self.leads:
+            log.info("This broker leads: it looks at what lives before it grants")
+        self.leads = leads
+        if not leads:
+            await self._drop_what_is_over()
+            return
+        if not self.has_looked:
+            await self._take_up()
+        await self._look()
+
+    async def _lay_down(self) -> None:
+        self.leads = self.has_looked = False
         busy = list(self._busy.values())
         for task in busy:
             task.cancel()
         await asyncio.gather(*busy, return_exceptions=True)
+
+    async def _next_look(self) -> None:
+        """Returns when it is time for it, something was asked for here, or another broker has changed something."""
+        deadline = time.monotonic() + LOOK_S
+        while not self._wake.is_set() and (left := deadline - time.monotonic()) > 0:
+            await within(self._wake, min(left, PEEK_S))
+            try:
+                if await self._call(self._leases.changed_elsewhere):
+                    self._news.tell()
+                    return
+            except BrokerError:  # the look itself says so
+                continue
+
+    async def _drop_what_is_over(self) -> None:
+        """Streams of leases that another broker has ended."""
+        usable = {lease.id for lease in await self._call(self._leases.all, USABLE)}
+        for id in set(self._in_use()) - usable:
+            lease = await self._call(self._leases.get, id)
+            self._on_gone(lease, lease.reason or "the lease has ended")
 
     def _settled(self, fault: str | None) -> None:
         if fault != self.fault:

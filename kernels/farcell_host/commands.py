@@ -109,14 +109,29 @@ def _launch(options: argparse.Namespace) -> int:
     folder: Path = options.runtime.absolute()
     runtime.check_length(folder)
     runtime.secure(folder)
-    living = runtime.find_host(folder)
-    if living is not None:
-        print(json.dumps({**living.fields, "already": True}), flush=True)
+    if _is_there(folder):
         return 0
     if options.foreground:
         _serve(options, folder, lambda host: print(json.dumps(host.info()), flush=True))
         return 0
-    return _fork(options, folder)
+    try:
+        return _fork(options, folder)
+    except FarcellHostError:
+        if _is_there(folder):  # another launch was first
+            return 0
+        raise
+
+
+def _is_there(folder: Path) -> bool:
+    """Prints where the host of this folder listens, once it does; False where there is none."""
+    deadline = time.monotonic() + LAUNCH_TIMEOUT_S
+    while runtime.is_taken(folder) and time.monotonic() < deadline:
+        living = runtime.find_host(folder)
+        if living is not None:
+            print(json.dumps({**living.fields, "already": True}), flush=True)
+            return True
+        time.sleep(0.02)  # it has the lock and begins
+    return False
 
 
 def _fork(options: argparse.Namespace, folder: Path) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 from farcell_broker import shares
 from farcell_broker.audit import Audit
@@ -78,3 +81,27 @@ def test_a_share_has_a_greatest_size_and_an_owner_a_greatest_number(
     with pytest.raises(Refused, match="You share 2 runs already"):
         kept.open(ADA, ["bob"], "r3", HELLO)
     kept.open(BOB, ["ada"], "r3", HELLO)
+
+
+def test_an_owner_s_greatest_number_holds_among_shares_that_are_opened_at_once(
+    database: Database, url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By two brokers, too; another owner is not held up by it."""
+    monkeypatch.setattr(shares, "MOST_SHARES", 5)
+    other = Database(url)
+    kept = [Shares(each, clock) for each in (database, other)]
+    begin = Barrier(10)
+
+    def opened(number: int) -> bool:
+        begin.wait(30)
+        try:
+            kept[number % 2].open(ADA, ["bob"], f"r{number}", HELLO)
+        except Refused:
+            return False
+        return True
+
+    with ThreadPoolExecutor(10) as pool:
+        assert sum(pool.map(opened, range(10))) == 5
+    assert len(kept[0].of(ADA)) == 5
+    kept[1].open(BOB, ["ada"], "r", HELLO)
+    other.close()
