@@ -14,8 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
-from brokers import User, pool_policy
+from brokers import User, pool_policy, token_file
 from jupyter_servers import CONFIG
+from places import define_target
 from ports import TRIES, free_ports, is_taken
 from sandbox import Sandbox
 
@@ -170,8 +171,16 @@ class BrokerHub:
         for user in self._users:
             user.client.close()
         self.client.close()
+        self.stop()
+
+    def stop(self) -> None:
+        """The hub's own process, and what it has started that does not outlive it."""
         self._process.terminate()
         self._process.wait(60)
+
+    def start(self) -> None:
+        """Again, with the configuration, the database and the ports that it had."""
+        self._start()
 
     @property
     def log(self) -> str:
@@ -190,6 +199,11 @@ class BrokerHub:
         user = User(name, made["token"], made["id"], client)
         self._users.append(user)
         return user
+
+    def define(self, box: Sandbox, user: User, name: str = "pool") -> None:
+        """The target in a notebook's targets.toml, with the token in a file of the user's."""
+        file = token_file(box.folder / f"{user.name}.token", user.token)
+        define_target(box, name, backend="broker", url=self.broker, token_file=str(file))
 
     def serve(self, name: str) -> str:
         """Starts the user's server; its address."""
