@@ -29,6 +29,7 @@ from .errors import Refused
 from .gpus import busy_devices
 from .isolation import isolation_named
 from .isolation.base import Host, Isolation, Wanted
+from .kept import kept, place_of
 from .lease import Lease
 from .policy import SharedTarget
 
@@ -56,6 +57,14 @@ class Hosts:
         """This is how the target is defined now."""
         self._places[target.name] = target
 
+    def place_of(self, lease: Lease, now: SharedTarget | None) -> SharedTarget:
+        """Where what the lease has started is; `now` is what policy says of its target. Raises TargetUnavailable."""
+        if now is None:
+            self._places.pop(lease.target, None)
+        else:
+            self.knows(now)
+        return place_of(lease.target, lease.definition, now)
+
     async def start(self, lease: Lease, target: SharedTarget) -> dict[str, Any]:
         """Returns when the host listens: JSON with all that is needed to find it after a restart. Raises Refused where the policy
         allows no such host. Asked again for the same lease and fence, it answers with the host that lives."""
@@ -74,12 +83,12 @@ class Hosts:
             "isolation": target.isolation,
             "session": wanted.options.session,
             "lease": lease.id,
+            "definition": lease.definition or kept(target),
             **host,
         }
 
     async def abandon(self, lease: Lease, target: SharedTarget) -> None:
         """Ends what a start for this lease has left whose answer nobody has. Raises TargetUnavailable while that may live."""
-        self.knows(target)
         with contextlib.suppress(Refused):  # nothing was ever started
             await self._isolation(target.isolation).abandon(_wanted(lease, target))
 
@@ -129,7 +138,6 @@ class Hosts:
 
     async def busy_devices(self, target: SharedTarget) -> set[int] | None:
         """GPUs of the target with a process on them, whoever's; None when it cannot be asked: then nothing of it is free."""
-        self.knows(target)
         return await busy_devices(target)
 
     async def _poll(self, host: Host) -> JobState:
@@ -156,12 +164,7 @@ class Hosts:
                 f"Session {host['session']} runs on {its_name}, where the broker was that has started it; this one is on "
                 f"{platform.node()}. {host['target']!r} has no way from one machine to another: start a broker there."
             )
-        place = self._places.get(host["target"])
-        if place is None:
-            raise TargetUnavailable(
-                f"Target {host['target']!r}, on which session {host['session']} is, is in the policy no more: "
-                "put it back until its last session has ended."
-            )
+        place = place_of(host["target"], host.get("definition"), self._places.get(host["target"]))
         options = place.launch_options()
         return replace(options, env={**options.env, leased.MARK: host["lease"]}, session=host["session"], inherits=False)
 

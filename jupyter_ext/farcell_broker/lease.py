@@ -96,6 +96,8 @@ class Lease:
     options: Mapping[str, Any] = field(default_factory=dict)
     walltime_s: float | None = None
     ended_at: float | None = None
+    definition: Mapping[str, Any] | None = None
+    """Of the target, as it was when it was granted (`kept.py`)."""
 
     @property
     def is_waiting(self) -> bool:

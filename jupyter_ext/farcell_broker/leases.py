@@ -23,6 +23,7 @@ from .database import Clock, Database
 from .dues import ASKED, ENDING, Cause, Due, causes, due, stands
 from .errors import Forbidden, NoSuchLease, Refused, Stale
 from .fairshare import OVERDUE, Wish, charge, decayed, fair_wait, in_order
+from .kept import kept
 from .lease import HOLDING, OPEN, USABLE, Lease, Request, Standing, State, Use, Who
 from .mirror import Mirror, held
 from .plan import Reserved, Room, plan
@@ -212,7 +213,7 @@ class Leases:
             row = self._fenced(change.connection, id, fence)
             if row.state in HOLDING:
                 reason = row.reason or "Its host has ended."
-                change.update(row, state=State.ENDED.value, ended_at=change.now, reason=reason)
+                change.update(row, state=State.ENDED.value, ended_at=change.now, reason=reason, definition=None)
                 self._count(change, row)
                 hours = row.gpus * (change.now - row.granted_at) / HOUR
                 change.audit(audit.BROKER, "lease.ended", row, user=row.user, reason=reason, gpu_hours=hours)
@@ -389,6 +390,7 @@ class Leases:
                 ends_at=None if row.walltime_s is None else now + row.walltime_s,
                 charged=list(policy.charged(row.user, row.groups, row.target)),
                 price_per_hour=target.price_per_hour_of(row.gpus),
+                definition=kept(target),
             )
             how = {"devices": devices, "fence": fence, "isolation": target.isolation, "account": account}
             change.audit(audit.BROKER, "lease.granted", row, user=row.user, **how)
@@ -471,6 +473,7 @@ class Leases:
             options=row.options,
             walltime_s=row.walltime_s,
             ended_at=row.ended_at,
+            definition=row.definition,
         )
 
     def _place(self, row: Any, policy: Policy) -> int | None:

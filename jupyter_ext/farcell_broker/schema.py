@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, BigInteger, Float, Index, Integer
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every schema that there has been, oldest first; what is in a database and not here is a newer farcell's."""
 VERSION_TABLE = "broker_schema"
 STATE = "number"
@@ -73,6 +73,8 @@ class LeaseRow(Base):
     notebook: Mapped[str | None]
     account: Mapped[str | None]
     options: Mapped[Any] = mapped_column(JSON)
+    definition: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
+    """Of the target, from the grant to the end."""
 
 
 class UserRow(Base):

@@ -25,6 +25,7 @@ from farcell.recorder import reports_of
 from .errors import BrokerError, DatabaseError, Stale
 from .lease import USABLE, Lease, State
 from .news import News, within
+from .quotas import GONE
 
 if TYPE_CHECKING:
     from .hosts import Hosts
@@ -229,6 +230,9 @@ class Supervisor:
     async def _start(self, lease: Lease) -> None:
         try:
             host = await self._hosts.start(lease, self._target_of(lease.target))
+        except KeyError:
+            await self._let_go(lease, GONE)
+            return
         except Exception as error:
             log.warning("Lease %s: no host on %s: %s", lease.id, lease.target, error)
             reason = f"Its kernel host on {lease.target!r} did not start: {error}"
@@ -307,8 +311,8 @@ class Supervisor:
             except (TargetUnavailable, OSError) as error:
                 log.warning("Lease %s holds what it had: %s", lease.id, error)
                 await asyncio.sleep(LOOK_S)
-        while lease.devices:
-            busy = await self._hosts.busy_devices(self._target_of(lease.target))
+        while lease.devices and lease.granted_at is not None:
+            busy = await self._hosts.busy_devices(self._place_of(lease))
             if busy is not None and not busy.intersection(lease.devices):
                 break
             await asyncio.sleep(FREE_S)
@@ -319,10 +323,19 @@ class Supervisor:
 
     async def _end_host(self, lease: Lease) -> None:
         """Also of a lease that ended before anybody heard that its host is up: it would be there when its GPUs are another's."""
+        place = self._place_of(lease)
         if lease.host is not None:
             await self._hosts.end(lease.host)
         else:
-            await self._hosts.abandon(lease, self._target_of(lease.target))
+            await self._hosts.abandon(lease, place)
+
+    def _place_of(self, lease: Lease) -> SharedTarget:
+        """Also when policy has its target no more, or has it elsewhere."""
+        try:
+            now = self._target_of(lease.target)
+        except KeyError:
+            now = None
+        return self._hosts.place_of(lease, now)
 
     async def _persist(self, write: Callable[[], Any]) -> None:
         """Until the database has it: what has happened to a host has happened."""
