@@ -149,7 +149,8 @@ class LeftRun:
         if self.is_journal:
             fields = self.host.fields
             return (
-                f"Run {self.id[:ID_LENGTH]} on {self.target!r} has ended with its job {fields['job']} ({fields['state']}): "
+                f"Run {self.id[:ID_LENGTH]} on {self.target!r} has ended with its {'lease' if 'lease' in fields else 'job'} "
+                f"{fields['job']} ({fields['state']}): "
                 f"%remote attach {self.id[:ID_LENGTH]} shows its output here."
             )
         if self.host.fields.get("is_waiting"):

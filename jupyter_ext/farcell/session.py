@@ -699,9 +699,10 @@ class RemoteSession:
         host, target = left.host, self.target
         relay = ReplayRelay(self.notebook, self.notebook.execution_count)
         state = str(host.fields["state"])
+        what, log = ("lease", "") if "lease" in host.fields else ("job", f"{host.fields['session']}/job.log")
         key, finish = (
             left.id.encode(),
-            Finish(host=HostEnded(Death(of_job("", state, state).reason, f"its job has ended: {state}"))),
+            Finish(host=HostEnded(Death(of_job("", state, state).reason, f"its {what} has ended: {state}"))),
         )
         with self._life.left(Allocation(self.options, host.runtime, details=host.fields)) as journal:
             for message in filter(None, map(self._cleaned, journal)):
@@ -711,8 +712,10 @@ class RemoteSession:
                     finish = Finish(reply=Replied(message))
                 elif message.channel == Channel.IOPUB and message.msg_type not in COMM_MESSAGES and not relay.receive(message):
                     relay.publish(message)
+        if not host.fields.get("is_whole", True):
+            self.notebook.say("It had shown more before that: the broker keeps the newest of what a lease's runs have shown.")
         self.notebook.say(left.what_is_saved())
-        conclude(finish, Returned(), relay, self.notebook, target, f"{host.fields['session']}/job.log", None)
+        conclude(finish, Returned(), relay, self.notebook, target, log, None)
 
     def replay(self, run: str) -> None:
         """Shows all outputs of a run again, in the present cell, as the host's journal has them."""

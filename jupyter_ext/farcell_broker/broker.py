@@ -15,6 +15,7 @@ from .audit import Audit
 from .auth import Remembering
 from .errors import BrokerError
 from .hosts import Hosts
+from .journals import Journals
 from .lease import Lease, Who
 from .leases import Leases
 from .news import News
@@ -39,10 +40,12 @@ class Broker:
     policy_fault: Callable[[], str | None] = lambda: None
     """What is wrong with the policy's file now."""
     supervisor: Supervisor = field(init=False)
+    journals: Journals = field(init=False)
     relays: dict[str, set[Relay]] = field(default_factory=dict)
     """By lease."""
 
     def __post_init__(self) -> None:
+        self.journals = Journals(self.leases.database, time.time)
         accounting = Accounting(self.leases.database, self.policy, time.time)
         self.supervisor = Supervisor(
             self.leases,
@@ -53,6 +56,8 @@ class Broker:
             self.close_streams,
             account=accounting.record,
             in_use=self.relays.keys,
+            keep=lambda lease, journal: self.journals.keep(lease, journal, self.policy().left.keep_s),
+            most_bytes=lambda: int(self.policy().left.mib * 2**20),
         )
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:

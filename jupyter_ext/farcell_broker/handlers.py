@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import asdict
 from time import monotonic
@@ -224,7 +225,18 @@ class Leases(ApiHandler):
             for each in told:
                 if each["id"] in usable and each["user"] == self.who.name:
                     each["status"] = await self._status(usable[each["id"]])
-        self.answer({"leases": told})
+        left = {"left": await self._left()} if query.left else {}
+        self.answer({"leases": told, **left})
+
+    async def _left(self) -> list[dict[str, Any]]:
+        """One's own that are over and of whose runs something is kept."""
+        found = []
+        for kept in await self.broker.call(self.broker.journals.of, self.who):
+            lease = await self.lease(kept.lease_id)
+            if lease.state is State.ENDED:  # what is there still tells it itself
+                fields = {"runs": kept.runs, "saved": kept.saved, "is_whole": kept.is_whole, "expires_at": kept.expires_at}
+                found.append({**self.told(lease), **fields})
+        return found
 
     async def _status(self, lease: Lease) -> Any:
         with contextlib.suppress(Exception):
@@ -268,10 +280,19 @@ class OneLease(ApiHandler):
     async def delete(self, id: str) -> None:
         await self.lease(id)
         lease = await self.broker.call(self.broker.leases.cancel, self.who, id)
+        await self.broker.call(self.broker.journals.forget, self.who, id)
         self.broker.close_streams(lease, lease.reason or "the lease was given back")
         self.broker.news.tell()
         self.broker.supervisor.wake()
         self.answer(self.told(lease))
+
+
+class LeftJournal(ApiHandler):
+    """Its own user's alone: an administrator may end a lease, and not look into it."""
+
+    async def get(self, id: str) -> None:
+        kept = await self.broker.call(self.broker.journals.read, self.who, id)
+        self.answer({"runs": kept.runs, "is_whole": kept.is_whole, "zlib": b64encode(kept.data or b"").decode()})
 
 
 class Usage(ApiHandler):

@@ -32,6 +32,7 @@ from .isolation.base import Host, Isolation, Wanted
 from .kept import kept, place_of
 from .lease import Lease
 from .policy import SharedTarget
+from .reading import Journal, read_journal
 
 SAVE_S = 600.0
 """A namespace may take so long to be saved; the host has the same limit (retirement.py)."""
@@ -114,6 +115,10 @@ class Hosts:
     async def ask(self, host: Host, op: str, timeout_s: float = 10.0, **fields: Any) -> dict[str, Any]:
         """A question that an observer may ask (docs/architecture.md, "Requests to the host")."""
         return await ask(await self.open_stream(host), op, timeout_s, **fields)
+
+    async def journal(self, host: Host, most_bytes: int, timeout_s: float, until_end: bool = False) -> Journal:
+        """What its runs have shown and nobody has taken; with `until_end` also what comes until the host is gone."""
+        return await read_journal(await self.open_stream(host), most_bytes, timeout_s, until_end)
 
     async def tell(self, host: Host, text: str) -> None:
         """Shows the person something in the notebook that drives the host, if one does."""

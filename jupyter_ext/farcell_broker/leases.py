@@ -33,6 +33,7 @@ from .spent import add as add_spent
 
 ACTIVE_STEP_S = 10.0
 """So often at most it is written down that a lease is used."""
+GIVEN_BACK = "It was given back."
 KEY_CHARS = 200
 HOUR = 3600.0
 _UNWARNED = {"state": State.RUNNING.value, "warned_at": None, "warned_for": None, "reason": None}
@@ -79,7 +80,7 @@ class Leases:
             is_own = row.user == who.name
             if not is_own and not change.policy.is_admin(who):
                 raise Forbidden(f"Lease {id} is not yours.")
-            text = reason or ("It was given back." if is_own else f"{who.name}, an administrator, has ended it.")
+            text = reason or (GIVEN_BACK if is_own else f"{who.name}, an administrator, has ended it.")
             self._let_go(change, row, text, who.name)
             change.tell(id)
         return change.lease
@@ -213,7 +214,8 @@ class Leases:
             row = self._fenced(change.connection, id, fence)
             if row.state in HOLDING:
                 reason = row.reason or "Its host has ended."
-                change.update(row, state=State.ENDED.value, ended_at=change.now, reason=reason, definition=None)
+                host = None if row.host is None else {key: value for key, value in row.host.items() if key != "definition"}
+                change.update(row, state=State.ENDED.value, ended_at=change.now, reason=reason, host=host, definition=None)
                 self._count(change, row)
                 hours = row.gpus * (change.now - row.granted_at) / HOUR
                 change.audit(audit.BROKER, "lease.ended", row, user=row.user, reason=reason, gpu_hours=hours)

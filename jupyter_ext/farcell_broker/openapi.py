@@ -44,6 +44,7 @@ OPERATIONS = (
     Operation("post", "/leases", "Ask for a lease; once for each key", body=schemas.LeaseRequest, status=201, faults=(403, 409)),
     Operation("get", "/leases/{id}", "One lease, at once or when it is another than `seen`", query=schemas.Look, faults=(404,)),
     Operation("delete", "/leases/{id}", "Give it back, or leave the queue", faults=(403, 404, 409)),
+    Operation("get", "/leases/{id}/journal", "What runs of one that is over had shown and nobody has taken", faults=(404,)),
     Operation("get", "/usage", "What this user has used and may use"),
     Operation(
         "get",

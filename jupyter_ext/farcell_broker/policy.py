@@ -203,6 +203,14 @@ class Idle(_Table):
     """A lease that nobody has attached to for so long after its host came up is ended."""
 
 
+class Left(_Table):
+    """What is kept for its user of a lease that is over: what its runs had shown, if nobody has taken their results."""
+
+    keep_s: Span = Field(default=7 * 86400.0, alias="keep")
+    mib: Annotated[float, Field(ge=0, le=64, strict=True)] = 16.0
+    """Of one lease, the newest of it; 0 keeps nothing."""
+
+
 class Admins(_Table):
     users: tuple[Name, ...] = ()
     groups: tuple[Name, ...] = ()
@@ -263,6 +271,7 @@ class Policy(_Table):
     """What holds for users of whom, and of whose groups, nothing is said."""
     fair_share: FairShare = FairShare()
     idle: Idle = Idle()
+    left: Left = Left()
     reservations: tuple[Reservation, ...] = ()
     admins: Admins = Admins()
 
@@ -376,10 +385,11 @@ _TABLES: Mapping[str, type[BaseModel]] = {
     "everyone": Rule,
     "fair_share": FairShare,
     "idle": Idle,
+    "left": Left,
     "admins": Admins,
     "reservations": Reservation,
 }
-_SINGLE = ("everyone", "fair_share", "idle", "admins")
+_SINGLE = ("everyone", "fair_share", "idle", "left", "admins")
 
 
 def _keys(model: type[BaseModel]) -> list[str]:

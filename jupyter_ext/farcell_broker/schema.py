@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, BigInteger, Float, Index, Integer
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every schema that there has been, oldest first; what is in a database and not here is a newer farcell's."""
 VERSION_TABLE = "broker_schema"
 STATE = "number"
@@ -146,6 +146,22 @@ class ShareReaderRow(Base):
 
     share_id: Mapped[str] = mapped_column(primary_key=True)
     reader: Mapped[str] = mapped_column(primary_key=True)
+
+
+class JournalRow(Base):
+    """What the host of a lease that is over had journalled of runs whose results nobody has taken."""
+
+    __tablename__ = "broker_journals"
+    __table_args__ = (Index("broker_journals_by_user", "user", "kept_at"), Index("broker_journals_by_end", "expires_at"))
+
+    lease_id: Mapped[str] = mapped_column(primary_key=True)
+    user: Mapped[str]
+    runs: Mapped[list[str]] = mapped_column(JSON)
+    saved: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    is_whole: Mapped[bool]
+    kept_at: Mapped[float]
+    expires_at: Mapped[float]
+    data: Mapped[bytes]
 
 
 class AuditRow(Base):

@@ -41,6 +41,8 @@ class Listing(BaseModel):
 
     all: Annotated[int, Field(ge=0, le=1)] = 0
     status: Annotated[int, Field(ge=0, le=1)] = 0
+    left: Annotated[int, Field(ge=0, le=1)] = 0
+    """Also those that are over and whose runs' outputs are kept."""
 
 
 class Stream(BaseModel):

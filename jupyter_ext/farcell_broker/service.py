@@ -74,6 +74,7 @@ def application(broker: Broker, oauth: HubOAuth | None = None) -> Application:
         (r"api/targets", handlers.Targets),
         (r"api/leases", handlers.Leases),
         (rf"api/leases/{ID}", handlers.OneLease),
+        (rf"api/leases/{ID}/journal", handlers.LeftJournal),
         (rf"api/leases/{ID}/stream", StreamHandler),
         (r"api/usage", handlers.Usage),
         (r"api/audit", handlers.Audit),

@@ -24,6 +24,7 @@ from farcell.recorder import reports_of
 
 from .errors import BrokerError, DatabaseError, Stale
 from .lease import USABLE, Lease, State
+from .leases import GIVEN_BACK
 from .news import News, within
 from .quotas import GONE
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .lead import Lead
     from .leases import Leases
     from .policy import SharedTarget
+    from .reading import Journal
 
 T = TypeVar("T")
 LOOK_S = 5.0
@@ -47,6 +49,9 @@ MOST_RUNS = 250
 """Of one answer: a host is under its user's hand."""
 GRACE_S = 60.0
 """For a session to save what it has."""
+JOURNAL_S = 10.0
+SAVED_S = 900.0
+"""A save ends within that (hosts.py), and the host then."""
 
 log = logging.getLogger("farcell.broker")
 
@@ -65,10 +70,15 @@ class Supervisor:
         now: Callable[[], float] = time.time,
         account: Callable[[str, list[RunReport]], None] = lambda lease_id, reports: None,
         in_use: Callable[[], Collection[str]] = tuple,
+        keep: Callable[[Lease, Journal], None] | None = None,
+        most_bytes: Callable[[], int] = lambda: 0,
     ) -> None:
         """`target_of` raises KeyError for a target that policy has no more; `on_gone` is told when a lease must not be used;
-        `account`, in the thread pool, what its runs have used; `in_use` says which leases have streams here."""
+        `account`, in the thread pool, what its runs have used; `in_use` says which leases have streams here; `keep`, in the
+        thread pool, takes at most `most_bytes` of what runs have shown whose results nobody has taken."""
         self._account, self._in_use = account, in_use
+        self._keep, self._most_bytes = keep, most_bytes
+        self._kept: set[tuple[str, int]] = set()
         self._lead: Lead | None = None
         self._leases, self._hosts, self._target_of = leases, hosts, target_of
         self._news, self._pool, self._on_gone, self._now = news, pool, on_gone, now
@@ -288,11 +298,28 @@ class Supervisor:
             await self._count(lease)
             await self._call(self._leases.ending, lease.id, lease.fence, reason)
             self._news.tell()
+            reading = asyncio.ensure_future(self._keep_journal(lease, SAVED_S))
             try:
                 await self._hosts.save_and_end(lease.host, GRACE_S, reason)
             except Exception as error:
                 log.warning("The host of lease %s could not save: %s", lease.id, error)
+            finally:
+                await within_s(reading, JOURNAL_S)
         await self._let_go(lease, reason)
+
+    async def _keep_journal(self, lease: Lease, until_end_s: float = 0.0) -> None:
+        """What its runs have shown, if nobody has taken their results: it goes with the host. With `until_end_s` also what the
+        host says until it is gone, as long as that is not too long."""
+        most_bytes, key = self._most_bytes(), (lease.id, lease.fence)
+        if lease.host is None or self._keep is None or most_bytes <= 0 or key in self._kept:
+            return
+        try:
+            journal = await self._hosts.journal(lease.host, most_bytes, until_end_s or JOURNAL_S, until_end_s > 0)
+            if journal.runs:
+                await self._call(self._keep, lease, journal)
+            self._kept.add(key)
+        except (TargetUnavailable, OSError, BrokerError) as error:
+            log.info("What the runs of lease %s have shown is not kept: %s", lease.id, error)
 
     async def _let_go(self, lease: Lease, reason: str) -> None:
         await self._persist(lambda: self._leases.release(lease.id, lease.fence, reason))
@@ -304,6 +331,8 @@ class Supervisor:
         """Its GPUs are free when no process is on them any more, and not a moment earlier."""
         self._on_gone(lease, lease.reason or "the lease has ended")
         await self._count(lease)
+        if lease.reason != GIVEN_BACK:  # whoever gives it back wants nothing more of it
+            await self._keep_journal(lease)
         while lease.granted_at is not None:
             try:
                 await self._end_host(lease)
@@ -318,6 +347,7 @@ class Supervisor:
             await asyncio.sleep(FREE_S)
         await self._persist(lambda: self._leases.freed(lease.id, lease.fence))
         self._watched_at.pop(lease.id, None)
+        self._kept.discard((lease.id, lease.fence))
         self._news.tell()
         self.wake()
 
@@ -348,6 +378,13 @@ class Supervisor:
                     raise
                 self._settled(str(error))
                 await asyncio.sleep(LOOK_S)
+
+
+async def within_s(work: asyncio.Future[None], timeout_s: float) -> None:
+    """What has not come to its end by then is left."""
+    await asyncio.wait([work], timeout=timeout_s)
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
 
 
 def _is_active(status: Mapping[str, Any]) -> bool:

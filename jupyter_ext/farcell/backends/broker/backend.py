@@ -8,9 +8,11 @@ lease.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import time
 import uuid
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 LOOK_S = 50.0
 """So long a question waits at the broker for news: under the idle time-outs of proxies."""
 AWAY_S = 2.0
+MOST_BYTES = 64 << 20
+"""Of a journal: the most that a broker can be told to keep."""
 KEEP_S = 600.0
 """A session whose broker cannot be asked is believed to be there for so long, as its host would wait."""
 USABLE = ("running", "ending")
@@ -146,8 +150,14 @@ class BrokerBackend:
         self._asked = Asked(str(allocation.details.get("key") or uuid.uuid4().hex), str(allocation.details["lease"]))
 
     async def journal(self, allocation: Allocation, after: int = 0) -> bytes:
-        """The broker clears away what a host leaves, since the next one there is somebody else's."""
-        return b""
+        """As the broker has kept it: a host there leaves nothing, since the next one is somebody else's."""
+        try:
+            told = await BrokerClient.of(allocation.options).get(f"api/leases/{allocation.details['lease']}/journal")
+        except BrokerRefusal as error:
+            if error.status == 404:
+                return b""
+            raise
+        return zlib.decompressobj().decompress(base64.b64decode(told["zlib"]), MOST_BYTES)
 
     async def obituary(self, allocation: Allocation) -> Death | None:
         try:
@@ -166,13 +176,15 @@ class BrokerBackend:
     # -- all sessions
 
     async def sessions(self, options: LaunchOptions) -> list[dict[str, Any]]:
-        """Of all targets of this broker, as their hosts tell it; a lease that waits, too."""
-        told = await BrokerClient.of(options).get("api/leases", status=1)
-        return [_status(lease) for lease in told["leases"]]
+        """Of all targets of this broker, as their hosts tell it; a lease that waits, too, and one that is over if what its runs
+        have shown is kept."""
+        told = await BrokerClient.of(options).get("api/leases", status=1, left=1)
+        return [*map(_status, told["leases"]), *map(_left, told.get("left") or ())]
 
     async def end(self, options: LaunchOptions, runtime: str) -> None:
         client = BrokerClient.of(options)
-        for lease in (await client.get("api/leases"))["leases"]:
+        told = await client.get("api/leases", left=1)
+        for lease in (*told["leases"], *(told.get("left") or ())):
             if _folder(lease) == runtime:
                 await client.delete(f"api/leases/{lease['id']}")
 
@@ -211,6 +223,15 @@ def _status(lease: Mapping[str, Any]) -> dict[str, Any]:
     }
     blank = {"pid": 0, "socket": "", "state": lease["state"], "found": time.time()}
     return {**blank, **(lease.get("status") or {}), **own, "runtime": _folder(lease)}
+
+
+def _left(lease: Mapping[str, Any]) -> dict[str, Any]:
+    """As a scheduler's backend tells of a job that is over (`slurm/folders.py`)."""
+    state = str(lease["reason"] or "ended").rstrip(".")
+    saved = {} if lease["saved"] is None else {"saved": {"names": lease["saved"]}}
+    over = {"is_over": True, "state": state, "untaken_runs": lease["runs"], "connections": [], "is_whole": lease["is_whole"]}
+    ended = {"reason": state, "at": lease["ended_at"], **saved}
+    return {**_status(lease), **over, "session": lease["id"], "ended": ended, "is_waiting": False, "started": lease["granted_at"]}
 
 
 def _folder(lease: Mapping[str, Any]) -> str:
