@@ -51,6 +51,9 @@ class Gate(Protocol):
     async def groups_of(self, user: str) -> frozenset[str] | None:
         """As they are now, also of somebody who asks nothing; None when that cannot be told. Raises Unanswered."""
 
+    async def has_user(self, name: str) -> bool | None:
+        """None when that cannot be told. Raises Unanswered."""
+
 
 def token_of(header: str | None) -> str | None:
     """Of `Authorization: token T` or `Bearer T`; None for anything else."""
@@ -86,6 +89,9 @@ class Remembering:
     async def groups_of(self, user: str) -> frozenset[str] | None:
         return await self._gate.groups_of(user)
 
+    async def has_user(self, name: str) -> bool | None:
+        return await self._gate.has_user(name)
+
     async def _ask(self, digest: bytes, token: str) -> Who | None:
         asked_at = self._now()
         try:
@@ -116,6 +122,19 @@ class HubGate:
 
     async def groups_of(self, user: str) -> frozenset[str] | None:
         """With the service's own token, which needs `read:users:groups`. Of a user who is no more there are none."""
+        status, model = await self._asked(user)
+        if status == 404:
+            return frozenset()
+        groups = model.get("groups")
+        return None if groups is None else frozenset(map(str, groups))
+
+    async def has_user(self, name: str) -> bool | None:
+        """With `read:users:name`; by the name as the hub writes it."""
+        status, model = await self._asked(name)
+        return False if status == 404 else None if status == 403 else model.get("name") == name
+
+    async def _asked(self, user: str) -> tuple[int, dict[str, Any]]:
+        """200, 403 or 404, and the user's model if there is one."""
         request = HTTPRequest(
             f"{self._hub.api_url.rstrip('/')}/users/{quote(user, safe='')}",
             headers={"Authorization": f"token {self._hub.api_token}"},
@@ -124,15 +143,12 @@ class HubGate:
         try:
             response = await AsyncHTTPClient().fetch(request)
         except HTTPClientError as error:
-            if error.code == 404:
-                return frozenset()
-            if error.code == 403:
-                return None
+            if error.code in (403, 404):
+                return error.code, {}
             raise Unanswered(f"The hub does not say who {user!r} is ({error}).") from None
         except OSError as error:
             raise Unanswered(f"The hub does not answer ({error}).") from None
-        groups = json.loads(response.body).get("groups")
-        return None if groups is None else frozenset(map(str, groups))
+        return 200, dict(json.loads(response.body))
 
 
 def who_of(model: dict[str, Any], access_scopes: set[str]) -> Who | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from tornado.web import HTTPError, stream_request_body
 
 from .broker import Broker
+from .errors import Refused
 from .handlers import ApiHandler
 from .limits import Limits
 from .schemas import ShareRequest
@@ -16,6 +19,10 @@ from .shares import MOST_BYTES, Share, Shares
 
 BODY_BYTES = MOST_BYTES + (1 << 20)
 """Outputs are measured once they are cleaned, which may leave less of them."""
+
+
+AT_ONCE = 10
+"""Questions to the hub."""
 
 
 class _Sharing(ApiHandler):
@@ -52,6 +59,7 @@ class SharesHandler(_Sharing):
     async def post(self) -> None:
         self.request.body = b"".join(self._parts)
         asked = self.body(ShareRequest)
+        await self._check(asked.readers)
 
         def open() -> Share:
             return self.shares.open(
@@ -64,6 +72,20 @@ class SharesHandler(_Sharing):
             )
 
         self.answer(_told(await self.broker.call(open)), 201)
+
+    async def _check(self, readers: Sequence[str]) -> None:
+        """A name that is nobody's now may be somebody's later, whom nobody has meant."""
+        gate, turns = self.broker.gate, asyncio.Semaphore(AT_ONCE)
+
+        async def is_nobody(name: str) -> bool:
+            async with turns:
+                return await gate.has_user(name) is False
+
+        names = list(dict.fromkeys(readers))
+        found = await asyncio.gather(*map(is_nobody, names))
+        unknown = [repr(name) for name, nobody in zip(names, found, strict=True) if nobody]
+        if unknown:
+            raise Refused(f"The hub has no user {' and no user '.join(unknown)}: nothing is shared.")
 
 
 class OneShare(_Sharing):

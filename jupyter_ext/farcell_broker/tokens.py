@@ -79,6 +79,10 @@ class TokenFile:
         holding = [token for token in self.tokens().values() if token.user == user and self._now() < token.expires_at]
         return frozenset(group for token in holding for group in token.groups)
 
+    async def has_user(self, name: str) -> bool | None:
+        """Somebody may be given a token yet."""
+        return None
+
     def tokens(self) -> dict[str, Token]:
         """By id; raises TokensError."""
         try:

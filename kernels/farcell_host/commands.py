@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--runtime", type=Path, default=None, help="this session only")
     status.set_defaults(command=_status)
     stop = commands.add_parser("stop", help="end a session: the host, its kernel, its folder")
-    stop.add_argument("--runtime", required=True, type=Path)
+    stop.add_argument("--runtime", required=True, type=Path, help="its folder, or the folder's name")
     stop.add_argument("--lease", default=None, metavar="ID", help="also what it has started, as the environment says")
     stop.set_defaults(command=_stop)
     gpus = commands.add_parser("gpus", help="one JSON line about this machine's GPUs and the processes on them")
@@ -307,7 +307,7 @@ def ask_status(host: runtime.HostInfo) -> dict[str, Any]:
 
 def _stop(options: argparse.Namespace) -> int:
     """Safe to call twice, and after a crash: the kernel ends with its host, the folder is removed here."""
-    folder: Path = options.runtime.absolute()
+    folder = runtime.named(options.runtime)
     host = runtime.find_host(folder)
     if host is not None:
         _end(host, folder)

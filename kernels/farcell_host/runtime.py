@@ -51,6 +51,11 @@ def root() -> Path:
     return Path(chosen) if chosen else Path(f"/tmp/farcell-{os.getuid()}")
 
 
+def named(folder: str | Path) -> Path:
+    """A session's folder, of which only the name may be known."""
+    return root() / folder if len(Path(folder).parts) == 1 else Path(folder).absolute()
+
+
 def secure(folder: Path) -> Path:
     """Makes the folder with mode 0700, or checks that it is ours alone; sockets inside have no other lock."""
     with contextlib.suppress(FileExistsError):
@@ -92,9 +97,10 @@ class HostLock:
             time.sleep(0.005)
 
     def write(self, fields: dict[str, Any]) -> None:
+        """Whoever reads meanwhile finds the one or the other, and never nothing: blanks hide what was longer."""
         data = json.dumps(fields).encode()
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, data, 0)
+        os.pwrite(self._fd, data.ljust(os.fstat(self._fd).st_size), 0)
+        os.ftruncate(self._fd, len(data))
 
     def close(self) -> None:
         os.close(self._fd)

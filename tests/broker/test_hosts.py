@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
+from farcell.backends.local import launch_command
 from farcell.errors import TargetUnavailable
 from farcell_broker.errors import Refused
 from farcell_broker.hosts import Hosts, host_options, notebook_key, session_name
 from farcell_broker.isolation.base import Wanted
 from farcell_broker.isolation.unisolated import Unisolated
+from farcell_host import leased, runtime
 from hostclient import is_alive, wait_until
 from lending import Lender, lease, shared
 from places import over_ssh
@@ -179,6 +182,22 @@ def test_what_a_failed_start_has_left_is_ended(lender: Lender) -> None:
     assert not lender.is_there(host) and not is_alive(host["pid"])
 
 
+def test_a_start_that_is_not_over_is_ended_too(lender: Lender, tmp_path: Path) -> None:
+    """By its name and its mark, wherever it is: the kernel's Python is one that takes its time."""
+    slow = tmp_path / "python"
+    slow.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/begun\nexec sleep 600\n")
+    slow.chmod(0o755)
+    lent, target = lease(), shared(python=str(slow))
+    wanted = Wanted(lent.id, lent.fence, lent.user, None, lent.devices, target, host_options(lent, target))
+    command = launch_command(wanted.options, str(runtime.root() / str(wanted.options.session)))
+    starting = subprocess.Popen(command, env={**os.environ, **wanted.options.env}, start_new_session=True)
+    assert wait_until(lambda: (tmp_path / "begun").exists() and bool((tmp_path / "begun").read_text()), 30)
+    lender.do(Unisolated().abandon(wanted))
+    starting.wait(30)
+    assert not is_alive(int((tmp_path / "begun").read_text()))
+    assert not list(runtime.live_hosts()) and not list(leased.processes(lent.id))
+
+
 @pytest.mark.timeout(600)
 def test_hosts_on_another_machine_are_reached_over_ssh(lender: Lender, sandbox: Sandbox, sshd: Sshd, nvml: StubNvml) -> None:
     place = over_ssh(sandbox, sshd)
@@ -193,6 +212,10 @@ def test_hosts_on_another_machine_are_reached_over_ssh(lender: Lender, sandbox: 
     restarted.do(restarted.hosts.save_and_end(host, 5.0))
     assert not restarted.is_there(host)
     restarted.close()
+    unheard, again = lease(fence=2), lender.start(lease(fence=2), target)
+    for _ in range(2):
+        lender.do(lender.hosts.abandon(unheard, target))
+    assert not lender.is_there(again) and not is_alive(again["pid"])
     sshd.stop()
     try:
         assert lender.do(lender.hosts.busy_devices(target)) is None, "nobody answers: nothing of it is free"

@@ -88,6 +88,22 @@ def xsrf_of(text: str) -> str:
     return html.unescape(found[1])
 
 
+def test_outputs_are_shared_with_users_of_the_hub_alone(hub: BrokerHub) -> None:
+    """A name that is nobody's now may be somebody's later; all that are wrong are told at once, and nothing is shared."""
+    ada, bob = hub.user("ada"), hub.user("bob")
+    outputs = [{"output_type": "stream", "name": "stdout", "text": "hello\n"}]
+    asked = {"run": "r1", "outputs": outputs}
+    refused = ada.client.post("api/shares", json={**asked, "readers": ["bob", "bobb", "Bob", "a"]})
+    assert (refused.status_code, error_of(refused)) == (409, "refused")
+    said = refused.json()["error"]["message"]
+    assert said == "The hub has no user 'bobb' and no user 'Bob' and no user 'a': nothing is shared."
+    assert ada.client.get("api/shares").json() == bob.client.get("api/shares").json() == {"shares": []}
+    made = ada.client.post("api/shares", json={**asked, "readers": ["bob", "ada", "bob"]})
+    assert made.status_code == 201, made.text
+    assert bob.client.get(f"api/shares/{made.json()['id']}").json()["outputs"] == outputs
+    ada.client.delete(f"api/shares/{made.json()['id']}").raise_for_status()
+
+
 def test_five_users_share_three_slots_in_the_order_of_asking(hub: BrokerHub) -> None:
     users = [hub.user(name) for name in ("cyd", "dan", "eve")]
     held = [user.until(user.lease()["id"], "running") for user in users]

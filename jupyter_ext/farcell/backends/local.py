@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from farcell_host import leased, runtime
 from farcell_host.commands import ask_status
+from farcell_host.runtime import named
 from farcell_host.stream import connect_unix
 
 from ..errors import TargetUnavailable
@@ -71,15 +72,16 @@ class LocalBackend:
         return list(await asyncio.gather(*asked))
 
     async def end(self, options: LaunchOptions, runtime: str) -> None:
-        await self._stop(runtime, options)
+        if not await self._stop(str(named(runtime)), options):
+            raise TargetUnavailable(f"Session {Path(runtime).name} on {options.target!r} was told to end and has not: try again.")
 
     async def leave(self, allocation: Allocation) -> None:
         """Nothing was made."""
 
-    async def _stop(self, folder: str, options: LaunchOptions) -> None:
-        """A host that is gone leaves its folder and perhaps its kernel; `stop` ends both."""
+    async def _stop(self, folder: str, options: LaunchOptions) -> bool:
+        """A host that is gone leaves its folder and perhaps its kernel; `stop` ends both. Whether all is gone for certain."""
         if not os.path.exists(folder) and not lease_flags(options):
-            return
+            return True
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "farcell_host", "stop", "--runtime", folder, *lease_flags(options),
             stdin=asyncio.subprocess.DEVNULL,
@@ -87,9 +89,11 @@ class LocalBackend:
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
+        code = None
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
+            code = await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
         shutil.rmtree(folder, ignore_errors=True)
+        return code == 0
 
 
 def new_session(options: LaunchOptions) -> str:

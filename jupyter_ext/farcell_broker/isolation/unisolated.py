@@ -6,7 +6,6 @@ so in so many words (`isolation = "none"`), the panel shows it, and the audit lo
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Any
 
 from farcell.backends.base import Allocation, Backend, JobState, LaunchOptions, Listing, Opened, backend_named
@@ -36,11 +35,10 @@ class Unisolated:
         }
 
     async def abandon(self, wanted: Wanted) -> None:
+        """By name: a host that is only just being started is in no list, and need not answer."""
         backend = self._backend(wanted.options)
-        if isinstance(backend, Listing):
-            for session in await backend.sessions(wanted.options):
-                if PurePosixPath(str(session.get("runtime"))).name == wanted.options.session:
-                    await backend.end(wanted.options, str(session["runtime"]))
+        if isinstance(backend, Listing) and wanted.options.session is not None:
+            await backend.end(wanted.options, wanted.options.session)
 
     async def open_stream(self, host: Host, options: LaunchOptions) -> Opened:
         return await self._backend(options).open_stream(_allocation(host, options))

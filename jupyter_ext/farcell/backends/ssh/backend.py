@@ -99,7 +99,7 @@ class SshBackend:
         return [{**json.loads(line), **way} for line in answer.output.splitlines() if line.strip()]
 
     async def end(self, options: LaunchOptions, runtime: str) -> None:
-        await self._ask(options, "stop", "--runtime", runtime)
+        await self._ask(options, "stop", "--runtime", runtime, *lease_flags(options))
 
     def way(self, allocation: Allocation) -> dict[str, Any] | None:
         return {"runtime": allocation.runtime}
@@ -118,7 +118,8 @@ class SshBackend:
         digest, data = host_zipapp()
         mark = new_mark()
         place = scripts.Place(digest, len(data), options.python, options.setup, options.env, options.cache_dir)
-        script = scripts.ask(mark, place, arguments)
+        # What a lease has started may be there before there is any session: an environment that is made for it.
+        script = (scripts.host_here if lease_flags(options) else scripts.ask)(mark, place, arguments)
         answer = await client.run(script, mark, {scripts.HOST: [data]})
         if scripts.ERROR in answer.said:
             raise TargetUnavailable(f"{options.target!r} ({options.host}): {answer.said[scripts.ERROR]}")
