@@ -61,7 +61,7 @@ class ShareRequest(BaseModel):
     run: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
     readers: Annotated[list[User], Field(min_length=1, max_length=100)]
     outputs: Annotated[list[dict[str, Any]], Field(max_length=100_000)]
-    lasts_s: Seconds = 7 * 86400.0
+    lasts_s: Annotated[float, Field(ge=1, allow_inf_nan=False, le=366 * 86400)] = 7 * 86400.0
     target: Word | None = None
 
 

@@ -70,7 +70,7 @@ def test_every_fault_is_told_with_its_place() -> None:
         "start = 2027-01-01T00:00:00\nend = 2027-01-02T00:00:00\n"
     ) == [
         "line 1, curency: unknown key 'curency'. Known: currency, timezone, targets, groups, users, everyone, fair_share, idle, "
-        "reservations, admins. Did you mean 'currency'?",
+        "left, reservations, admins. Did you mean 'currency'?",
         "line 3, targets.pool.backend: unknown backend 'shh'. Known: local, local-attach, slurm, ssh. Did you mean 'ssh'?",
         "line 6, groups.ml.targts: unknown key 'targts'. Known: gpus, gpu_hours_per_day, gpu_hours_per_month, money_per_day, "
         "money_per_month, targets, max_walltime, weight, priority, waiting, together. Did you mean 'targets'?",
