@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
+import httpx
 import pytest
-from brokers import BrokerProcess, error_of
+from brokers import BrokerProcess, User, error_of
 from farcell_broker.limits import AT_ONCE, BURST, RATE, Limits, TooMany
 from sandbox import Sandbox
 
@@ -38,22 +41,27 @@ def test_what_goes_on_is_counted_by_user_and_kind_until_it_is_over() -> None:
         release()
 
 
+def flood(user: User) -> list[httpx.Response]:
+    """Asks until it is refused, which a machine that is busy itself makes a matter of patience."""
+    answers = (user.client.get("api/me") for _ in range(10 * BURST))
+    return list(islice((answer for answer in answers if answer.status_code == 429), 1))
+
+
 def test_a_flood_of_requests_is_refused_and_another_is_answered_meanwhile(sandbox: Sandbox) -> None:
     with BrokerProcess(sandbox) as broker:
         ada, bob = broker.user("ada"), broker.user("bob")
-        answers = [ada.client.get("api/me") for _ in range(2 * BURST)]
-        refused = [answer for answer in answers if answer.status_code == 429]
+        with ThreadPoolExecutor(8) as pool:
+            refused = [answer for found in pool.map(lambda _: flood(ada), range(8)) for answer in found]
         assert refused and {error_of(answer) for answer in refused} == {"too-many"}
         assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
         assert bob.client.get("api/me").json()["name"] == "bob"
         began = time.monotonic()
-        while ada.client.get("api/me").status_code == 429:
+        while ada.client.get("api/me").status_code == 429:  # what is refused counts for nothing
             assert time.monotonic() - began < 10
-            time.sleep(0.1)
 
 
 def test_nobody_s_queue_is_filled_by_one_user(sandbox: Sandbox) -> None:
-    """Policy bounds the requests that wait, and the same key again is no second one."""
+    """Policy bounds the requests that wait, and the same key again is no second one. All of it is less than a burst."""
     with BrokerProcess(sandbox, slots=1) as broker:
         ada = broker.user("ada")
         first = ada.lease(key="k" * 8)
@@ -62,8 +70,5 @@ def test_nobody_s_queue_is_filled_by_one_user(sandbox: Sandbox) -> None:
         codes = [ada.client.post("api/leases", json={**body, "key": f"key-{n:05}"}).status_code for n in range(40)]
         assert 201 in codes and codes[-1] == 409
         for lease in reversed(ada.client.get("api/leases").json()["leases"]):
-            while (answer := ada.client.delete(f"api/leases/{lease['id']}")).status_code == 429:
-                time.sleep(0.1)
-            assert answer.status_code == 200
-        time.sleep(1.0)
+            ada.client.delete(f"api/leases/{lease['id']}").raise_for_status()
         ada.until(first["id"], "ended")
