@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -173,9 +174,9 @@ class BrokerHub:
         self.client.close()
         self.stop()
 
-    def stop(self) -> None:
+    def stop(self, number: int = signal.SIGTERM) -> None:
         """The hub's own process, and what it has started that does not outlive it."""
-        self._process.terminate()
+        self._process.send_signal(number)
         self._process.wait(60)
 
     def start(self) -> None:

@@ -98,7 +98,7 @@ def _policy(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from .hardening import forbid_inspection
+    from .hardening import end_with_hub, forbid_inspection
     from .service import Settings, serve
 
     forbid_inspection()
@@ -106,6 +106,8 @@ def _run(options: argparse.Namespace) -> int:
     logging.getLogger("farcell.broker").setLevel(logging.DEBUG if options.verbose else logging.INFO)
     options.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     has_hub = bool(os.environ.get("JUPYTERHUB_API_TOKEN") and os.environ.get("JUPYTERHUB_SERVICE_URL"))
+    if has_hub:
+        end_with_hub()
     settings = Settings(
         policy=options.policy,
         database=options.database or f"sqlite:///{options.state_dir.absolute() / 'broker.sqlite'}",
