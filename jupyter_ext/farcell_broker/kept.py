@@ -39,6 +39,11 @@ def place_of(name: str, definition: Mapping[str, Any] | None, now: SharedTarget 
     return now if now is not None and _where(now) == _where(then) else then
 
 
+def machine_in(definition: Mapping[str, Any] | None) -> tuple[str, str | None] | None:
+    """`SharedTarget.machine` of what was kept: a target may be called otherwise by now, while its GPUs are lent still."""
+    return None if definition is None else (definition.get("backend", "local"), definition.get("host"))
+
+
 def _where(target: SharedTarget) -> tuple[Any, ...]:
     """Who starts hosts there, and where their runtime folders are, as far as a target says it."""
     login = None if target.isolation in _ACCOUNTS else target.user

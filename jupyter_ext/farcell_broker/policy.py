@@ -144,6 +144,11 @@ class SharedTarget(Target):
         return self.devices or tuple(range(self.gpus or 0))
 
     @property
+    def machine(self) -> tuple[str, str | None]:
+        """Whose GPUs and accounts these are: two targets of one machine lend the same ones."""
+        return self.backend, self.host
+
+    @property
     def capacity(self) -> int:
         """Units that can be held at once: GPUs, or slots where there are none."""
         return len(self.device_indexes) or self.slots or 0
@@ -431,7 +436,7 @@ class _Faults:
         for name, own in policy.targets.items():
             if own.backend == "slurm":
                 continue
-            machine = (own.backend, own.host)
+            machine = own.machine
             things: list[tuple[str, object]] = [("GPU", each) for each in own.device_indexes]
             things += [("account", each) for each in (own.accounts if own.isolation == "pool" else ())]
             for kind, each in things:

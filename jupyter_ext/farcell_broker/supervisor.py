@@ -303,8 +303,10 @@ class Supervisor:
                 await self._hosts.save_and_end(lease.host, GRACE_S, reason)
             except Exception as error:
                 log.warning("The host of lease %s could not save: %s", lease.id, error)
-            finally:
-                await within_s(reading, JOURNAL_S)
+            except asyncio.CancelledError:
+                reading.cancel()
+                raise
+            await within_s(reading, JOURNAL_S)
         await self._let_go(lease, reason)
 
     async def _keep_journal(self, lease: Lease, until_end_s: float = 0.0) -> None:

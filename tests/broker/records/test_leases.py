@@ -140,6 +140,26 @@ def test_devices_on_which_something_else_runs_are_not_lent(office: Office) -> No
     assert lease.devices == (1, 4)
 
 
+def test_a_gpu_is_not_lent_again_under_another_name_of_its_target(office: Office) -> None:
+    """Whoever renames a target in the policy, or splits it, does not lend what is held of it a second time."""
+    held = office.start("ada", gpus=3)
+    office.rules(POOL.replace("pool", "pool2"))
+    office.ask("ben", gpus=6, target="pool2")
+    small = office.ask("cyd", gpus=1, target="pool2", hours=1)
+    assert [(lease.id, lease.devices) for lease in office.leases.grant()] == [(small.id, (3,))]
+    office.end(office.leases.get(small.id))
+    office.rules(POOL.replace("pool", "pool2").replace("gpus = 8", 'gpus = 8\nbackend = "ssh"\nhost = "other"'))
+    assert office.granted() == ["ben"], "another machine's GPUs are others"
+    office.end(held)
+    accounts = POOL.replace("gpus = 8", 'slots = 2\nisolation = "pool"\naccounts = ["p1", "p2"]').replace("gpus = ", "# ")
+    office.rules(accounts)
+    assert office.start("dan", gpus=0).account == "p1"
+    office.rules(accounts.replace("pool]", "other]").replace('"pool"]', '"other"]'))
+    assert office.start("eve", gpus=0, target="other").account == "p2"
+    office.ask("fay", gpus=0, target="other")
+    assert office.granted() == []
+
+
 def test_the_request_s_own_words_are_kept(office: Office) -> None:
     """Options and notebook come back as they were."""
     request = Request("k", "pool", 1, 1800.5, "übung 'ä'.ipynb", {"env": {"A": "1"}, "cwd": "/x y"})
