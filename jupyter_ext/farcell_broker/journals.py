@@ -41,7 +41,7 @@ class Journals:
         self._database, self._now = database, now
 
     def keep(self, lease: Lease, journal: Journal, keep_s: float) -> None:
-        """In the place of what was kept of this lease before."""
+        """In the place of what was kept of this lease before; for `keep_s` seconds."""
         now = self._now()
         values = {
             "lease_id": lease.id,

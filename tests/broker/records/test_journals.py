@@ -19,26 +19,26 @@ JOURNAL = Journal(("run1", "run2"), b"bytes of it" * 1000, True, ("kept",))
 def test_a_journal_is_its_users_alone_and_kept_for_a_time(database: Database) -> None:
     clock = Clock()
     kept = Journals(database, clock)
-    kept.keep(lease("ada"), JOURNAL, 60.0)
+    kept.keep(lease("ada", id="of-ada"), JOURNAL, 60.0)
     [found] = kept.of(ADA)
-    assert (found.lease_id, found.runs, found.saved, found.is_whole) == ("lease-of-ada", ("run1", "run2"), ("kept",), True)
-    assert found.data is None and len(kept.read(ADA, "lease-of-ada").data or b"") < 1000
+    assert (found.lease_id, found.runs, found.saved, found.is_whole) == ("of-ada", ("run1", "run2"), ("kept",), True)
+    assert found.data is None and len(kept.read(ADA, "of-ada").data or b"") < 1000
     for who in (BOB, ROOT):
         assert kept.of(who) == []
         with pytest.raises(NoSuchLease):
-            kept.read(who, "lease-of-ada")
-        kept.forget(who, "lease-of-ada")
+            kept.read(who, "of-ada")
+        kept.forget(who, "of-ada")
     assert len(kept.of(ADA)) == 1
-    kept.keep(lease("ada"), Journal(("run2",), b"", False), 60.0)
+    kept.keep(lease("ada", id="of-ada"), Journal(("run2",), b"", False), 60.0)
     assert [each.runs for each in kept.of(ADA)] == [("run2",)]
     clock.now += 60
     assert kept.of(ADA) == []
     with pytest.raises(NoSuchLease):
-        kept.read(ADA, "lease-of-ada")
-    kept.keep(lease("bob"), JOURNAL, 60.0)
+        kept.read(ADA, "of-ada")
+    kept.keep(lease("bob", id="of-bob"), JOURNAL, 60.0)
     with database.reading() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM broker_journals").scalar_one() == 1
-    kept.forget(BOB, "lease-of-bob")
+    kept.forget(BOB, "of-bob")
     assert kept.of(BOB) == []
 
 
