@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 
 class News:
@@ -23,6 +22,10 @@ class News:
 
 
 async def within(event: asyncio.Event, timeout_s: float) -> None:
-    """Until it is set, or the time is up."""
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(event.wait(), timeout_s)
+    """Until it is set, or the time is up. Cancelled at the moment at which it is set, it is cancelled: wait_for of Python before
+    3.12 is not (bpo-37658), and whoever waits in a loop would never end."""
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({waiting}, timeout=timeout_s)
+    finally:
+        waiting.cancel()
