@@ -47,6 +47,7 @@ from farcell_host.protocol.messages import Buffer, Message
 from farcell_host.protocol.outbox import Outgoing
 from farcell_host.reasons import Reason
 from farcell_host.stream import Stream
+from farcell_host.waiting import within
 
 from . import transfers
 from .backends.base import Allocation, Backend, JobState, Opened, Scheduled, Shared, Unreachable
@@ -340,8 +341,7 @@ class Connection:
             if away > limit:
                 reason, _ = of_login(failure, options.target, options.host or "")
                 return self._end(Death(reason, f"it did not answer for {away:.0f} s ({failure})"))
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._retry.wait(), pause)
+            await within(self._retry, pause)
             self._retry.clear()
             pause = min(2 * pause, AWAITED_PAUSE_S if self.is_awaited() else LONGEST_PAUSE_S)
 

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Any, TypeVar
 from zlib import crc32
 
+from farcell_host.waiting import within
 from pydantic import BaseModel, ValidationError
 from tornado.web import HTTPError, RequestHandler
 
@@ -25,7 +26,6 @@ from .broker import Broker
 from .errors import Away, BrokerError, DatabaseError, Forbidden, NoSuchLease, NoSuchShare, PolicyError, Refused, Stale
 from .lease import Lease, Request, State, Who
 from .limits import Limits, TooMany
-from .news import within
 from .openapi import document
 from .tokens import TokensError
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import platform
 import sys
@@ -21,6 +20,7 @@ from farcell_host.protocol.events import Received, Refused, Responded
 from farcell_host.protocol.frames import encode_message
 from farcell_host.protocol.messages import Channel, Message
 from farcell_host.stream import Buffer, Stream
+from farcell_host.waiting import within
 
 NOTICE = "farcell_notice"
 
@@ -44,8 +44,7 @@ async def read_journal(opened: Opened, most_bytes: int, timeout_s: float, until_
     stream = Stream(opened.endpoint, reader.client.take, lambda data, fds: reader.receive(data, fds, stream), reader.lost)
     try:
         stream.wake()
-        with contextlib.suppress(asyncio.TimeoutError):  # then with what there is
-            await asyncio.wait_for(reader.over.wait(), timeout_s)
+        await within(reader.over, timeout_s)  # then with what there is
     finally:
         stream.close()
         opened.close()

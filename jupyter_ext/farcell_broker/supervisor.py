@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from farcell.errors import TargetUnavailable
 from farcell.ledger import RunReport
 from farcell.recorder import reports_of
+from farcell_host.waiting import within
 
 from .errors import BrokerError, DatabaseError, Stale
 from .lease import USABLE, Lease, State
 from .leases import GIVEN_BACK
-from .news import News, within
+from .news import News
 from .quotas import GONE
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ from .lastwords import canceller, job_ending
 from .reasons import Reason
 from .retirement import write_whole
 from .usage import job_of
+from .waiting import within
 
 if TYPE_CHECKING:
     from .host import Host
@@ -134,8 +135,7 @@ async def _keep_known(host: Host, session: Path) -> None:
             log.warning("What the session does cannot be written into %s: %s", session, error)
         synced = last
         await asyncio.sleep(PAUSE_S)
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(host.news.wait(), STATE_S - PAUSE_S)
+        await within(host.news, STATE_S - PAUSE_S)
         host.news.clear()
 
 

@@ -47,6 +47,7 @@ from .retirement import Retirement
 from .stream import from_socket
 from .telemetry import Telemetry
 from .usage import Accounts
+from .waiting import within
 from .walltime import WARNINGS_S
 
 _BACKLOG = 64
@@ -420,8 +421,7 @@ class Host:
                 return False
             self.kernel.interrupt()
             self._answered.clear()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._answered.wait(), min(left, _INTERRUPT_AGAIN_S))
+            await within(self._answered, min(left, _INTERRUPT_AGAIN_S))
         return self.kernel.is_alive
 
     async def ask_kernel(self, msg_type: str, content: dict[str, Any], timeout_s: float) -> dict[str, Any]:

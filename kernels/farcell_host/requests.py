@@ -6,7 +6,6 @@ Who may ask what is in `protocol.roles`; docs/architecture.md has the fields.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import logging
 import os
@@ -20,6 +19,7 @@ from . import chunkstore, runtime, telemetry
 from .peerlink import PeerLink
 from .protocol import events
 from .protocol.roles import OBSERVER_REQUESTS, ONCE_REQUESTS, Answers
+from .waiting import within
 
 if TYPE_CHECKING:
     from .host import Host
@@ -207,8 +207,7 @@ class Requests:
                 news.clear()
                 # What is on its way says nothing by itself.
                 is_moving = self._host.kernel.run is not None or not self._host.delivery.is_empty
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(news.wait(), min(left, _MOVING_S) if is_moving else left)
+                await within(news, min(left, _MOVING_S) if is_moving else left)
         finally:
             self._host.watchers.discard(news)
         return {**self._host.face.status(), "face": face}

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from farcell_host import runtime
+from farcell_host.waiting import within
 
 from .. import everywhere
 from .. import targets as known
@@ -205,7 +206,7 @@ class Observatory:
         if self._has_looked.is_set():
             self._publish_leases()
         else:
-            await _wait(self._has_looked, FIRST_LOOK_S)
+            await within(self._has_looked, FIRST_LOOK_S)
             self.publish_now()
 
     async def unwatch(self, page: str) -> None:
@@ -227,7 +228,7 @@ class Observatory:
             await self._look_here()
             await self._first_answers(HERE)
             if is_everywhere:
-                await asyncio.gather(*(_wait(place.first, FIRST_S) for key, place in self._places.items() if key != HERE))
+                await asyncio.gather(*(within(place.first, FIRST_S) for key, place in self._places.items() if key != HERE))
                 await self._first_answers()
             self.publish_now()
             yield
@@ -290,7 +291,7 @@ class Observatory:
         while True:
             await self._look_here()
             nudge = self._places[HERE].nudge
-            await _wait(nudge, HERE_S)
+            await within(nudge, HERE_S)
             nudge.clear()
 
     async def _look_here(self) -> None:
@@ -314,7 +315,7 @@ class Observatory:
         if watched.observer is None and watched.session.has_journal and not watched.is_ending:
             self._connect(watched, None if watched.place == HERE else self._trunk_to(watched))
         if watched.observer is not None:
-            await _wait(watched.observer.settled, REACH_S)
+            await within(watched.observer.settled, REACH_S)
 
     async def _first_answers(self, place: str | None = None) -> None:
         """Until each observed host has answered, or is known not to; for FIRST_ANSWERS_S at most."""
@@ -352,12 +353,12 @@ class Observatory:
             if not place.may_log_in:
                 await self._until_logged_in(place)
             else:
-                await _wait(place.nudge, None if reason == Why.UNLISTABLE.value else pause)
+                await within(place.nudge, None if reason == Why.UNLISTABLE.value else pause)
 
     async def _until_logged_in(self, place: Place) -> None:
         while not place.may_log_in and not _is_open(place.options):
             place.nudge.clear()
-            await _wait(place.nudge, LOGGED_IN_S)
+            await within(place.nudge, LOGGED_IN_S)
 
     async def _ask(self, key: str, place: Place) -> None:
         found = await everywhere.ask(place.options)
@@ -495,7 +496,7 @@ class Observatory:
             watched, observer = await self._unbegun.get()
             if watched.observer is observer:
                 observer.begin()
-                await _wait(observer.settled, TURN_S)
+                await within(observer.settled, TURN_S)
 
     def _leave(self, watched: Watched) -> None:
         observer, watched.observer, watched.failed_at, watched.shown = watched.observer, None, None, None
@@ -698,12 +699,6 @@ async def _kept_up(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         except Exception:
             log.exception("What is looked at for the panel could not be looked at")
             await asyncio.sleep(THERE_S)
-
-
-async def _wait(event: asyncio.Event, timeout_s: float | None) -> None:
-    """Until it is set, or the time is up."""
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(event.wait(), timeout_s)
 
 
 def _key(options: Sequence[LaunchOptions]) -> str:

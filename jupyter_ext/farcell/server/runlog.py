@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from farcell_host.protocol.messages import Buffer, Channel, Message
+from farcell_host.waiting import within
 
 from ..backends.base import Listing, backend_named
 from ..connection import Connection
@@ -93,7 +94,7 @@ async def read_log(session: Session, run: str, after: int, limit: int) -> RunLog
         await asyncio.wait_for(connection.open(), OPEN_S)
         deadline = connection.loop.time() + READ_S
         while not (changed.is_set() or connection.has_all or connection.closed) and connection.loop.time() < deadline:
-            await _until(changed, CHECK_S)
+            await within(changed, CHECK_S)
     except (FarcellError, OSError, asyncio.TimeoutError):
         return None
     finally:
@@ -111,10 +112,3 @@ async def read_log(session: Session, run: str, after: int, limit: int) -> RunLog
         is_over=page.is_over,
         is_whole=not connection.has_gap,
     )
-
-
-async def _until(event: asyncio.Event, timeout_s: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), timeout_s)
-    except asyncio.TimeoutError:
-        return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from farcell_broker.news import within
+from farcell_host.waiting import within
 
 
 @pytest.mark.parametrize("turns", range(6))
