@@ -100,8 +100,7 @@ export class Model implements IFarcell {
   watch(): IDisposable {
     this._watchers += 1;
     if (this._watchers === 1) {
-      void this._poll.start();
-      void this._poll.refresh();
+      void this._begin();
       this._changed.emit();
     }
     return new DisposableDelegate(() => {
@@ -129,10 +128,26 @@ export class Model implements IFarcell {
     await this.requests.request('refresh', { method: 'POST' });
   }
 
-  private async _renew(): Promise<void> {
+  /** The first question is asked at once, and its answer brings the snapshot along; from then on the lease is renewed. */
+  private async _begin(): Promise<void> {
+    this._latest = null;
+    this._beginning += 1;
+    const isAnswered = await this._renew(true).then(
+      () => true,
+      () => false
+    );
+    this._beginning -= 1;
+    if (this.isWatched && !this.isDisposed) {
+      const { interval } = this._poll.frequency;
+      void this._poll.schedule({ interval, phase: isAnswered ? 'resolved' : 'rejected' });
+      await this._catchUp();
+    }
+  }
+
+  private async _renew(isFirst = false): Promise<void> {
     let watch: Watch;
     try {
-      const body = { page: this._page, within_s: LEASE_S };
+      const body = { page: this._page, within_s: LEASE_S, snapshot: isFirst };
       watch = await this.requests.request<Watch>('watch', { method: 'POST', body });
     } catch (error) {
       this._fail(error);
@@ -141,6 +156,10 @@ export class Model implements IFarcell {
     await this._fetching; // of what the bus may have told first
     if (this.isDisposed || !this.isWatched) {
       this._release();
+      return;
+    }
+    if (watch.snapshot) {
+      this._take(watch.snapshot);
       return;
     }
     const isBehind = this._isNews(watch);
@@ -169,7 +188,14 @@ export class Model implements IFarcell {
     const told = emission as unknown as Changed;
     if (this._isNews(told)) {
       this._latest = told;
-      void this._fetch();
+      void this._catchUp();
+    }
+  }
+
+  /** What was told is fetched, unless it comes along with the answer to the first question. */
+  private async _catchUp(): Promise<void> {
+    if (!this._beginning && this._latest && this._isNews(this._latest)) {
+      await this._fetch();
     }
   }
 
@@ -224,18 +250,26 @@ export class Model implements IFarcell {
         }
         if (answer.changed && this._isNews(answer.body)) {
           this._etag = answer.etag;
-          this._snapshot = answer.body;
-          this._setProblem(null);
-          this._changed.emit();
-        } else if (this._problem) {
-          this._setProblem(null);
-          this._changed.emit();
         }
+        this._take(answer.changed ? answer.body : null);
       } catch (error) {
         this._fail(error);
         return;
       }
     } while (this._latest && this._latest !== latest && this._isNews(this._latest));
+  }
+
+  /** The server has answered, with null if nothing is new. */
+  private _take(snapshot: Snapshot | null): void {
+    const isNews = snapshot !== null && this._isNews(snapshot);
+    const wasProblem = this._problem !== null;
+    if (isNews) {
+      this._snapshot = snapshot;
+    }
+    this._setProblem(null);
+    if (isNews || wasProblem) {
+      this._changed.emit();
+    }
   }
 
   private _fail(error: unknown): void {
@@ -260,6 +294,8 @@ export class Model implements IFarcell {
   private _etag: string | null = null;
   private _problem: Error | null = null;
   private _watchers = 0;
+  /** First questions under way. */
+  private _beginning = 0;
   private _hasBus = true;
   private _fetching: Promise<void> | null = null;
   private _latest: Changed | null = null;

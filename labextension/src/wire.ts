@@ -441,9 +441,11 @@ export interface Watch {
   until: number;
   server: string;
   revision: number;
+  snapshot: Snapshot | null;
 }
 
 export interface WatchRequest {
   page: string;
   within_s?: number;
+  snapshot?: boolean;
 }

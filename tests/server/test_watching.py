@@ -84,6 +84,19 @@ def test_sessions_are_told_of_before_they_have_answered(server: JupyterServer) -
         server.until(lambda snapshot: {each["state"] for each in snapshot["sessions"]} == {"idle"})
 
 
+def test_the_answer_to_a_watch_brings_the_snapshot_if_that_is_asked_for(server: JupyterServer) -> None:
+    """With what folders tell, before any host is asked; then all are."""
+    with server.host("--target", "a"), server.host("--target", "b"):
+        watch = server.post("watch", {"page": "p", "snapshot": True}).json()
+        snapshot = watch["snapshot"]
+        assert {each["target"]: each["state"] for each in snapshot["sessions"]} == {"a": "unheard", "b": "unheard"}
+        assert (snapshot["server"], snapshot["revision"], snapshot["watching"]) == (watch["server"], watch["revision"], 1)
+        heard = server.until(lambda snapshot: {each["state"] for each in snapshot["sessions"]} == {"idle"})
+        again = server.post("watch", {"page": "p", "snapshot": True}).json()["snapshot"]
+        assert again["sessions"] == heard["sessions"] or again["revision"] > heard["revision"]
+        assert server.watch()["snapshot"] is None
+
+
 def test_a_change_is_told_within_a_second(server: JupyterServer) -> None:
     """From the end of a run to the event, with the snapshot fetched."""
     server.watch()

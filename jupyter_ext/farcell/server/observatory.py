@@ -190,6 +190,8 @@ class Observatory:
         self._look_here_lock = asyncio.Lock()
         self._has_looked = asyncio.Event()
         """At this machine's folders, since this watch began."""
+        self._may_connect = asyncio.Event()
+        """What the folders tell has been answered to whoever began this watch, or somebody needs to know more."""
         self._unbegun: asyncio.Queue[tuple[Watched, Observer]] = asyncio.Queue()
         self._expiry: asyncio.TimerHandle | None = None
         self._publishing: asyncio.TimerHandle | None = None
@@ -200,7 +202,10 @@ class Observatory:
     # -- who watches
 
     async def watch(self, page: str, within_s: float) -> None:
-        """Whoever asks finds its lease in the next snapshot, as with `unwatch`, and with it what this machine's folders tell."""
+        """Whoever asks finds its lease in the next snapshot, as with `unwatch`, and with it what this machine's folders tell.
+
+        Hosts are asked after `connect`.
+        """
         self._leases.take(page, asyncio.get_running_loop().time() + within_s)
         self._leases_changed()
         if self._has_looked.is_set():
@@ -208,6 +213,11 @@ class Observatory:
         else:
             await within(self._has_looked, FIRST_LOOK_S)
             self.publish_now()
+
+    def connect(self) -> None:
+        """Has hosts be asked, if anybody still watches."""
+        if self._watching:
+            self._may_connect.set()
 
     async def unwatch(self, page: str) -> None:
         self._leases.give_back(page)
@@ -225,6 +235,7 @@ class Observatory:
         self._guests += 1
         try:
             self._begin_or_end()
+            self._may_connect.set()
             await self._look_here()
             await self._first_answers(HERE)
             if is_everywhere:
@@ -278,6 +289,7 @@ class Observatory:
                 task.cancel()
             self._watching, self._looking = [], {}
             self._has_looked.clear()
+            self._may_connect.clear()
             self._unbegun = asyncio.Queue()
             for watched in self._sessions.values():
                 self._leave(watched)
@@ -492,6 +504,7 @@ class Observatory:
 
     async def _begin_observers(self) -> None:
         """One after another."""
+        await self._may_connect.wait()
         while True:
             watched, observer = await self._unbegun.get()
             if watched.observer is observer:

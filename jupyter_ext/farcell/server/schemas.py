@@ -63,14 +63,8 @@ class WatchRequest(_Asked):
     page: Page
     within_s: float = Field(60.0, ge=SHORTEST_WATCH_S, le=LONGEST_WATCH_S)
     """How long it holds unless it is renewed. Renew it at half of that, also while a page is hidden only if it needs news."""
-
-
-class Watch(_Answer):
-    page: str
-    until: float
-    """When it runs out, by this server's clock."""
-    server: str
-    revision: int
+    snapshot: bool = False
+    """Whether the answer is to bring the snapshot along: for who begins to watch, and would fetch it next."""
 
 
 # -- places and targets
@@ -554,6 +548,16 @@ class Snapshot(_Answer):
     """Of the last seconds, by session, the newest at the end."""
     telemetry: list[SessionGpus]
     tasks: list[Task]
+
+
+class Watch(_Answer):
+    page: str
+    until: float
+    """When it runs out, by this server's clock."""
+    server: str
+    revision: int
+    snapshot: Snapshot | None
+    """Of this revision; null if it was not asked for."""
 
 
 class Refreshed(_Answer):

@@ -65,9 +65,19 @@ class Service:
 
     async def watch(self, asked: WatchRequest) -> Watch:
         self.loop = asyncio.get_running_loop()
-        await there(self._observatory.watch(asked.page, asked.within_s))
+        try:
+            await there(self._observatory.watch(asked.page, asked.within_s))
+        finally:
+            # When the answer has been written: hosts are many, and each connection takes its time of the one interpreter.
+            self.loop.call_soon(loop_thread().loop.call_soon_threadsafe, self._observatory.connect)
         snapshot = self._observatory.snapshot
-        return Watch(page=asked.page, until=time.time() + asked.within_s, server=snapshot.server, revision=snapshot.revision)
+        return Watch(
+            page=asked.page,
+            until=time.time() + asked.within_s,
+            server=snapshot.server,
+            revision=snapshot.revision,
+            snapshot=snapshot if asked.snapshot else None,
+        )
 
     async def unwatch(self, page: str) -> None:
         await there(self._observatory.unwatch(page))

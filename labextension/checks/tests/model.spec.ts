@@ -3,7 +3,7 @@ import { Signal } from '@lumino/signaling';
 import { LEASE_S, Model, SCHEMA_ID } from '../../src/model';
 import type { IRequest, IRequests, Tagged } from '../../src/requests';
 import { Offline } from '../../src/requests';
-import type { Snapshot } from '../../src/wire';
+import type { Snapshot, WatchRequest } from '../../src/wire';
 
 /** A server in memory: what it was asked, and what it says now. */
 class FakeServer implements IRequests {
@@ -12,16 +12,20 @@ class FakeServer implements IRequests {
   isDown = false;
   leases = new Set<string>();
   asked: string[] = [];
-  /** Answers to `snapshot` wait for it. */
+  /** Answers to `snapshot` wait for it, and those to `watch` that bring one along. */
   gate: Promise<void> = Promise.resolve();
 
   async request<T>(path: string, options: IRequest = {}): Promise<T> {
     this.note(`${options.method ?? 'GET'} ${path}`);
     if (path === 'watch') {
-      const body = options.body as { page: string; within_s: number };
-      expect(body.within_s).toBe(LEASE_S);
-      this.leases.add(body.page);
-      return { page: body.page, until: 0, server: this.server, revision: this.revision } as T;
+      const { page, within_s, snapshot } = options.body as Required<WatchRequest>;
+      expect(within_s).toBe(LEASE_S);
+      this.leases.add(page);
+      const now = { server: this.server, revision: this.revision };
+      if (snapshot) {
+        await this.gate;
+      }
+      return { page, until: 0, ...now, snapshot: snapshot ? now : null } as T;
     }
     if (options.method === 'DELETE') {
       this.leases.delete(path.split('/')[1]);
@@ -133,13 +137,44 @@ describe('Model', () => {
     expect(model.hasBus).toBe(true);
   });
 
-  it('fetches once what both the bus and the answer to its lease tell of', async () => {
+  it('has its first snapshot with the answer to its lease, for which it asks at once', async () => {
     model.watch();
-    bus.tell(server);
+    expect(server.asked).toEqual(['POST watch']);
     await until(() => model.snapshot?.revision === 1);
-    await pause(30);
-    expect(server.count('GET snapshot')).toBe(1);
-    expect(model.hasBus).toBe(true);
+    expect(server.asked).toEqual(['POST watch']);
+    await until(() => server.count('POST watch') > 2); // renewed
+    expect(server.count('GET snapshot')).toBe(0);
+  });
+
+  it('has it so again when it is looked at anew', async () => {
+    model.watch().dispose();
+    await until(() => server.leases.size === 0);
+    server.revision = 4;
+    model.watch();
+    await until(() => model.snapshot?.revision === 4);
+    expect(server.count('GET snapshot')).toBe(0);
+  });
+
+  it('does not fetch what the bus tells of while the answer is on its way, unless that is older', async () => {
+    for (const [told, fetched] of [
+      [1, 0],
+      [2, 1]
+    ]) {
+      let open: () => void = () => undefined;
+      server.gate = new Promise(resolve => (open = resolve));
+      const before = server.count('GET snapshot');
+      const lease = model.watch();
+      server.revision = told;
+      bus.tell(server);
+      await pause(10);
+      expect(server.count('GET snapshot')).toBe(before);
+      open();
+      await until(() => model.snapshot?.revision === told);
+      await pause(30);
+      expect(server.count('GET snapshot')).toBe(before + fetched);
+      expect(model.hasBus).toBe(true);
+      lease.dispose();
+    }
   });
 
   it('drops a snapshot that is older than what it has', async () => {
@@ -154,8 +189,8 @@ describe('Model', () => {
   });
 
   it('begins anew when the server was restarted', async () => {
-    model.watch();
     server.revision = 50;
+    model.watch();
     await until(() => model.snapshot?.revision === 50);
     server.server = 'second';
     server.revision = 1;
@@ -165,16 +200,19 @@ describe('Model', () => {
   });
 
   it('fetches once more when it is told of a change while it fetches', async () => {
+    model.watch();
+    await until(() => model.snapshot !== null);
     let open: () => void = () => undefined;
     server.gate = new Promise(resolve => (open = resolve));
-    model.watch();
-    await until(() => server.count('GET snapshot') === 1);
     server.revision = 2;
+    bus.tell(server);
+    await until(() => server.count('GET snapshot') === 1);
+    server.revision = 3;
     for (let n = 0; n < 5; n++) {
       bus.tell(server);
     }
     open();
-    await until(() => model.snapshot?.revision === 2);
+    await until(() => model.snapshot?.revision === 3);
     expect(server.count('GET snapshot')).toBe(2);
   });
 
@@ -190,6 +228,16 @@ describe('Model', () => {
     bus.tell(server);
     await until(() => model.snapshot?.revision === 4);
     expect(model.hasBus).toBe(true);
+  });
+
+  it('says why it has nothing yet, and has it as soon as it can', async () => {
+    server.isDown = true;
+    model.watch();
+    await until(() => model.problem !== null);
+    expect(model.snapshot).toBeNull();
+    server.isDown = false;
+    await until(() => model.snapshot !== null);
+    expect(model.problem).toBeNull();
   });
 
   it('says why it is not current, keeps what it had, and recovers', async () => {
