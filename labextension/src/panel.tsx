@@ -44,8 +44,11 @@ class Seen extends ReactWidget {
   }
 
   protected override render(): JSX.Element {
+    const isSeen = this._isSeen;
     return (
-      <FarcellContext.Provider value={this._context}>{this._draw(this._isSeen)}</FarcellContext.Provider>
+      <FarcellContext.Provider value={{ ...this._context, isSeen }}>
+        {this._draw(isSeen)}
+      </FarcellContext.Provider>
     );
   }
 

@@ -1,5 +1,5 @@
 import { boards, sparkline } from '../../src/boards';
-import { slice } from '../../src/slice';
+import { covers, slice } from '../../src/slice';
 import { bytes, duration, money } from '../../src/format';
 import { Transcript } from '../../src/transcript';
 import { errorsOf, filledFrom, formSchema, keysOf } from '../../src/targetschema';
@@ -33,7 +33,7 @@ describe('format', () => {
 
 describe('slice', () => {
   it('draws what is in the window and little more', () => {
-    const { first, end } = slice(2000, 46, 46 * 1000, 460);
+    const { first, end } = slice(2000, 46, { top: 46 * 1000, height: 460 });
     expect(first).toBeGreaterThan(980);
     expect(first).toBeLessThanOrEqual(1000);
     expect(end).toBeGreaterThanOrEqual(1010);
@@ -41,9 +41,34 @@ describe('slice', () => {
   });
 
   it('stays within the list', () => {
-    expect(slice(0, 46, 0, 460)).toEqual({ first: 0, end: 0 });
-    expect(slice(3, 46, 0, 460)).toEqual({ first: 0, end: 3 });
-    expect(slice(3, 46, 10_000, 460)).toEqual({ first: 3, end: 3 });
+    expect(slice(0, 46, { top: 0, height: 460 })).toEqual({ first: 0, end: 0 });
+    expect(slice(3, 46, { top: 0, height: 460 })).toEqual({ first: 0, end: 3 });
+    expect(slice(3, 46, { top: 10_000, height: 460 })).toEqual({ first: 3, end: 3 });
+  });
+});
+
+describe('covers', () => {
+  it('is so for as long as scrolling shows no gap, and not for much longer', () => {
+    for (const step of [1, -1]) {
+      let drawn = { top: 46 * 1000, height: 460 };
+      let changes = 0;
+      for (let row = 0; row <= 40; row++) {
+        const wanted = { top: 46 * (1000 + step * row), height: 460 };
+        if (!covers(drawn, wanted, 46)) {
+          drawn = wanted;
+          changes += 1;
+        }
+        const [has, sees] = [slice(2000, 46, drawn), slice(2000, 46, wanted, 1)];
+        expect(has.first).toBeLessThanOrEqual(sees.first);
+        expect(has.end).toBeGreaterThanOrEqual(sees.end);
+      }
+      expect(changes).toBe(8);
+    }
+  });
+
+  it('is not so when the window has become much higher', () => {
+    expect(covers({ top: 0, height: 400 }, { top: 0, height: 460 }, 46)).toBe(true);
+    expect(covers({ top: 0, height: 400 }, { top: 0, height: 900 }, 46)).toBe(false);
   });
 });
 

@@ -5,6 +5,8 @@ import type { IFarcell } from '../tokens';
 export interface IContext {
   model: IFarcell;
   trans: TranslationBundle;
+  /** False: nobody sees it, and it is drawn when it comes into sight. */
+  isSeen?: boolean;
 }
 
 /** Set by whoever puts a component into the page. */
@@ -18,31 +20,36 @@ export function useFarcell(): IContext {
   return context;
 }
 
-/** The model, drawn anew with each change of it. */
+/** The model, drawn anew with each change of it while it is seen. */
 export function useModel(): IFarcell {
-  const { model } = useFarcell();
+  const { model, isSeen = true } = useFarcell();
   const [, draw] = React.useReducer((n: number) => n + 1, 0);
+  const { snapshot, problem, isWatched } = model;
   React.useEffect(() => {
+    if (!isSeen) {
+      return;
+    }
     model.changed.connect(draw);
-    // What has changed between drawing and this.
-    draw();
+    if (model.snapshot !== snapshot || model.problem !== problem || model.isWatched !== isWatched) {
+      draw(); // it has changed between drawing and this
+    }
     return () => {
       model.changed.disconnect(draw);
     };
-  }, [model]);
+    // What has been drawn since is of no concern here: each change of it was told.
+  }, [model, isSeen]);
   return model;
 }
 
-/** Seconds since the epoch, each second anew while `ticks`. */
+/** Seconds since the epoch, drawn anew each second while `ticks`. */
 export function useClock(ticks: boolean): number {
-  const [now, setNow] = React.useState(() => Date.now() / 1000);
+  const [, draw] = React.useReducer((n: number) => n + 1, 0);
   React.useEffect(() => {
     if (!ticks) {
       return;
     }
-    setNow(Date.now() / 1000);
-    const timer = window.setInterval(() => setNow(Date.now() / 1000), 1000);
+    const timer = window.setInterval(draw, 1000);
     return () => window.clearInterval(timer);
   }, [ticks]);
-  return now;
+  return Date.now() / 1000;
 }

@@ -5,6 +5,7 @@ import { endText } from '../endings';
 import { baseName, bytes, duration } from '../format';
 import type { LiveRun, SessionFace } from '../wire';
 import { useClock, useFarcell, useModel } from './context';
+import { Icon } from './icon';
 import { Empty, Loading } from './notices';
 import { Windowed } from './windowed';
 
@@ -196,7 +197,7 @@ export function IconButton(props: {
       disabled={props.disabled}
       onClick={props.onClick}
     >
-      <props.icon.react tag="span" elementSize="normal" />
+      <Icon icon={props.icon} />
     </Button>
   );
 }

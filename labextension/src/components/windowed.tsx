@@ -1,5 +1,9 @@
 import React from 'react';
-import { slice } from '../slice';
+import type { IView } from '../slice';
+import { covers, slice } from '../slice';
+
+/** Until the list has a height: that of a section beside another one in a usual window. */
+const FIRST_PX = 400;
 
 export interface IWindowedProps<T> {
   label: string;
@@ -15,13 +19,16 @@ export interface IWindowedProps<T> {
 export function Windowed<T>(props: IWindowedProps<T>): JSX.Element {
   const { rows, rowPx, onEnd } = props;
   const box = React.useRef<HTMLDivElement>(null);
-  const [view, setView] = React.useState({ top: 0, height: 600 });
+  const [view, setView] = React.useState<IView>({ top: 0, height: FIRST_PX });
   React.useLayoutEffect(() => {
     const node = box.current;
     if (!node) {
       return;
     }
-    const look = () => setView({ top: node.scrollTop, height: node.clientHeight || 600 });
+    const look = () => {
+      const wanted = { top: node.scrollTop, height: node.clientHeight || FIRST_PX };
+      setView(drawn => (covers(drawn, wanted, rowPx) ? drawn : wanted));
+    };
     const observer = new ResizeObserver(look);
     observer.observe(node);
     node.addEventListener('scroll', look, { passive: true });
@@ -29,8 +36,8 @@ export function Windowed<T>(props: IWindowedProps<T>): JSX.Element {
       observer.disconnect();
       node.removeEventListener('scroll', look);
     };
-  }, []);
-  const { first, end } = slice(rows.length, rowPx, view.top, view.height);
+  }, [rowPx]);
+  const { first, end } = slice(rows.length, rowPx, view);
   const isAtEnd = end >= rows.length;
   React.useEffect(() => {
     if (isAtEnd) {
