@@ -17,6 +17,8 @@ export interface IRunRow {
   notebook: string | null;
   /** Its id in the notebook. */
   cell: string | null;
+  /** Who ran it, as the page said that sent it: nobody has checked that. */
+  saidBy: string | null;
   state: string;
   /** Seconds since the epoch. */
   started: number | null;
@@ -38,7 +40,7 @@ export const ENDING = 'ending';
 function fromLedger(run: RunFace): IRunRow {
   return {
     ...{ id: run.id, target: run.target, session: run.session, notebook: run.notebook, cell: run.cell },
-    ...{ state: run.state, started: run.started },
+    ...{ saidBy: run.said_by, state: run.state, started: run.started },
     ...{ seconds: run.seconds, sent: run.sent_bytes, received: run.received_bytes, cost: run.cost },
     ...{ arrived: null, arriving: null },
     hasLog: run.is_live,
@@ -50,6 +52,7 @@ function fromSession(run: LiveRun, record?: RunFace): IRunRow {
   return {
     ...{ id: run.id, target: run.target, session: run.session, notebook: run.notebook, state: run.state },
     cell: run.cell ?? record?.cell ?? null,
+    saidBy: record?.said_by ?? null,
     started: run.started ?? record?.started ?? (run.seen_from_start ? run.since : null),
     seconds: null,
     sent: run.sent_bytes ?? record?.sent_bytes ?? null,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from browser.pages import WAIT_S, Cell, NotebookPage
-from browser.panels import badge, need_labextension
+from browser.panels import Panel, badge, need_labextension
 from browser.servers import Server
 from browser.test_running import TRAINING
 from browser.test_widgets import SLIDER
@@ -255,3 +255,6 @@ def test_runs_are_on_record_with_the_name_that_their_page_tells(page: NotebookPa
     ledger.close()
     assert [said[each] for each in ids] == names
     assert sessions == 1
+    runs = Panel(page, "Runs").section("Runs")
+    for name in names:
+        expect(runs.locator(f"[title*='by {name}, as the page said that ran it']").first).to_be_visible()

@@ -221,7 +221,7 @@ def test_unwatched_it_asks_for_nothing(page: NotebookPage) -> None:
     assert asked == []
     panel.open("Sessions")
     page.wait_for("given.length || true", asked)
-    assert any("/watch" in url for url in asked) and any("/snapshot" in url for url in asked)
+    assert any("/watch" in url for url in asked)
 
 
 def test_a_server_that_is_gone_is_told_of(page: NotebookPage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 
@@ -63,6 +64,25 @@ def test_a_job_that_waits_is_cancelled(page: NotebookPage, slurm: Slurm, login_n
         page.screenshot("cancelled")
     finally:
         slurm.run("scancel", *holding)
+
+
+def test_a_job_whose_wall_time_is_about_to_be_over_is_told_of(page: NotebookPage, slurm: Slurm, login_node: Sshd) -> None:
+    """When, and that nothing keeps it. Once its session is gone that is no longer said."""
+    define_target(page.server.box, "brief", **over_slurm(page.server.box, login_node, walltime="4m"))
+    panel = Panel(page)
+    page.cell("%%remote brief\nkept = 1").run()
+    ends = page.page.locator(".Toastify__toast").filter(has_text="The job of brief ends at")
+    expect(ends).to_contain_text("variables saved if they can be. Have what you need fetched.")
+    expect(ends.get_by_role("button", name="Keep it")).to_have_count(0)
+    expect(panel.session("brief")).to_contain_text(re.compile(r"ends in [0-3]:\d\d"))
+    page.screenshot("wall-time")
+    panel.close()
+    ends.get_by_role("button", name="Show it").click()
+    expect(panel.session("brief")).to_contain_text("ends soon")
+    panel.session("brief").get_by_role("button", name="Stop the session on brief").click()
+    page.page.locator(".jp-Dialog").get_by_role("button", name="Stop", exact=True).click()
+    expect(panel.session("brief")).to_have_count(0)
+    expect(ends).to_have_count(0)
 
 
 def test_a_server_that_was_restarted_is_known_as_another(page: NotebookPage) -> None:

@@ -74,6 +74,12 @@ describe('merged', () => {
     ]);
   });
 
+  it('tells who is said to have run it, as soon as that is on record', () => {
+    const known = { ...recorded('r2', 'running'), said_by: 'Ada' };
+    const rows = merged([live('r1', 'queued'), live('r2', 'running')], [known, { ...known, id: 'r0' }]);
+    expect(rows.map(run => run.saidBy)).toEqual([null, 'Ada', 'Ada']);
+  });
+
   it('tells how far an upload is, and what was sent, as sessions do before any record', () => {
     const waiting = { ...live('r1', 'queued'), arrived_bytes: 10, arriving_bytes: 40 };
     const rows = merged([waiting, { ...live('r2', 'running'), sent_bytes: 70 }], [recorded('r2', 'running')]);

@@ -163,11 +163,17 @@ function Run(props: { run: IRunRow; now: number; currency: string; actions: IRun
     moved(run),
     run.cost === null ? null : money(run.cost, props.currency)
   ].filter(Boolean);
+  const more = [
+    facts.join(' · '),
+    run.id,
+    run.notebook,
+    run.saidBy && trans.__('by %1, as the page said that ran it; nobody has checked that', run.saidBy)
+  ];
   return (
     <div
       className="jp-farcell-Row"
       style={roomFor(Number(leadsToCell) + Number(isStoppable))}
-      title={[facts.join(' · '), run.id, run.notebook].filter(Boolean).join('\n')}
+      title={more.filter(Boolean).join('\n')}
     >
       <span className={`jp-farcell-Dot jp-mod-${run.state}`} aria-hidden="true" />
       <button
