@@ -71,6 +71,8 @@ IDLE_JITTER_S = 2.0
 MEMORY_STEP_BYTES = 4 << 20
 """A change of less is none."""
 FIRST_LOOK_S = 1.0
+DRAW_S = 0.2
+"""For so long whoever begins to watch is left to show what the folders tell, unless it asks for more meanwhile, as for runs."""
 FIRST_ANSWERS_S = 6.0
 ASKED_AT_ONCE = 4
 """Hosts that are connected to side by side; the others wait, so that what is known already can be shown meanwhile."""
@@ -191,7 +193,7 @@ class Observatory:
         self._has_looked = asyncio.Event()
         """At this machine's folders, since this watch began."""
         self._may_connect = asyncio.Event()
-        """What the folders tell has been answered to whoever began this watch, or somebody needs to know more."""
+        """Whoever began this watch has had the time to show what the folders tell, or somebody needs to know more."""
         self._unbegun: asyncio.Queue[tuple[Watched, Observer]] = asyncio.Queue()
         self._expiry: asyncio.TimerHandle | None = None
         self._publishing: asyncio.TimerHandle | None = None
@@ -204,17 +206,19 @@ class Observatory:
     async def watch(self, page: str, within_s: float) -> None:
         """Whoever asks finds its lease in the next snapshot, as with `unwatch`, and with it what this machine's folders tell.
 
-        Hosts are asked after `connect`.
+        Hosts are asked a little later: they are many, and take this process and the machine from what is drawn first.
         """
         self._leases.take(page, asyncio.get_running_loop().time() + within_s)
         self._leases_changed()
         if self._has_looked.is_set():
             self._publish_leases()
+            self._connect_all()
         else:
             await within(self._has_looked, FIRST_LOOK_S)
             self.publish_now()
+            asyncio.get_running_loop().call_later(DRAW_S, self._connect_all)
 
-    def connect(self) -> None:
+    def _connect_all(self) -> None:
         """Has hosts be asked, if anybody still watches."""
         if self._watching:
             self._may_connect.set()

@@ -65,11 +65,7 @@ class Service:
 
     async def watch(self, asked: WatchRequest) -> Watch:
         self.loop = asyncio.get_running_loop()
-        try:
-            await there(self._observatory.watch(asked.page, asked.within_s))
-        finally:
-            # When the answer has been written: hosts are many, and each connection takes its time of the one interpreter.
-            self.loop.call_soon(loop_thread().loop.call_soon_threadsafe, self._observatory.connect)
+        await there(self._observatory.watch(asked.page, asked.within_s))
         snapshot = self._observatory.snapshot
         return Watch(
             page=asked.page,
