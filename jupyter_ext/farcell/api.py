@@ -595,6 +595,10 @@ class Remote:
             environment.confirm(notebook, self.target, wanted, yes, "ship")
         return ship_to(self._target.launch_options(notebook.name), notebook, wanted)
 
+    def lease(self) -> str:
+        """The id of the broker's lease that the session has; UsageError where it has none."""
+        return self.session.lease()
+
     def vars(self) -> list[dict[str, Any]]:
         """What the remote kernel holds: name, type, shape, bytes, repr."""
         return self.session.vars()

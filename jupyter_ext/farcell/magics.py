@@ -314,8 +314,10 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         log [TARGET] [--lines N]    the runs so far; with --lines the kernel's and the host's log
         log RUN --replay            all outputs of a run again
         share RUN --with USER[,USER] [--for 7d]   shows them its outputs, by the broker; --broker TARGET where there are several
+        share --session [TARGET] --with USER[,USER]   they may read the variables of this session while it lasts, as data
         share --end SHARE           they see it no more
-        shared [SHARE]              what you share, and others with you; of SHARE the outputs, without scripts and widgets
+        shared [SHARE]              what you share, and others with you; of SHARE the outputs, without scripts and widgets, or
+                                    the variables of a session, which --pull NAME[,NAME] reads
         reconnect [TARGET]          logs in again, asking what ssh asks, and tries a lost connection at once
         sessions [--all]            sessions of all notebooks on this machine; with --all on those that ssh reaches, and jobs
         sessions --end ID [--yes]   ends one of them
@@ -566,6 +568,7 @@ class RemoteMagics(Magics):  # type: ignore[misc]
     def _do_share(self, words: list[str]) -> None:
         parser = _Parser(prog="%remote share", add_help=False)
         parser.add_argument("run", nargs="?")
+        parser.add_argument("--session", action="store_true")
         parser.add_argument("--with", dest="readers", action="append", default=[], metavar="USER")
         parser.add_argument("--for", dest="lasts", metavar="TIME")
         parser.add_argument("--broker", metavar="TARGET")
@@ -573,30 +576,44 @@ class RemoteMagics(Magics):  # type: ignore[misc]
         options = parser.parse_intermixed_args(words)
         from .backends.broker import sharing
 
-        broker = sharing.broker_of(self.workspace.targets(), options.broker)
+        targets = self.workspace.targets()
         if options.end is not None:
-            if options.run is not None or options.readers:
+            if options.run is not None or options.readers or options.session:
                 raise UsageError("%remote share --end SHARE takes no run and no users.")
-            print(sharing.end(broker, options.end))
+            print(sharing.end(sharing.broker_of(targets, options.broker), options.end))
             return
         readers = [name for value in options.readers for name in value.split(",") if name]
+        if options.session and readers:
+            remote = self._remote(options.run)
+            broker = sharing.broker_of(targets, remote.target)
+            print(sharing.share_session(broker, remote.lease(), readers, options.lasts))
+            return
         if options.run is None or not readers:
-            raise UsageError("%remote share takes a run, as %remote log lists them, and --with USER.")
+            raise UsageError("%remote share takes a run, as %remote log lists them, or --session [TARGET]; and --with USER.")
+        broker = sharing.broker_of(targets, options.broker)
         run, target, outputs = self.workspace.outputs_of(options.run)
         print(sharing.share(broker, run, target, outputs, readers, options.lasts))
 
     def _do_shared(self, words: list[str]) -> None:
         parser = _Parser(prog="%remote shared", add_help=False)
         parser.add_argument("share", nargs="?")
+        parser.add_argument("--pull", action="append", default=[], metavar="NAME")
         parser.add_argument("--broker", metavar="TARGET")
         options = parser.parse_args(words)
         from .backends.broker import sharing
 
         broker = sharing.broker_of(self.workspace.targets(), options.broker)
         if options.share is None:
+            if options.pull:
+                raise UsageError("%remote shared SHARE --pull NAME: of which share?")
             self._show(sharing.listed(broker))
-        else:
-            sharing.show(broker, options.share)
+            return
+        names = [name for value in options.pull for name in value.split(",") if name]
+        if names:
+            self.workspace.namespace.update(sharing.pull(broker, options.share, names))
+            print(f"Read as data from share {options.share}: {', '.join(names)}.")
+        elif (held := sharing.show(broker, options.share)) is not None:
+            self._show(held)
 
     def _do_sessions(self, words: list[str]) -> None:
         parser = _Parser(prog="%remote sessions", add_help=False)

@@ -282,6 +282,14 @@ class RemoteSession:
             self._need_started()
             return self._conversation.ask_copies(names)
 
+    def lease(self) -> str:
+        """That of a broker which the session has; UsageError where it has none."""
+        self._need_started()
+        allocation = self._life.allocation
+        if allocation is None or "lease" not in allocation.details:
+            raise UsageError(f"{self.target!r} is no broker's: there is nobody to share its session with.")
+        return str(allocation.details["lease"])
+
     def vars(self) -> list[dict[str, Any]]:
         """What the remote kernel holds: name, type, shape, bytes, repr."""
         with self._turns.take():

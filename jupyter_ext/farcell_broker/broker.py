@@ -24,6 +24,7 @@ from .relay import LEASE_GONE, Relay
 from .supervisor import Supervisor
 
 T = TypeVar("T")
+READ_AT_ONCE = 10
 log = logging.getLogger("farcell.broker")
 
 
@@ -43,6 +44,8 @@ class Broker:
     journals: Journals = field(init=False)
     relays: dict[str, set[Relay]] = field(default_factory=dict)
     """By lease."""
+    reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READ_AT_ONCE))
+    """A class of many that reads a session's values at the same moment waits for its turn."""
 
     def __post_init__(self) -> None:
         self.journals = Journals(self.leases.database, time.time)

@@ -53,9 +53,19 @@ OPERATIONS = (
         query=schemas.AccountsQuery,
         faults=(403, 409),
     ),
-    Operation("get", "/shares", "Runs whose outputs this user shows to others, or is shown"),
-    Operation("post", "/shares", "Show others the outputs of a run", body=schemas.ShareRequest, status=201, faults=(409, 413)),
+    Operation("get", "/shares", "Runs and sessions that this user shows to others, or is shown"),
+    Operation(
+        "post",
+        "/shares",
+        "Show others a run's outputs or a session's values",
+        body=schemas.ShareRequest,
+        status=201,
+        faults=(409, 413),
+    ),
     Operation("get", "/shares/{id}", "One of them, with its outputs", faults=(404,)),
+    Operation(
+        "post", "/shares/{id}/values", "What a shared session holds, and values", body=schemas.ValuesRequest, faults=(404, 409)
+    ),
     Operation("delete", "/shares/{id}", "Show it no more", faults=(404,)),
     Operation("get", "/audit", "Who did what, the newest first", query=schemas.AuditQuery, faults=(403,)),
 )

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, BigInteger, Float, Index, Integer
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every schema that there has been, oldest first; what is in a database and not here is a newer farcell's."""
 VERSION_TABLE = "broker_schema"
 STATE = "number"
@@ -122,7 +122,8 @@ class RunRow(Base):
 
 
 class ShareRow(Base):
-    """Outputs of a run that their owner shows to others; what is kept is safe to be shown."""
+    """Outputs of a run that their owner shows to others; what is kept is safe to be shown. With `lease_id` and `fence` it is
+    the session of that lease, whose values others may read while it lasts; then there is no run, and there are no outputs."""
 
     __tablename__ = "broker_shares"
     __table_args__ = (Index("broker_shares_by_owner", "owner"), Index("broker_shares_by_end", "expires_at"))
@@ -136,6 +137,8 @@ class ShareRow(Base):
     size: Mapped[int]
     left_out: Mapped[list[str]] = mapped_column(JSON)
     outputs: Mapped[Any] = mapped_column(JSON)
+    lease_id: Mapped[str | None]
+    fence: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class ShareReaderRow(Base):

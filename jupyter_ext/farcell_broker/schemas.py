@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False, le=366 * 86400)]
 Word = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -54,15 +54,31 @@ class Stream(BaseModel):
 
 
 class ShareRequest(BaseModel):
-    """Body of `POST api/shares`: `outputs` are nbformat's."""
+    """Body of `POST api/shares`: of a `run`, whose `outputs` are nbformat's, or of the session of a `lease`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    run: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+    run: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")] | None = None
     readers: Annotated[list[User], Field(min_length=1, max_length=100)]
-    outputs: Annotated[list[dict[str, Any]], Field(max_length=100_000)]
+    outputs: Annotated[list[dict[str, Any]], Field(max_length=100_000)] | None = None
     lasts_s: Annotated[float, Field(ge=1, allow_inf_nan=False, le=366 * 86400)] = 7 * 86400.0
     target: Word | None = None
+    lease: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> ShareRequest:
+        of_run = (self.run, self.outputs)
+        if (self.lease is None) == (None in of_run) or (self.lease is not None and of_run != (None, None)):
+            raise ValueError("a run with its outputs, or a lease")
+        return self
+
+
+class ValuesRequest(BaseModel):
+    """Body of `POST api/shares/ID/values`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    names: Annotated[list[Annotated[str, Field(min_length=1, max_length=255)]], Field(max_length=100)] = []
 
 
 class AuditQuery(BaseModel):

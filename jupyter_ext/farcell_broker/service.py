@@ -82,6 +82,7 @@ def application(broker: Broker, oauth: HubOAuth | None = None) -> Application:
         (r"metrics", records_handlers.Numbers),
         (r"api/shares", shares_handlers.SharesHandler),
         (rf"api/shares/{ID}", shares_handlers.OneShare),
+        (rf"api/shares/{ID}/values", shares_handlers.Values),
     ]
     routes += pages.routes(oauth)
     routes += [(r".*", handlers.Nothing)]

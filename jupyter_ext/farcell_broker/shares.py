@@ -1,7 +1,10 @@
-"""Outputs of runs that their owner shows to named users: nothing but outputs, for a time, and noted in the audit log.
+"""Outputs of runs that their owner shows to named users, and sessions whose values they may read: for a time, and noted in the
+audit log.
 
-What is kept is what may be shown to others already (`untrusted.py`), so that nothing else can come out. Only its owner and those
-it is for are told that a share exists; administrators see in the audit log who shared what with whom, and may end it.
+Of a session nothing is kept here but whose it is: who reads it is told what it holds at that moment (`shares_handlers`), as long
+as its lease lasts. Of a run, what is kept is what may be shown to others already (`untrusted.py`), so that nothing else can come
+out. Only its owner and those it is for are told that a share exists; administrators see in the audit log who shared what with
+whom, and may end it.
 """
 
 from __future__ import annotations
@@ -12,13 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, not_, or_, select
 
 from . import audit, untrusted
 from .database import Clock, Database
 from .errors import NoSuchShare, Refused
-from .lease import Who
-from .schema import ShareReaderRow, ShareRow
+from .lease import USABLE, Lease, Who
+from .schema import LeaseRow, ShareReaderRow, ShareRow
 
 MOST_BYTES = 2 << 20
 """Of one share's outputs, as JSON."""
@@ -42,6 +45,9 @@ class Share:
     size: int
     left_out: tuple[str, ...]
     outputs: list[Mapping[str, Any]] | None = None
+    lease_id: str | None = None
+    """Of a session; `run` is empty then."""
+    fence: int | None = None
 
 
 class Shares:
@@ -77,15 +83,38 @@ class Shares:
             size=len(told),
             left_out=tuple(left_out),
         )
+        return self._open(who, share, shown)
+
+    def open_session(self, who: Who, readers: Sequence[str], lease: Lease, *, lasts_s: float = DEFAULT_S) -> Share:
+        """Has these users read the values of the session of a lease of one's own, while it lasts. Raises Refused."""
+        if lease.state not in USABLE:
+            raise Refused(f"Lease {lease.id} has no session that could be shared.")
+        now = self._now()
+        share = Share(
+            id=secrets.token_hex(8),
+            owner=who.name,
+            readers=tuple(dict.fromkeys(readers)),
+            run="",
+            target=lease.target,
+            made_at=now,
+            expires_at=now + min(lasts_s, LONGEST_S),
+            size=0,
+            left_out=(),
+            lease_id=lease.id,
+            fence=lease.fence,
+        )
+        return self._open(who, share, [])
+
+    def _open(self, who: Who, share: Share, shown: Sequence[Mapping[str, Any]]) -> Share:
         row = {name: value for name, value in vars(share).items() if name != "readers"}
         with self._database.appending(alone=f"shares of {who.name}") as connection:
             self._forget_expired(connection)
             mine = select(func.count()).select_from(ShareRow).where(ShareRow.owner == who.name)
             if connection.execute(mine).scalar_one() >= MOST_SHARES:
                 raise Refused(
-                    f"You share {MOST_SHARES} runs already: end one with %remote share --end ID, or wait for one to expire."
+                    f"You have {MOST_SHARES} shares already: end one with %remote share --end ID, or wait for one to expire."
                 )
-            connection.execute(insert(ShareRow).values(**{**row, "left_out": list(left_out), "outputs": shown}))
+            connection.execute(insert(ShareRow).values(**{**row, "left_out": list(share.left_out), "outputs": shown}))
             connection.execute(insert(ShareReaderRow), [{"share_id": share.id, "reader": name} for name in share.readers])
             self._note(connection, who, "share.opened", share, readers=list(share.readers), expires_at=share.expires_at)
         return share
@@ -96,7 +125,7 @@ class Shares:
         columns = [column for column in ShareRow.__table__.columns if column.name != "outputs"]
         query = (
             select(*columns)
-            .where((ShareRow.owner == who.name) | ShareRow.id.in_(is_for), ShareRow.expires_at > self._now())
+            .where((ShareRow.owner == who.name) | ShareRow.id.in_(is_for), self._lasts())
             .order_by(ShareRow.made_at.desc(), ShareRow.id)
         )
         with self._database.reading() as connection:
@@ -124,11 +153,20 @@ class Shares:
             self._note(connection, who, "share.ended", share, owner=share.owner)
 
     def _found(self, connection: Connection, id: str) -> Share:
-        query = select(ShareRow.__table__).where(ShareRow.id == id, ShareRow.expires_at > self._now())
+        query = select(ShareRow.__table__).where(ShareRow.id == id, self._lasts())
         row = connection.execute(query).mappings().one_or_none()
         if row is None:
             raise _none(id)
         return _share(dict(row), self._readers(connection, [id]).get(id, ()))
+
+    def _lasts(self) -> ColumnElement[bool]:
+        """A session's share ends with its lease, and is none of the session that the lease gets after that."""
+        alive = exists().where(
+            LeaseRow.id == ShareRow.lease_id,
+            LeaseRow.fence == ShareRow.fence,
+            LeaseRow.state.in_([each.value for each in USABLE]),
+        )
+        return and_(ShareRow.expires_at > self._now(), or_(ShareRow.lease_id.is_(None), alive))
 
     def _readers(self, connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
         query = select(ShareReaderRow.__table__).where(ShareReaderRow.share_id.in_(ids)).order_by(ShareReaderRow.reader)
@@ -138,7 +176,7 @@ class Shares:
         return found
 
     def _forget_expired(self, connection: Connection) -> None:
-        expired = connection.execute(select(ShareRow.id).where(ShareRow.expires_at <= self._now())).scalars().all()
+        expired = connection.execute(select(ShareRow.id).where(not_(self._lasts()))).scalars().all()
         self._delete(connection, expired)
 
     def _delete(self, connection: Connection, ids: Sequence[str]) -> None:
@@ -146,7 +184,8 @@ class Shares:
         connection.execute(delete(ShareRow).where(ShareRow.id.in_(ids)))
 
     def _note(self, connection: Connection, who: Who, action: str, share: Share, **detail: Any) -> None:
-        audit.add(connection, self._now(), who.name, action, None, share.target, share=share.id, run=share.run, **detail)
+        what = {"run": share.run} if share.lease_id is None else {}
+        audit.add(connection, self._now(), who.name, action, share.lease_id, share.target, share=share.id, **what, **detail)
 
 
 def _share(row: dict[str, Any], readers: Sequence[str], who: Who | None = None) -> Share:

@@ -1,4 +1,4 @@
-"""`api/shares`: outputs that users show each other."""
+"""`api/shares`: outputs that users show each other, and values of a session that others may read."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from farcell.errors import TargetUnavailable
 from tornado.web import HTTPError, stream_request_body
 
 from .broker import Broker
-from .errors import Refused
+from .errors import NoSuchLease, Refused
 from .handlers import ApiHandler
 from .limits import Limits
-from .schemas import ShareRequest
+from .schemas import ShareRequest, ValuesRequest
 from .shares import MOST_BYTES, Share, Shares
 
 BODY_BYTES = MOST_BYTES + (1 << 20)
@@ -23,6 +24,9 @@ BODY_BYTES = MOST_BYTES + (1 << 20)
 
 AT_ONCE = 10
 """Questions to the hub."""
+MOST_READ_BYTES = 8 << 20
+"""Of values, at once."""
+VALUES_S = 70.0
 
 
 class _Sharing(ApiHandler):
@@ -62,6 +66,12 @@ class SharesHandler(_Sharing):
         await self._check(asked.readers)
 
         def open() -> Share:
+            if asked.lease is not None:
+                lease = self.broker.leases.get(asked.lease)
+                if lease.user != self.who.name:
+                    raise NoSuchLease(f"There is no lease {asked.lease!r} of yours.")
+                return self.shares.open_session(self.who, asked.readers, lease, lasts_s=asked.lasts_s)
+            assert asked.run is not None and asked.outputs is not None
             return self.shares.open(
                 self.who,
                 asked.readers,
@@ -98,5 +108,26 @@ class OneShare(_Sharing):
         self.answer({"ended": id})
 
 
+class Values(_Sharing):
+    """What comes is the session's word, as its user has it: whoever reads it takes it as data alone."""
+
+    async def post(self, id: str) -> None:
+        asked = self.body(ValuesRequest)
+        share = await self.broker.call(self.shares.read, self.who, id)
+        if share.lease_id is None:
+            raise Refused(f"Share {id} is of a run: its outputs are all there is to it.")
+        lease = await self.broker.call(self.broker.leases.get, share.lease_id)
+        if lease.host is None:
+            raise Refused("The session is not there any more.")
+        async with self.broker.reading:
+            try:
+                told = await self.broker.hosts.ask(lease.host, "values", VALUES_S, names=asked.names, most_bytes=MOST_READ_BYTES)
+            except (TargetUnavailable, OSError) as error:
+                raise Refused(f"The session cannot be read now: {error}") from error
+        self.answer({"vars": told.get("vars"), "values": told.get("values")})
+
+
 def _told(share: Share) -> dict[str, Any]:
-    return {key: value for key, value in asdict(share).items() if key != "outputs"}
+    """A lease's id is its owner's affair."""
+    told = {key: value for key, value in asdict(share).items() if key not in ("outputs", "lease_id", "fence")}
+    return {**told, "is_session": share.lease_id is not None}

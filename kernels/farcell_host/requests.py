@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import chunkstore, runtime, telemetry
+from .errors import FarcellHostError
 from .peerlink import PeerLink
 from .protocol import events
 from .protocol.roles import OBSERVER_REQUESTS, ONCE_REQUESTS, Answers
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 WANTED = "a notebook asked for it"
 _VARS_S = 10.0
+_VALUES_S = 60.0
+_MOST_READ_BYTES = 8 << 20  # in base64 it fits into an answer
 _MOVING_S = 0.5  # between two looks at what is on its way, while somebody watches
 _LONGEST_WATCH_S = 60.0  # a question does not outlive by more whoever has asked it
 _LOG_BYTES = 1 << 20
@@ -187,6 +190,17 @@ class Requests:
         if self._host.kernel.asked or not self._host.kernel.is_alive or not self._host.kernel.is_ready:
             return {"vars": None}
         return {"vars": (await self._host.ask_kernel("farcell_vars_request", {}, _VARS_S)).get("vars", [])}
+
+    async def _op_values(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
+        """What the kernel holds, and the values of some names as data (`state/plain.py`), in JSON; null as for `vars`."""
+        kernel, names = self._host.kernel, [str(name) for name in fields["names"]]
+        if kernel.asked or not kernel.is_alive or not kernel.is_ready:
+            return {"vars": None, "values": None}
+        asked = {"names": names, "most_bytes": min(int(fields["most_bytes"]), _MOST_READ_BYTES)}
+        told = await self._host.ask_kernel("farcell_values_request", asked, _VALUES_S)
+        if told.get("status") != "ok":
+            raise FarcellHostError(str(told.get("message")))
+        return {"vars": told["vars"], "values": told["values"]}
 
     def _op_snapshots(self, link: PeerLink, fields: dict[str, Any]) -> dict[str, Any]:
         return self._host.retirement.offer()

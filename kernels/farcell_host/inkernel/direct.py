@@ -150,6 +150,9 @@ class DirectServer:
         elif msg_type == "farcell_vars_request":
             async with self._kernel.cell_lock:
                 self._send_reply(link, self._runner.describe_names(), message)
+        elif msg_type == "farcell_values_request":
+            async with self._kernel.cell_lock:
+                self._send_reply(link, self._runner.tell_values(link.request_of(message)), message)
         elif msg_type in self._kernel.shell_handlers:
             async with self._kernel.cell_lock:
                 await self._serve_upstream(link, message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -136,6 +137,20 @@ class Exchange:
         with self.lock:
             beside = Replica(self.namespace, side="remote", hashes=self.replica.hashes)
             return beside.pack(beside.collect(names, out=names, is_data=content.get("trust") == "data"))
+
+    def readings(self, names: Sequence[str], most_bytes: int) -> dict[str, Any]:
+        """These values as data, in JSON, for somebody who has nothing of this session and changes nothing in it.
+
+        Raises Refused for more than `most_bytes` together; one that is larger, or no data, comes as a ref that says why."""
+        with self.lock:
+            beside = Replica(self.namespace, side="remote", hashes=self.replica.hashes)
+            there = [name for name in names if name in self.namespace]
+            payload = beside.pack(beside.collect(there, limit_bytes=most_bytes, is_data=True))
+        if payload.total_bytes > most_bytes:
+            raise Refused(f"These are {payload.total_bytes} bytes together, and at most {most_bytes} can be read at once.")
+        rooms = {"buffers": payload.buffers, "bulk": payload.bulk}
+        told = {room: [base64.b64encode(each).decode() for each in given] for room, given in rooms.items()}
+        return {"state": payload.header, **told, "missing": [name for name in names if name not in there]}
 
 
 def explain_failure(error: BaseException) -> str:

@@ -448,6 +448,18 @@ class Runner:
             described = [describe(name, namespace[name]) for name in sorted(namespace.user_names())]
         return Reply("farcell_vars_reply", {"status": "ok", "vars": described})
 
+    def tell_values(self, request: Request) -> Reply:
+        """farcell_values_request -> farcell_values_reply: what there is, and values as data for whoever may read them alone."""
+        namespace, content = self.namespace, request.content
+        with self.guard.serving():
+            described = [describe(name, namespace[name]) for name in sorted(namespace.user_names())]
+            try:
+                values = self.exchange.readings(content["names"], content["most_bytes"]) if content["names"] else None
+            except Exception as error:
+                message = str(error) if isinstance(error, Refused) else explain_failure(error)
+                return Reply("farcell_values_reply", {"status": "refused", "message": message})
+        return Reply("farcell_values_reply", {"status": "ok", "vars": described, "values": values})
+
 
 class _Cancelled(Exception):
     """An interrupt while the notebook's values were read."""

@@ -88,6 +88,9 @@ def register(kernel: RemoteKernel, runner: Runner) -> None:
     async def save(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
         send(stream, ident, parent, runner.save(request_of(parent)))
 
+    async def tell_values(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        send(stream, ident, parent, runner.tell_values(request_of(parent)))
+
     async def restore(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
         send(stream, ident, parent, runner.restore(request_of(parent)))
 
@@ -99,3 +102,4 @@ def register(kernel: RemoteKernel, runner: Runner) -> None:
     kernel.shell_handlers["farcell_modules_request"] = meet_modules
     kernel.shell_handlers["farcell_state_request"] = exchange_state
     kernel.shell_handlers["farcell_vars_request"] = describe_names
+    kernel.shell_handlers["farcell_values_request"] = tell_values

@@ -15,7 +15,7 @@ from .events import Hello
 from .messages import Channel
 
 OBSERVER_REQUESTS = frozenset(
-    {"status", "watch", "interrupt", "restart", "chunks", "gpus", "usage", "log", "vars", "retire", "tell", "keep"}
+    {"status", "watch", "interrupt", "restart", "chunks", "gpus", "usage", "log", "vars", "values", "retire", "tell", "keep"}
 )
 ONCE_REQUESTS = frozenset({"interrupt", "kill", "restart"})
 """Asked again by a driver after a reconnect, they are answered as before and not done again."""

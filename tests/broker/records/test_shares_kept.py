@@ -78,7 +78,7 @@ def test_a_share_has_a_greatest_size_and_an_owner_a_greatest_number(
     monkeypatch.setattr(shares, "MOST_SHARES", 2)
     for run in ("r1", "r2"):
         kept.open(ADA, ["bob"], run, HELLO)
-    with pytest.raises(Refused, match="You share 2 runs already"):
+    with pytest.raises(Refused, match="You have 2 shares already"):
         kept.open(ADA, ["bob"], "r3", HELLO)
     kept.open(BOB, ["ada"], "r3", HELLO)
 
