@@ -120,7 +120,7 @@ class Describer:
         if kind in (str, bytes) or kind in _ATOMS:
             return f"{kind.__name__} {short(repr(obj))}"
         if kind is types.ModuleType:
-            return f"module {obj.__name__}"
+            return f"module {getattr(obj, '__name__', None)}"
         if obj is vars(builtins):
             return "the dict of the builtins"
         if kind is types.BuiltinFunctionType and (obj.__self__ is None or isinstance(obj.__self__, types.ModuleType)):

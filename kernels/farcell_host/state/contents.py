@@ -23,13 +23,18 @@ from .frames import is_structure
 from .functions import cell_content, is_by_value
 from .kinds import has_getstate, kind_of_type
 from .objects import is_of_value
+from .sets import finger
 
 Content = tuple[Any, ...]
 
 _AND = object()
 """Between two parts of a content, so that none of one passes for one of the other."""
-_SIZES: dict[int, int] = {}
-"""Equal sizes as one object."""
+_NUMBERS: dict[int, int] = {}
+
+
+def _one(number: int) -> int:
+    """Equal numbers as one object."""
+    return _NUMBERS.setdefault(number, number)
 
 
 def content_of(obj: Any) -> Content | None:
@@ -89,7 +94,7 @@ def _taker(kind: Any) -> Callable[[Any], Content] | None:
     exact: dict[type, Callable[[Any], Content]] = {
         list: lambda obj: (*obj,),
         dict: lambda obj: (*obj, *obj.values()),
-        set: lambda obj: (*obj, _SIZES.setdefault(size := obj.__sizeof__(), size)),  # its table's size decides on its order
+        set: lambda obj: (*obj, _one(obj.__sizeof__()), _one(finger(obj))),  # its table's size decides on its order
         collections.deque: lambda obj: (*obj,),
         CellType: cell_content,
     }

@@ -94,8 +94,8 @@ def _decode_stream(payload: Payload, stream: dict[str, Any], table: Table, delta
         number, kind, content = unpickler.load()
         component.states.append((unpickler.persistent_load(number), kind, content))
     memo: dict[int, Any] = unpickler.memo.copy() if stream["objects"] or stream["sets"] or stream["replaced"] else {}
-    for index, places, slots, taken in stream["sets"]:
-        sets.fill(memo[index], sets.arrange(memo[index], places), slots, taken)
+    for index, places, slots, taken, begins in stream["sets"]:
+        sets.fill(memo[index], sets.arrange(memo[index], places), slots, taken, begins)
     if stream["objects"]:
         component.objects.extend((number, memo[index]) for index, number in read_numbers(payload.find(stream["objects"])))
     if stream.get("replaced"):

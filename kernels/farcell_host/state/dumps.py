@@ -18,7 +18,7 @@ from operator import itemgetter
 from types import CodeType, FunctionType
 from typing import Any
 
-from . import ownways, weakrefs
+from . import ownways, sets, weakrefs
 from .arrays import (
     attributes_of,
     base_of,
@@ -153,15 +153,17 @@ def _dump_name(kind: Any, name: str, value: Any, reason: str, kept: dict[int, in
         if id(buffer) in pickler.array_of_buffer
     }
     ids = tuple(map(id, map(_OBJECT, objects)))
-    weak = _weakly_reached(value, objects, kept)
+    kinds = set(map(type, map(_OBJECT, objects)))
+    weak = _weakly_reached(value, objects, kinds, kept)
+    told = data + sets.fingers(map(_OBJECT, objects)) if set in kinds else data
     return Part(
-        name, value, reason, Print(digest(data), ids, tuple(pieces), weak), data, pickler.buffers, objects, arrays,
+        name, value, reason, Print(digest(told), ids, tuple(pieces), weak), data, pickler.buffers, objects, arrays,
         pickler.codes, pickler.sources(), pickler.modules, pickler.has_met_refs,
     )  # fmt: skip
 
 
-def _weakly_reached(value: Any, objects: list[tuple[int, Any]], kept: dict[int, int]) -> frozenset[int]:
-    if not any(map(weakrefs.is_weak_holder, set(map(type, map(_OBJECT, objects))))):
+def _weakly_reached(value: Any, objects: list[tuple[int, Any]], kinds: set[type], kept: dict[int, int]) -> frozenset[int]:
+    if not any(map(weakrefs.is_weak_holder, kinds)):
         return frozenset()
     pickler = StrongPickler(io.BytesIO(), kept)
     try:

@@ -1,8 +1,10 @@
-"""Sets that are walked in the same order on both sides, as far as their members' hashes are the same there.
+"""Sets that are walked in the same order on both sides, as far as their members' hashes are the same there, and that `pop` goes
+on taking from in the same order.
 
 The order depends on where in the set's table each member is: where its hash says, or further on, if that place was taken when it
 came, also by a member that has left since. Python shows no places, so the table is read where it lies in memory, and another one
 filled so that each member finds its own place. (CPython 3.10 to 3.13, Objects/setobject.c: set_add_entry, set_table_resize.)
+`pop` looks for a member from the place on at which it has found the last one, its finger (set_pop): so that is told, too.
 
 Any order is as good for members whose hash is an address, or the notebook's own code.
 """
@@ -14,12 +16,15 @@ import itertools
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-Recipe = tuple[list[Any], int, list[int]]
+Order = tuple[list[Any], int, list[int]]
 """(members in the order of adding, slots of the table, its places that are taken meanwhile); 0 slots: what it gets by itself."""
+Recipe = tuple[list[Any], int, list[int], int]
+"""An order, and where `pop` begins to look."""
 
 _HASH_BY_VALUE = frozenset({int, float, bool, complex, str, bytes})
 _SMALLEST = 8
 _BYTES, _ENTRY_BYTES = 200, 16
+_FIELDS = 6  # fill, used, mask, table, hash, finger
 _LINEAR_PROBES = 9
 _PERTURB_SHIFT = 5
 _MOST_SEARCHED = 4096
@@ -29,9 +34,53 @@ _GAP = 1
 
 
 def recipe(members: Collection[Any]) -> Recipe:
-    """How to fill an empty set so that it is walked as this one is, also when more is added to both."""
-    as_walked: Recipe = list(members), 0, []
-    if not has_order(members):
+    """How to fill an empty set so that it is walked as this one is, also when more is added to both or taken from them."""
+    order = _order(members)
+    return (*order, _begin(members, order))
+
+
+def _begin(members: Collection[Any], order: Order) -> int:
+    """The finger in a set that is filled so: at whom `pop` would take next, where the two tables differ."""
+    begins = finger(members)
+    if not begins or len(members) > _MOST_SEARCHED:
+        return begins
+    made = _made(order)
+    table, other = _table(members), _table(made)
+    if table is None or other is None or _without_gaps(table) == _without_gaps(other):
+        return begins
+    place = begins & (len(table) - 1)
+    following = next((key for key in (*table[place:], *table[:place]) if key not in (0, _GAP)), None)
+    return other.index(following) if following is not None else begins
+
+
+def _without_gaps(table: list[int]) -> list[int]:
+    return [0 if key == _GAP else key for key in table]
+
+
+def finger(members: Collection[Any]) -> int:
+    """0 for a set that nothing was ever popped from, and where that cannot be known."""
+    field = _finger(members)
+    return field.value if field is not None else 0
+
+
+def fingers(objects: Iterable[Any]) -> bytes:
+    """Of all sets among these, as part of a fingerprint."""
+    return b"".join(finger(each).to_bytes(8, "little", signed=True) for each in objects if type(each) is set)
+
+
+def _finger(members: Collection[Any]) -> Any:
+    """The field itself, as ctypes has it."""
+    if set.__basicsize__ != _BYTES or not isinstance(members, set):
+        return None
+    _, used, mask, _, _, _ = (ctypes.c_ssize_t * _FIELDS).from_address(id(members) + object.__basicsize__)
+    if used != len(members) or mask + 1 != _slots(members):
+        return None
+    return ctypes.c_ssize_t.from_address(id(members) + object.__basicsize__ + (_FIELDS - 1) * ctypes.sizeof(ctypes.c_ssize_t))
+
+
+def _order(members: Collection[Any]) -> Order:
+    as_walked: Order = list(members), 0, []
+    if not has_order(members) and not (len(members) < 2 and finger(members)):
         return as_walked
     table = _table(members)
     return as_walked if table is None or _table(_made(as_walked)) == table else _found(members, table) or as_walked
@@ -42,7 +91,7 @@ def has_order(members: Collection[Any]) -> bool:
     return 1 < len(members) <= _MOST_SEARCHED and _HASH_BY_VALUE.issuperset(map(type, members))
 
 
-def _found(members: Any, table: list[int]) -> Recipe | None:
+def _found(members: Any, table: list[int]) -> Order | None:
     slots, wanted = len(table), {id(each): each for each in members}
     at = {place: wanted[key] for place, key in enumerate(table) if key in wanted}
     before = {place: _passed_by(hash(each), slots - 1, place) for place, each in at.items()}
@@ -75,7 +124,7 @@ def _slots(members: Any) -> int:
     return (kind.__sizeof__(members) - type(members).__basicsize__) // _ENTRY_BYTES or _SMALLEST
 
 
-def _made(how: Recipe) -> set[Any]:
+def _made(how: Order) -> set[Any]:
     made: set[Any] = set()
     fill(made, *how)
     return made
@@ -117,8 +166,8 @@ def _room(slots: int) -> int:
     return max(slots // 4, 5) if slots > _SMALLEST else 0
 
 
-def fill(members: set[Any], order: Sequence[Any], slots: int, taken: Sequence[int] = ()) -> None:
-    """Give the set these members, in a table of this size.
+def fill(members: set[Any], order: Sequence[Any], slots: int, taken: Sequence[int] = (), begins: int | None = None) -> None:
+    """Give the set these members, in a table of this size; `begins`: its finger, which stays where it is without that.
 
     An update by a dict makes room for twice as many as there are in both before it adds the first, also where some are the same.
     """
@@ -131,6 +180,9 @@ def fill(members: set[Any], order: Sequence[Any], slots: int, taken: Sequence[in
     set.update(members, coming[room:])
     for each in strangers:
         set.discard(members, each)
+    field = _finger(members) if begins is not None else None
+    if field is not None:
+        field.value = begins
 
 
 def _stranger(place: int, slots: int, members: Iterable[Any]) -> int:
@@ -150,10 +202,8 @@ def places(members: Collection[Any]) -> Recipe | None:
 
     Members are told by their places in the walk that this gives; None where that is right already, or nothing better is known.
     """
-    if not has_order(members):
-        return None
-    order, slots, taken = recipe(members)
+    order, slots, taken, begins = recipe(members)
     if not slots:
-        return None
+        return (list(range(len(order))), 0, [], begins) if begins else None
     where = {id(each): place for place, each in enumerate(_made((list(members), 0, [])))}
-    return [where[id(each)] for each in order], slots, taken
+    return [where[id(each)] for each in order], slots, taken, begins

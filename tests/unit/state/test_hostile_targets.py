@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from farcell_host.state import CannotRestore, Payload, RefInfo
+from farcell_host.state import CannotRestore, Payload, RefInfo, plainreader
 from farcell_host.state.decode import write_numbers
 from farcell_host.state.plain import made, stranger
 from farcell_host.state.refs import is_ref
@@ -239,6 +239,7 @@ def test_an_attack_is_refused(pair: Any, attack: str, trap: Path) -> None:
     make, said = ATTACKS[attack]
     payload = make(Target(pair, trap))
     before, modules = _variables(pair), set(sys.modules)
+    assert plainreader.__name__ in modules, "what is loaded from now on is the attack's doing"
     content = repr(before)
     with pytest.raises(CannotRestore) as refusal:
         pair.receive(payload)
