@@ -9,10 +9,15 @@ from typing import Any
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 from notebooks import Notebook
 from sandbox import Sandbox, end_processes, foreign_to, wait_for_end
 
 pytest_plugins = ["services.fixtures"]
+
+# How fast an example is made and tried is the machine's affair, and what else it does.
+settings.register_profile("farcell", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("farcell")
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
 UNIT = Path(__file__).parent / "unit"
