@@ -125,7 +125,7 @@ leases = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(requests, max_size=12, unique_by=lambda each: each.id), st.lists(leases, max_size=4), st.floats(1, 6))
 def test_a_plan_never_lends_more_than_there_is_and_does_not_put_off_its_first(
     wishes: list[Wish], held: list[Held], seats: float

@@ -92,7 +92,7 @@ def test_a_run_shows_its_share(ledger: Ledger) -> None:
     assert lost is not None and (lost.part, lost.cost) == (None, None)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.permutations(STORY), st.lists(st.sampled_from(STORY), max_size=6), st.integers(0, len(STORY)))
 def test_any_order_and_repetition_of_reports_gives_the_same_totals(order: list[Report], again: list[Report], cut: int) -> None:
     """Whoever reports, in however many steps, by however many kernels."""

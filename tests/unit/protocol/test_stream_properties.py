@@ -19,11 +19,11 @@ from farcell_host.protocol.frames import (
 )
 from farcell_host.protocol.messages import Channel, Message
 from farcell_host.protocol.peer import Peer
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire import Wire, joined, stream, welcomed
 
-quickly = settings(deadline=None, max_examples=60, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+quickly = settings(max_examples=60, derandomize=True, database=None)
 thoroughly = settings(quickly, max_examples=200)
 
 CHANNELS = st.sampled_from(Channel)

@@ -72,7 +72,7 @@ def edit(namespace, changes):
         fill(obj, kind_of(obj), value, [objects[link % len(objects)] for link in links])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(plans, names, edits, edits)
 def test_graphs_stay_equal_through_exchanges(make_pair, plan, roots, there_edits, here_edits):
     """Ship, change there, collect, change here, ship again: both sides always show the same graph."""
