@@ -24,7 +24,7 @@ class Broker:
     def do(self, what: str, fields: dict[str, Any]) -> Any:
         if what == "start":
             target = SharedTarget(**fields["target"])
-            lent = lease(fields["user"], fields["fence"], account=fields["account"], target=target.name)
+            lent = lease(fields["user"], fields["fence"], id=fields["id"], account=fields["account"], target=target.name)
             return self.lender.do(self.hosts.start(lent, target), 120)
         if what == "run":
             return self.lender.run(fields["host"], fields["code"])

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import farcell
 import farcell_host
 from farcell_broker.install import helper_text, sudoers_text
+from lending import lease
 
 from services.needs import SEARCHED
 from services.service import HERE, Ended, Service
@@ -151,7 +152,7 @@ class BrokerOfPeople:
             "accounts": [self._people.name(each) for each in self._people.pool] if isolation == "pool" else [],
         }
         held = None if account is None else self._people.name(account)
-        host = self("start", user=user, fence=fence, account=held, target=target)
+        host = self("start", user=user, fence=fence, id=lease(user).id, account=held, target=target)
         assert isinstance(host, dict)
         self.started.append(host)
         return host
