@@ -78,7 +78,7 @@ def test_a_scenario_is_the_same_wherever_its_cells_run(scenario: Scenario, harne
 
 
 @pytest.mark.skipif(not FULL, reason="optional: minutes, make transparency runs them")
-@pytest.mark.parametrize("scenario", ALL)
+@pytest.mark.parametrize("scenario", ALL if FULL else ())
 def test_a_scenario_is_the_same_beside_a_thread(scenario: Scenario, harness_with_thread: Harness) -> None:
     """A thread that might change values here, and does not."""
     if missing(scenario):
