@@ -28,6 +28,7 @@ def pair(make_pair: Any) -> Any:
 
 EVERY_KIND = """
 import collections, datetime, decimal, fractions, pathlib, uuid, zoneinfo
+PARIS = zoneinfo.ZoneInfo("Europe/Paris")
 import numpy as np, pandas as pd
 each = [
     None, True, 1 << 80, -1.5, 2j, "ä\\ud800", b"b", bytearray(b"c"), ..., slice(1, None, 2), range(1, 9, 2), (), (1, (2,)),
@@ -47,7 +48,7 @@ arrays = [
     np.ones(100_000)[::-1], np.frombuffer(b"abcd", "u1"),
 ]
 frames = [
-    pd.DataFrame({"a": [1, 2], "b": ["x", None], "c": pd.to_datetime(["2020", "2021"]).tz_localize("Europe/Paris")}),
+    pd.DataFrame({"a": [1, 2], "b": ["x", None], "c": pd.to_datetime(["2020", "2021"]).tz_localize(PARIS)}),
     pd.DataFrame({"d": pd.Categorical(["u", "v"]), "e": pd.array([1, None], dtype="Int64"), "f": [[1], {"g": 2}]}),
     pd.DataFrame({1: [1.5]}, index=pd.MultiIndex.from_tuples([(1, "a")], names=["m", None])), pd.DataFrame(),
     pd.DataFrame([[1, 2]], columns=["same", "same"]),
