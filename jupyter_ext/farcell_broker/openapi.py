@@ -60,7 +60,7 @@ OPERATIONS = (
         "Show others a run's outputs or a session's values",
         body=schemas.ShareRequest,
         status=201,
-        faults=(409, 413),
+        faults=(404, 409, 413),
     ),
     Operation("get", "/shares/{id}", "One of them, with its outputs", faults=(404,)),
     Operation(
