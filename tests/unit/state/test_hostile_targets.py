@@ -110,11 +110,11 @@ def ref(number: int) -> dict[str, Any]:
 
 ATTACKS: dict[str, tuple[Callable[[Target], Payload], str]] = {
     # names that a pickle calls
-    "a reduction": (lambda t: t.trapped(), "the name io.open"),
+    "a reduction": (lambda t: t.trapped(), f"the name {open.__module__}.open"),
     "a reduction of protocol 0": (lambda t: t.trapped(protocol=0), "pickle's GLOBAL"),
-    "a reduction deep in a value": (lambda t: t.trapped(lambda trap: {"a": [1, (trap,)]}), "the name io.open"),
-    "a reduction as the result": (lambda t: t.trapped(name="<result>"), "the name io.open"),
-    "a reduction as what was lost": (lambda t: t.trapped(lambda trap: [trap], "<lost>"), "the name io.open"),
+    "a reduction deep in a value": (lambda t: t.trapped(lambda trap: {"a": [1, (trap,)]}), f"the name {open.__module__}.open"),
+    "a reduction as the result": (lambda t: t.trapped(name="<result>"), f"the name {open.__module__}.open"),
+    "a reduction as what was lost": (lambda t: t.trapped(lambda trap: [trap], "<lost>"), f"the name {open.__module__}.open"),
     "eval": (lambda t: calling("builtins", "eval", f"open({str(t.trap)!r}, 'w')"), "the name builtins.eval"),
     "getattr": (lambda t: calling("builtins", "getattr", "", "join"), "the name builtins.getattr"),
     "os.system": (lambda t: calling("posix", "system", f"touch {t.trap}"), "the name posix.system"),
