@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from lending import Lender
+from notebooks import Notebook
 from sandbox import Sandbox
 from services.fixtures import end
 from services.needs import USERS, ensure
@@ -20,6 +21,16 @@ def lender(sandbox: Sandbox) -> Iterator[Lender]:
     lender = Lender()
     yield lender
     lender.close()
+
+
+@pytest.fixture
+def reader() -> Iterator[Notebook]:
+    """Somebody else's, with folders of their own."""
+    box = Sandbox()
+    with Notebook(box) as notebook:
+        yield notebook
+    left = box.close()
+    assert not left, left
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,8 @@ PATHS = [
     ("POST", "api/shares"),
     ("GET", "api/shares/1"),
     ("DELETE", "api/shares/1"),
+    ("POST", "api/shares/1/values"),
+    ("GET", "api/leases/{id}/journal"),
     ("GET", "api/nothing"),
     ("GET", "nothing"),
 ]

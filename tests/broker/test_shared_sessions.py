@@ -30,16 +30,6 @@ def broker() -> Iterator[BrokerProcess]:
     assert not left, left
 
 
-@pytest.fixture
-def reader() -> Iterator[Notebook]:
-    """Somebody else's, with folders of their own."""
-    box = Sandbox()
-    with Notebook(box) as notebook:
-        yield notebook
-    left = box.close()
-    assert not left, left
-
-
 @pytest.mark.timeout(240)
 def test_a_class_reads_what_a_teachers_session_holds(broker: BrokerProcess, notebook: Notebook, reader: Notebook) -> None:
     ada, bob, eve = (broker.user(name) for name in ("ada", "bob", "eve"))

@@ -90,16 +90,6 @@ def _endless(megabytes: int) -> Iterator[bytes]:
         yield bytes(1 << 20)
 
 
-@pytest.fixture
-def reader() -> Iterator[Notebook]:
-    """Somebody else's, with folders of their own."""
-    box = Sandbox()
-    with Notebook(box) as notebook:
-        yield notebook
-    left = box.close()
-    assert not left, left
-
-
 @pytest.mark.timeout(240)
 def test_a_run_is_shared_from_one_notebook_to_another(broker: BrokerProcess, notebook: Notebook, reader: Notebook) -> None:
     """Its scripts and widgets stay where they were."""
