@@ -16,6 +16,9 @@ UNKEPT = {"secrets", "price_per_gpu_hour", "price_per_hour"}
 _WHERE = ("backend", "host", "state_dir")
 _ACCOUNTS = ("account", "pool")
 
+Machine = tuple[str, str | None]
+"""Backend and host: whose GPUs they are."""
+
 
 def kept(target: SharedTarget) -> dict[str, Any]:
     """JSON, for the lease."""
@@ -39,7 +42,7 @@ def place_of(name: str, definition: Mapping[str, Any] | None, now: SharedTarget 
     return now if now is not None and _where(now) == _where(then) else then
 
 
-def machine_in(definition: Mapping[str, Any] | None) -> tuple[str, str | None] | None:
+def machine_in(definition: Mapping[str, Any] | None) -> Machine | None:
     """`SharedTarget.machine` of what was kept: a target may be called otherwise by now, while its GPUs are lent still."""
     return None if definition is None else (definition.get("backend", "local"), definition.get("host"))
 

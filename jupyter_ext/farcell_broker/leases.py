@@ -23,7 +23,7 @@ from .database import Clock, Database
 from .dues import ASKED, ENDING, Cause, Due, causes, due, stands
 from .errors import Forbidden, NoSuchLease, Refused, Stale
 from .fairshare import OVERDUE, Wish, charge, decayed, fair_wait, in_order
-from .kept import kept, machine_in
+from .kept import kept
 from .lease import HOLDING, OPEN, USABLE, Lease, Request, Standing, State, Use, Who
 from .mirror import Mirror, held
 from .plan import Reserved, Room, plan
@@ -368,9 +368,9 @@ class Leases:
     def _grant(self, change: Change, target: SharedTarget, foreign: Collection[int], quotas: Quotas) -> None:
         policy, now = change.policy, change.now
         lent, indexes = self._mirror.lent(target.name), target.device_indexes
-        renamed = [row for row in self._mirror.held if row.target != target.name and machine_in(row.definition) == target.machine]
-        taken = lent.devices.union(foreign, *(row.devices for row in renamed))
-        taken_accounts = lent.accounts | {row.account for row in renamed}
+        renamed = self._mirror.lent_by_others(target.machine, target.name)
+        taken = lent.devices.union(foreign, *(other.devices for other in renamed))
+        taken_accounts = lent.accounts.union(*(other.accounts for other in renamed))
         free = sorted(set(indexes) - taken)
         accounts = [each for each in target.accounts if each not in taken_accounts]
         seats = math.inf if target.slots is None else float(target.slots - len(lent.leases))

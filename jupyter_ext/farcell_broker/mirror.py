@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 
 from .fairshare import Held, Wish
+from .kept import Machine, machine_in
 from .lease import HOLDING, State
 from .policy import Allowance, Policy
 from .schema import STATE, LeaseRow, StateRow, UserRow
@@ -37,6 +38,8 @@ class Mirror:
         self._crowds: dict[str, _Crowd] = {}
         self._held: dict[str, Any] = {}
         self._lent: dict[str, Lent] = {}
+        self._lent_on: dict[Machine | None, dict[str, Lent]] = {}
+        """By the machine that a lease keeps as its own, and by the target's name then."""
         self._gpus: dict[tuple[str, str], int] = {}
         self._policy: Policy | None = None
         self._allowances: dict[tuple[str, tuple[str, ...]], Allowance] = {}
@@ -89,6 +92,10 @@ class Mirror:
 
     def lent(self, target: str) -> Lent:
         return self._lent.get(target, _NOTHING)
+
+    def lent_by_others(self, machine: Machine, target: str) -> list[Lent]:
+        """What is held of the same machine under other names: policy has renamed the target since."""
+        return [lent for name, lent in self._lent_on.get(machine, {}).items() if name != target]
 
     def gpus(self, scope: str, name: str) -> int:
         """That a user or the members of a group hold."""
@@ -166,6 +173,7 @@ class Mirror:
 
     def _lend(self, row: Any, sign: int) -> None:
         self._lent.setdefault(row.target, Lent()).change(row, sign)
+        self._lent_on.setdefault(machine_in(row.definition), {}).setdefault(row.target, Lent()).change(row, sign)
         for key in (("user", row.user), *(("group", name) for name in row.charged)):
             self._gpus[key] = self._gpus.get(key, 0) + sign * row.gpus
             if not self._gpus[key]:
@@ -189,6 +197,7 @@ class Mirror:
             self._crowds,
             self._held,
             self._lent,
+            self._lent_on,
             self._gpus,
             self._wishes,
         ):
