@@ -22,6 +22,11 @@ _MAX_DESCRIPTORS = 64  # a receive's room; Linux allows 253 in one message, the 
 _LOCAL_PEERCRED = 1  # <sys/un.h> of macOS and the BSDs; Python has no name for it
 _LINUX = sys.platform.startswith("linux")
 
+# Plain numbers: `receive` is called for each piece of each message, and an operation of enum's takes as long as the system's.
+_ROOM = socket.CMSG_SPACE(_MAX_DESCRIPTORS * array.array("i").itemsize) if hasattr(socket, "CMSG_SPACE") else 0
+_CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+_TRUNCATED = int(getattr(socket, "MSG_CTRUNC", 0))
+
 
 def _allowed(name: str) -> bool:
     return name not in os.environ.get("FARCELL_WITHOUT", "").replace(" ", "").split(",")
@@ -90,18 +95,17 @@ def seal(fd: int) -> None:
 
 
 def receive(sock: socket.socket, buffer: memoryview) -> tuple[int, list[int]]:
-    """Reads bytes into `buffer` and the descriptors that came along; these are the caller's to close."""
-    if not has_descriptors():
-        return sock.recv_into(buffer), []
-    flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+    """Reads bytes into `buffer` and the descriptors that came along; these are the caller's to close. Where there are descriptors."""
+    size, ancillary, flags, _ = sock.recvmsg_into([buffer], _ROOM, _CLOEXEC)
+    if not (ancillary or flags & _TRUNCATED):
+        return size, []
     fds = array.array("i")
-    size, ancillary, flags, _ = sock.recvmsg_into([buffer], socket.CMSG_SPACE(_MAX_DESCRIPTORS * fds.itemsize), flags)
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
     for fd in fds:
         os.set_inheritable(fd, False)
-    if flags & socket.MSG_CTRUNC:
+    if flags & _TRUNCATED:
         for fd in fds:
             os.close(fd)
         raise OSError("Open files got lost on the way through the socket (is the limit of open files reached?)")

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, reached by a Unix socket in its folder."""
+"""A PostgreSQL server of the tests' own, reached by a Unix socket in its folder, or at the far end of a `Link`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from contextlib import contextmanager
 from itertools import count
 from typing import ClassVar
 
+from services.network import Link
 from services.service import Service
 
 
 class Postgres(Service):
-    """One server; each test has a database of its own in it."""
+    """One server; each test has a database of its own in it. `link`: the server is in its 'cluster', for clients on both sides."""
 
     script: ClassVar[str] = "postgres.sh"
 
-    def __init__(self) -> None:
+    def __init__(self, link: Link | None = None) -> None:
         super().__init__()
+        self._link = link
         self._numbers = count(1)
 
     @contextmanager
@@ -31,7 +33,8 @@ class Postgres(Service):
             self.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
     def url(self, name: str) -> str:
-        return f"postgresql://farcell:{self.password}@/{name}?host={self.folder}/socket"
+        host = f"{self.folder}/socket" if self._link is None else self._link.cluster
+        return f"postgresql://farcell:{self.password}@/{name}?host={host}"
 
     @property
     def password(self) -> str:
@@ -44,3 +47,9 @@ class Postgres(Service):
     def stop(self) -> None:
         """Ends the server at once, as a machine that fails; `start` brings it back with its data."""
         self._call("stop")
+
+    def prefix(self) -> list[str]:
+        return [] if self._link is None else self._link.command("cluster", [])
+
+    def variables(self) -> dict[str, str]:
+        return {} if self._link is None else {"PG_LISTEN": self._link.cluster}

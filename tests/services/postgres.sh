@@ -7,6 +7,8 @@
 #   postgres.sh left   DIR   what clients left behind: connections that are open still are no processes of tests, so nothing
 #   postgres.sh sql    DIR DATABASE STATEMENT
 #
+# Environment, read when the cluster is made: PG_LISTEN, an address besides the socket (none)
+#
 # As root the server runs as the account postgres, which its package makes: it refuses to be root.
 set -euo pipefail
 die() { echo "postgres.sh: $*" >&2; exit 1; }
@@ -42,12 +44,13 @@ make_cluster() {
     as_owner "$BIN/initdb" -D "$DIR/data" -U farcell --auth=scram-sha-256 --pwfile="$DIR/data.password" -E UTF8 --locale=C \
         >"$DIR/initdb.log" 2>&1 || die "initdb: $(tail -3 "$DIR/initdb.log")"
     cat >>"$DIR/data/postgresql.conf" <<CONF
-listen_addresses = ''
+listen_addresses = '${PG_LISTEN:-}'
 unix_socket_directories = '$DIR/socket'
 max_connections = 100
 shared_buffers = 32MB
 log_min_messages = warning
 CONF
+    [ -z "${PG_LISTEN:-}" ] || echo "host all all samenet scram-sha-256" >>"$DIR/data/pg_hba.conf"
 }
 start() {
     ! server >/dev/null || return 0
