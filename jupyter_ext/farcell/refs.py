@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from farcell_host.state.refs import RefBase, RefInfo
@@ -18,6 +18,7 @@ from farcell_host.state.refs import RefBase, RefInfo
 from .errors import LostValue, NotHere, Refused
 
 if TYPE_CHECKING:
+    from .relay.notebook import Notebook
     from .session import RemoteSession
 
 # Protocols that Python, IPython, pickle, copy and weakref ask every object for; answering them by AttributeError is no imitation.
@@ -210,3 +211,16 @@ for _what, _names in _OPERATIONS.items():
     for _name in _names:
         setattr(Ref, f"__{_name}__", _refuse(_what))
 Ref.__hash__ = object.__hash__  # type: ignore[method-assign]  # a ref may lie in a set; equality is refused
+
+
+def fetch_all(refs: Sequence[Ref], notebook: Notebook) -> None:
+    """Fetches each; when that takes longer than a second, a bar says so."""
+    if not refs:
+        return
+    from .relay.line import Line, transfer
+
+    total, done = sum(ref.info.size_bytes for ref in refs), 0
+    with Line(notebook, transfer("fetching", lambda: (done, total))):
+        for ref in refs:
+            ref.fetch()
+            done += ref.info.size_bytes

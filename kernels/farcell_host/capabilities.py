@@ -95,7 +95,7 @@ def seal(fd: int) -> None:
 
 
 def receive(sock: socket.socket, buffer: memoryview) -> tuple[int, list[int]]:
-    """Reads bytes into `buffer` and the descriptors that came along; these are the caller's to close. Where there are descriptors."""
+    """Reads bytes into `buffer`, where `has_descriptors`, and what descriptors came along; these are the caller's to close."""
     size, ancillary, flags, _ = sock.recvmsg_into([buffer], _ROOM, _CLOEXEC)
     if not (ancillary or flags & _TRUNCATED):
         return size, []

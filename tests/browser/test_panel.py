@@ -238,7 +238,7 @@ def test_a_server_that_is_gone_is_told_of(page: NotebookPage) -> None:
     expect(header.get_by_role("alert")).to_contain_text("The notebook server cannot be reached.")
     expect(panel.session("second")).to_be_visible()
     page.screenshot("offline")
-    with page.page.expect_request(API):  # pressed while it is away: the panel finds by itself that it is back, and the button is gone
+    with page.page.expect_request(API):  # while it is away: once back, the panel may find that by itself
         header.get_by_role("button", name="Try again").click()
     expect(header.get_by_role("alert")).to_contain_text("The notebook server cannot be reached.")
     page.page.unroute(API, fail)

@@ -12,7 +12,7 @@ from services.service import Service
 
 
 class Postgres(Service):
-    """One server; each test has a database of its own in it. `link`: the server is in its 'cluster', for clients on both sides."""
+    """One server; each test has a database of its own in it. `link`: the server is in its 'cluster'."""
 
     script: ClassVar[str] = "postgres.sh"
 

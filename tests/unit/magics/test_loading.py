@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 from farcell.completion import candidates
 from farcell.errors import RemoteTraceback
-from farcell.magics import RemoteMagics, load, split_names, unload
+from farcell.magics import RemoteMagics, load, unload
+from farcell.words import split_names
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
