@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from brokers import BrokerProcess
 from lending import Lender
 from notebooks import Notebook
 from sandbox import Sandbox
@@ -44,8 +45,18 @@ def people() -> Iterator[People]:
         end(made)
 
 
+@pytest.fixture(scope="module")
+def broker() -> Iterator[BrokerProcess]:
+    """One that runs alone, for all tests of a module."""
+    box = Sandbox()
+    with BrokerProcess(box) as broker:
+        yield broker
+    left = box.close()
+    assert not left, left
+
+
 @pytest.fixture
-def broker(people: People) -> Iterator[BrokerOfPeople]:
+def broker_of_people(people: People) -> Iterator[BrokerOfPeople]:
     """The broker's process, with secrets in its environment."""
     broker = BrokerOfPeople(people, JUPYTERHUB_API_TOKEN=TOKEN, FARCELL_BROKER_DATABASE="postgresql://b:secret@db/leases")
     yield broker

@@ -11,7 +11,6 @@ import httpx
 import pytest
 import websocket
 from brokers import BrokerProcess, User, error_of
-from sandbox import Sandbox
 
 PATHS = [
     ("GET", "api/me"),
@@ -34,15 +33,6 @@ PATHS = [
     ("GET", "api/nothing"),
     ("GET", "nothing"),
 ]
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[BrokerProcess]:
-    box = Sandbox()
-    with BrokerProcess(box) as broker:
-        yield broker
-    left = box.close()
-    assert not left, left
 
 
 @pytest.fixture(scope="module")

@@ -19,31 +19,31 @@ SECRET = "what only ann may know"
 
 
 @pytest.fixture
-def anns(broker: BrokerOfPeople) -> dict[str, object]:
-    host = broker.start("ann")
-    broker("run", host=host, code=f"secret = {SECRET!r}; import sys; sys.secret = secret; print(secret)")
+def anns(broker_of_people: BrokerOfPeople) -> dict[str, object]:
+    host = broker_of_people.start("ann")
+    broker_of_people("run", host=host, code=f"secret = {SECRET!r}; import sys; sys.secret = secret; print(secret)")
     return host
 
 
-def test_a_host_runs_as_its_user_and_with_nothing_of_the_brokers(people: People, broker: BrokerOfPeople) -> None:
-    host = broker.start("ann")
-    said = broker(
+def test_a_host_runs_as_its_user_and_with_nothing_of_the_brokers(people: People, broker_of_people: BrokerOfPeople) -> None:
+    host = broker_of_people.start("ann")
+    said = broker_of_people(
         "run", host=host, code="import os; print(os.getresuid(), os.getresgid(), dict(os.environ), os.getcwd(), os.getgroups())"
     )
     entry = people.entry("ann")
     assert str((entry.pw_uid,) * 3) in said and str((entry.pw_gid,) * 3) in said and entry.pw_dir in said
     assert "'CUDA_VISIBLE_DEVICES': '1'" in said
     assert "JUPYTERHUB" not in said and "FARCELL_BROKER" not in said and "SUDO_" not in said
-    assert broker("run", host=host, code="import os; print(oct(os.umask(0o077)))") == "0o77"
+    assert broker_of_people("run", host=host, code="import os; print(oct(os.umask(0o077)))") == "0o77"
     code = "print(open('/proc/self/status').read())"
-    assert "NoNewPrivs:\t1" in broker("run", host=host, code=code), "no setuid program helps it to another account"
+    assert "NoNewPrivs:\t1" in broker_of_people("run", host=host, code=code), "no setuid program helps it to another account"
     assert Path(people.runtime, people.name("ann")).stat().st_mode & 0o777 == 0o700
 
 
 def test_processes_memory_and_environment_are_refused_to_others(
-    people: People, broker: BrokerOfPeople, anns: dict[str, object]
+    people: People, broker_of_people: BrokerOfPeople, anns: dict[str, object]
 ) -> None:
-    kernel = int(broker("ask", host=anns, op="gpus")["kernel_pid"])
+    kernel = int(broker_of_people("ask", host=anns, op="gpus")["kernel_pid"])
     look = f"""
 import ctypes, os
 for pid in ({anns["pid"]}, {kernel}):
@@ -106,9 +106,9 @@ def test_nobody_but_the_broker_may_run_the_helper(people: People, anns: dict[str
     assert direct.returncode == 1 and "runs as root" in direct.stderr
 
 
-def test_a_session_lives_on_without_the_broker_and_is_found_by_the_next(people: People, broker: BrokerOfPeople) -> None:
-    host = broker.start("ann")
-    broker("run", host=host, code="import sys; sys.kept = 41")
+def test_a_session_lives_on_without_the_broker_and_is_found_by_the_next(people: People, broker_of_people: BrokerOfPeople) -> None:
+    host = broker_of_people.start("ann")
+    broker_of_people("run", host=host, code="import sys; sys.kept = 41")
     restarted = BrokerOfPeople(people)
     again = restarted.start("ann")
     assert again == host
@@ -118,18 +118,18 @@ def test_a_session_lives_on_without_the_broker_and_is_found_by_the_next(people: 
     restarted.close()
 
 
-def test_an_end_takes_all_of_the_lease_and_nothing_else_of_its_user(people: People, broker: BrokerOfPeople) -> None:
+def test_an_end_takes_all_of_the_lease_and_nothing_else_of_its_user(people: People, broker_of_people: BrokerOfPeople) -> None:
     """Also what took the lease's mark out of its environment, where control groups hold it."""
-    host, other = broker.start("ann"), broker.start("ann", fence=2)
+    host, other = broker_of_people.start("ann"), broker_of_people.start("ann", fence=2)
     daemon = """
 import os, subprocess
 plain = subprocess.Popen(["sleep", "600"], start_new_session=True)
 hidden = subprocess.Popen(["sleep", "601"], start_new_session=True, env={"PATH": os.environ["PATH"]})
 print(plain.pid, hidden.pid)
 """
-    pids = list(map(int, broker("run", host=host, code=daemon).split()))
+    pids = list(map(int, broker_of_people("run", host=host, code=daemon).split()))
     assert all(map(is_alive, pids))
-    broker("end", host=host)
+    broker_of_people("end", host=host)
     assert wait_until(lambda: not is_alive(pids[0]))
     if _has_control_groups():
         others = people.asked("signal", people.name("bob"), str(other["lease"]), "KILL")
@@ -137,36 +137,36 @@ print(plain.pid, hidden.pid)
         assert wait_until(lambda: not is_alive(pids[1]))
     else:
         os.kill(pids[1], 9)
-    assert broker("status", host=host) is None
-    assert broker("run", host=other, code="print('here')") == "here"
+    assert broker_of_people("status", host=host) is None
+    assert broker_of_people("run", host=other, code="print('here')") == "here"
 
 
-def test_the_brokers_own_process_is_closed_to_hosts_of_its_own_account(people: People, broker: BrokerOfPeople) -> None:
+def test_the_brokers_own_process_is_closed_to_hosts_of_its_own_account(people: People, broker_of_people: BrokerOfPeople) -> None:
     """Isolation "none" on the broker's machine: its files are open to whoever runs there, its memory and environment are not."""
-    host = broker.start("ann", "none")
+    host = broker_of_people.start("ann", "none")
     code = f"""
 import ctypes, os
 for name in ("environ", "mem", "maps"):
     try:
-        open(f"/proc/{broker.pid}/{{name}}", "rb").read(1)
+        open(f"/proc/{broker_of_people.pid}/{{name}}", "rb").read(1)
         print("READ", name)
     except PermissionError:
         print("refused")
-print("TRACED" if ctypes.CDLL(None).ptrace(16, {broker.pid}, None, None) == 0 else "refused", os.getuid())
+print("TRACED" if ctypes.CDLL(None).ptrace(16, {broker_of_people.pid}, None, None) == 0 else "refused", os.getuid())
 """
-    assert broker("run", host=host, code=code).split() == ["refused"] * 4 + [str(people.entry("broker").pw_uid)]
+    assert broker_of_people("run", host=host, code=code).split() == ["refused"] * 4 + [str(people.entry("broker").pw_uid)]
 
 
-def test_accounts_of_the_system_and_those_that_nobody_names_are_refused(people: People, broker: BrokerOfPeople) -> None:
+def test_accounts_of_the_system_and_those_that_nobody_names_are_refused(people: People, broker_of_people: BrokerOfPeople) -> None:
     for account in ("root", "daemon", "nobody", people.name("broker"), "no-such-account", "../root", "-ann", "ann;id", ""):
         done = people.asked("start", account, "lease", "s-0123456789", given="{}")
         assert done.returncode == 1 and done.stdout == "", (account, done.stderr)
     with pytest.raises(RuntimeError, match=r"Refused: .* is no account on 'shared'"):
-        broker.start("x" * 40)
+        broker_of_people.start("x" * 40)
     with pytest.raises(RuntimeError, match="there is no account"):
-        broker.start("eve")
+        broker_of_people.start("eve")
     with pytest.raises(RuntimeError, match="names no account"):
-        broker.start("broker")
+        broker_of_people.start("broker")
 
 
 @pytest.mark.parametrize(

@@ -5,22 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import httpx
-import pytest
 from brokers import BrokerProcess, User
-from sandbox import Sandbox
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[BrokerProcess]:
-    box = Sandbox()
-    with BrokerProcess(box) as broker:
-        yield broker
-    left = box.close()
-    assert not left, left
 
 
 class Outline(HTMLParser):

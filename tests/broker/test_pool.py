@@ -67,43 +67,43 @@ def outside(people: People) -> Iterator[Path]:
     subprocess.run(["rm", "-rf", str(folder)], check=True)
 
 
-def test_nothing_of_a_lease_is_left_for_the_next(people: People, broker: BrokerOfPeople, outside: Path) -> None:
+def test_nothing_of_a_lease_is_left_for_the_next(people: People, broker_of_people: BrokerOfPeople, outside: Path) -> None:
     home, name = Path(people.entry("p1").pw_dir), people.name("p1")
-    host = broker.start("ann", "pool", "p1")
+    host = broker_of_people.start("ann", "pool", "p1")
     code = LEAVES.replace("OUTSIDE", repr(str(outside)))
-    left, segment = broker("run", host=host, code=code).split()
+    left, segment = broker_of_people("run", host=host, code=code).split()
     assert is_alive(int(left)) and any(each[1] == segment for each in _segments())
     with pytest.raises(RuntimeError, match="was not wiped after its last lease"):
-        broker.start("bob", "pool", "p1", fence=2)
+        broker_of_people.start("bob", "pool", "p1", fence=2)
     assert is_alive(int(left)), "who does not get an account ends nothing in it"
     other = people.asked("signal", name, "another-lease", "KILL"), people.asked("wipe", name, "another-lease")
     assert all(done.returncode == 0 and "is held by another lease" in done.stderr for done in other)
     assert is_alive(int(left)) and (home / "secret").exists()
-    broker("save_and_end", host=host)
+    broker_of_people("save_and_end", host=host)
     assert wait_until(lambda: not is_alive(int(left)))
     assert list(home.iterdir()) == [] and home.stat().st_mode & 0o777 == 0o700
     assert not (people.runtime / name).exists()
     assert not Path("/tmp", name).exists() and not Path("/dev/shm", name).exists()
     assert not any(each[1] == segment for each in _segments())
     assert (outside / "kept").read_text() == "kept", "a link is removed, never what it leads to"
-    after = broker.start("bob", "pool", "p1", fence=3)
-    broker("end", host=host)
-    found = broker("run", host=after, code="import os; print(sorted(os.listdir(os.path.expanduser('~'))))")
+    after = broker_of_people.start("bob", "pool", "p1", fence=3)
+    broker_of_people("end", host=host)
+    found = broker_of_people("run", host=after, code="import os; print(sorted(os.listdir(os.path.expanduser('~'))))")
     assert set(ast.literal_eval(found)) <= {".cache", ".ipython"}, "what its own kernel has made"
 
 
-def test_a_lease_that_is_over_does_not_claim_to_have_saved_anything(people: People, broker: BrokerOfPeople) -> None:
-    host = broker.start("ann", "pool", "p1")
-    broker("drive", host=host, code="kept = 1")
-    broker("save_and_end", host=host)
-    told = broker("told")
+def test_a_lease_that_is_over_does_not_claim_to_have_saved_anything(people: People, broker_of_people: BrokerOfPeople) -> None:
+    host = broker_of_people.start("ann", "pool", "p1")
+    broker_of_people("drive", host=host, code="kept = 1")
+    broker_of_people("save_and_end", host=host)
+    told = broker_of_people("told")
     assert any("nothing stays on this target when a lease is over" in text for text in told)
     assert not any("Saved:" in text for text in told)
 
 
-def test_two_leases_hold_two_accounts_that_see_nothing_of_each_other(people: People, broker: BrokerOfPeople) -> None:
-    first, second = broker.start("ann", "pool", "p1"), broker.start("bob", "pool", "p2")
-    broker("run", host=first, code="open('secret', 'w').write('x'); print(1)")
+def test_two_leases_hold_two_accounts_that_see_nothing_of_each_other(people: People, broker_of_people: BrokerOfPeople) -> None:
+    first, second = broker_of_people.start("ann", "pool", "p1"), broker_of_people.start("bob", "pool", "p2")
+    broker_of_people("run", host=first, code="open('secret', 'w').write('x'); print(1)")
     home = people.entry("p1").pw_dir
     code = f"""
 import os
@@ -114,11 +114,11 @@ for path in ({home!r}, {home!r} + "/secret", "/proc/{first["pid"]}/environ", {fi
     except PermissionError:
         print("refused")
 """
-    assert broker("run", host=second, code=code).split() == ["refused"] * 4
-    broker("end", host=first)
-    assert broker("run", host=second, code="print('here')") == "here"
+    assert broker_of_people("run", host=second, code=code).split() == ["refused"] * 4
+    broker_of_people("end", host=first)
+    assert broker_of_people("run", host=second, code="print('here')") == "here"
     with pytest.raises(RuntimeError, match="holds no account of 'shared''s pool"):
-        broker.start("cid", "pool", "ann")
+        broker_of_people.start("cid", "pool", "ann")
 
 
 def test_only_accounts_of_the_pool_are_wiped(people: People) -> None:
@@ -182,28 +182,28 @@ def test_nothing_is_wiped_where_something_is_mounted_in_the_home(people: People,
     assert list(home.iterdir()) == []
 
 
-def test_what_cannot_be_removed_keeps_the_account_out_of_use(people: People, broker: BrokerOfPeople) -> None:
+def test_what_cannot_be_removed_keeps_the_account_out_of_use(people: People, broker_of_people: BrokerOfPeople) -> None:
     """Somebody else's folder in a home that was opened to all: the account is lent to nobody, and the broker is told."""
     home = Path(people.entry("p2").pw_dir)
-    host = broker.start("ann", "pool", "p2")
-    broker("run", host=host, code="import os; os.chmod(os.path.expanduser('~'), 0o777); print(1)")
+    host = broker_of_people.start("ann", "pool", "p2")
+    broker_of_people("run", host=host, code="import os; os.chmod(os.path.expanduser('~'), 0o777); print(1)")
     trap = home / "trap"
     done = people.run("bob", ["sh", "-c", f"mkdir -p {trap}/inner && touch {trap}/inner/file"])
     assert done.returncode == 0
     with pytest.raises(RuntimeError, match="is lent to nobody"):
-        broker("end", host=host)
+        broker_of_people("end", host=host)
     with pytest.raises(RuntimeError, match="was not wiped after its last lease"):
-        broker.start("bob", "pool", "p2", fence=2)
+        broker_of_people.start("bob", "pool", "p2", fence=2)
     subprocess.run(["rm", "-r", str(trap)], check=True)
-    broker("end", host=host)
-    assert broker("run", host=broker.start("bob", "pool", "p2", fence=3), code="print('here')") == "here"
+    broker_of_people("end", host=host)
+    assert broker_of_people("run", host=broker_of_people.start("bob", "pool", "p2", fence=3), code="print('here')") == "here"
 
 
-def test_a_fork_bomb_ends_with_its_lease(people: People, broker: BrokerOfPeople) -> None:
+def test_a_fork_bomb_ends_with_its_lease(people: People, broker_of_people: BrokerOfPeople) -> None:
     """It starts itself anew whenever one of its processes is killed."""
-    host = broker.start("ann", "pool", "p1")
-    broker("run", host=host, code=BOMB)
-    broker("end", host=host)
+    host = broker_of_people.start("ann", "pool", "p1")
+    broker_of_people("run", host=host, code=BOMB)
+    broker_of_people("end", host=host)
     found = subprocess.run(["pgrep", "-u", people.name("p1")], capture_output=True, text=True, check=False)
     assert not any(is_alive(int(pid)) for pid in found.stdout.split())
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from brokers import BrokerProcess, User, error_of
 from notebooks import Notebook
-from sandbox import Sandbox
 
 LESSON = """%%remote pool
 import numpy as np
@@ -19,15 +16,6 @@ class Model:
 model = Model()
 big = np.zeros(3_000_000)
 """
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[BrokerProcess]:
-    box = Sandbox()
-    with BrokerProcess(box) as broker:
-        yield broker
-    left = box.close()
-    assert not left, left
 
 
 @pytest.mark.timeout(240)

@@ -11,7 +11,6 @@ import pytest
 from brokers import BrokerProcess, User, error_of
 from farcell_broker import shares
 from notebooks import Notebook
-from sandbox import Sandbox
 
 HELLO = [{"output_type": "stream", "name": "stdout", "text": "hello\n"}]
 SHOWS = """%%remote
@@ -24,15 +23,6 @@ import ipywidgets
 display(ipywidgets.IntSlider(3))
 1 / 0
 """
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[BrokerProcess]:
-    box = Sandbox()
-    with BrokerProcess(box) as broker:
-        yield broker
-    left = box.close()
-    assert not left, left
 
 
 def post(user: User, **more: Any) -> httpx.Response:
