@@ -8,6 +8,7 @@ from functools import partial
 from types import CodeType, ModuleType
 from typing import Any
 
+from .deep import is_too_deep
 from .dumps import Part, Print, dump_name
 from .errors import CannotTravel
 from .handmade import is_handmade
@@ -43,6 +44,8 @@ def dump_or_refuse(name: str, value: Any, reason: str, kept: dict[int, int]) -> 
         path = path_to(value, name, refused.culprit)
         raise CannotTravel(name, path, refused.reason, refused.hint) from None
     except Exception as error:
+        if is_too_deep(error):  # which every part but the deepest is: each would be dumped anew
+            raise CannotTravel(name, name, reason_of(error, value)) from error
         path, culprit, inner = narrow(value, name, lambda part: _failure(part, kept))
         raise CannotTravel(name, path, reason_of(inner or error, culprit)) from error
 

@@ -16,7 +16,8 @@ from typing import Any
 from .refusals import Refused
 
 _MOST_TRIED = 1000
-_HINT = "Take its groups first"
+NOT_FOUND = "a match that is not found once more"
+HINT = "Take its groups first"
 
 
 def reducer(kind: type) -> Any:
@@ -42,7 +43,7 @@ def _reduce_match(match: re.Match[Any]) -> Any:
             return find, (match.re, match.string, match.pos, match.endpos, number)
     found = match.re.match(match.string, match.start(), match.endpos)
     if found is None or found.regs != match.regs:
-        raise Refused(match, "a match that is not found once more", _HINT)
+        raise Refused(match, NOT_FOUND, HINT)
     return find, (match.re, match.string, match.start(), match.endpos, 1)
 
 

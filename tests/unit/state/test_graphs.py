@@ -112,3 +112,10 @@ def test_graphs_deeper_than_the_recursion_limit_travel(pair):
     assert last.end
     with pytest.raises(CannotTravel, match="nested too deeply"):
         pair.ship("endless")
+
+
+def test_a_graph_that_is_far_too_deep_is_refused_at_once(pair):
+    """Without looking for the part that fails, which each of its hundred thousand parts does."""
+    pair.cell("xs = []\nfor _ in range(100_000): xs = [xs]")
+    with pytest.raises(CannotTravel, match=r"^xs: a list nested too deeply \(recursion limit \d+\)"):
+        pair.ship("xs")
