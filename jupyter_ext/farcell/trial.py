@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from . import targets
 from .errors import FarcellError
 
 LAST = "session ended"
@@ -41,6 +42,14 @@ def try_target(name: str, say: Say) -> None:
     finally:
         if session.has_something:
             _step(LAST, session.stop, say)
+
+
+def where_to_look(name: str) -> str:
+    """What is said of a trial that failed; doctor cannot look into what a broker lends, which says itself what is wrong."""
+    with contextlib.suppress(FarcellError):
+        if targets.load().get(name).backend == "broker":
+            return ""
+    return f"farcell doctor {name} looks for the cause."
 
 
 def _step(name: str, act: Callable[[], None], say: Say) -> None:
@@ -85,7 +94,7 @@ def main(name: str) -> int:
         with nobody_is_asked():
             try_target(name, say)
     except (FarcellError, FarcellHostError) as error:
-        print(json.dumps({"error": str(error)}), flush=True)
+        print(json.dumps({"error": f"{error} {where_to_look(name)}".rstrip()}), flush=True)
         return 1
     return 0
 

@@ -44,6 +44,16 @@ def test_a_target_is_added_and_all_else_in_the_file_stays(sandbox: Sandbox) -> N
     assert file.read_text().startswith(before) and '"gpu-a"' not in file.read_text()
 
 
+def test_what_a_broker_lends_is_tried_and_not_looked_into(sandbox: Sandbox) -> None:
+    """Doctor has no shell there: nothing names it, and it says so itself."""
+    added = farcell(sandbox, "targets", "add", "pool", "--backend", "broker", "url=http://127.0.0.1:9/", "token_variable=NONE")
+    assert added.returncode == 0 and "Next: farcell targets test pool" in added.stdout
+    tried = farcell(sandbox, "targets", "test", "pool")
+    assert tried.returncode == 1 and "wants a token" in tried.stderr and "doctor" not in tried.stderr
+    for command in ("doctor", "clean"):
+        assert "has no shell" in farcell(sandbox, command, "pool").stderr
+
+
 def test_what_is_wrong_is_not_written(sandbox: Sandbox) -> None:
     """A new file is only its owner's to read."""
     wrong = farcell(sandbox, "targets", "add", "gpu-a", "--backend", "shh", "keep_s=-1")

@@ -72,7 +72,7 @@ def _targets(parser: argparse.ArgumentParser) -> None:
     _json(_command(commands, "list", "all targets, and what is wrong with them", "targets:list_targets"))
     add = _command(commands, "add", "define a target", "targets:add", epilog=_ADD)
     add.add_argument("name", help="what cells will call it: letters, digits, '.', '_', '-'")
-    add.add_argument("--backend", help="the way to get a kernel: local, ssh, slurm")
+    add.add_argument("--backend", help="the way to get a kernel: local, ssh, slurm, broker")
     add.add_argument("--host", help="the machine, or a Host of ~/.ssh/config; for slurm a login node")
     add.add_argument("--replace", action="store_true", help="if there is one of that name, put this in its place")
     add.add_argument("keys", nargs="*", metavar="KEY=VALUE", help="other keys, see below")

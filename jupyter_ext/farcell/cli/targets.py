@@ -14,7 +14,7 @@ from ..errors import FarcellError, UsageError
 from ..tables import Table
 from ..targets import Fault, Target
 from ..targetsfile import where
-from ..trial import nobody_is_asked, try_target
+from ..trial import nobody_is_asked, try_target, where_to_look
 from .output import person, say, show, show_json
 
 if sys.version_info >= (3, 11):
@@ -60,7 +60,8 @@ def _row(target: Target | None, name: str, faults: Sequence[Fault]) -> dict[str,
 def add(options: argparse.Namespace) -> int:
     table = _table(options)
     file = targetsfile.put(options.name, table, options.replace, " --replace puts this in its place.")
-    print(f"{options.name!r} is in {file}. Next: farcell doctor {options.name}")
+    command = "targets test" if table.get("backend") == "broker" else "doctor"
+    print(f"{options.name!r} is in {file}. Next: farcell {command} {options.name}")
     found = known.survey()[0].known.get(options.name)
     if found is not None and found != Target(name=options.name, **table):
         say(f"Another file, which comes before it, defines {options.name!r} too, and holds: jupyter --paths lists the folders.")
@@ -128,7 +129,7 @@ def test(options: argparse.Namespace) -> int:
     except FarcellError as error:
         if options.json:
             show_json({"target": name, "ok": False, "steps": steps, "error": str(error)})
-        say(f"{error}\nfarcell doctor {name} looks for the cause.")
+        say(f"{error}\n{where_to_look(name)}".rstrip())
         return 1
     if options.json:
         show_json({"target": name, "ok": True, "steps": steps})

@@ -84,8 +84,7 @@ class Trials:
 
 def _with(task: Task, said: dict[str, object]) -> Task:
     if "error" in said:
-        hint = f"farcell doctor {task.target} looks for the cause."
-        return task.model_copy(update={"doing": None, "message": f"{said['error']} {hint}"})
+        return task.model_copy(update={"doing": None, "message": str(said["error"])})
     if said["seconds"] is None:
         return task.model_copy(update={"doing": said["step"]})
     step = Step(step=str(said["step"]), seconds=round(float(str(said["seconds"])), 3))
