@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import farcell
+import farcell_host
 import pytest
 from farcell.capture.reads import PYTHON_MAGICS
 from farcell.errors import CannotTravel
@@ -14,6 +18,9 @@ from farcell.refs import Ref
 from farcell_host.state import finalizers, modules, patterns, refusals, tensors, weakrefs
 from farcell_host.state.refs import RefInfo
 
+SOURCES = [Path(str(package.__file__)).parent for package in (farcell, farcell_host)]
+ELSEWHERE = {"exchange.py"}
+"""What a broker answers to whoever reads a shared session: docs/deployment.md."""
 PAGE = (Path(__file__).parents[3] / "docs" / "limits.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("## What cannot travel")[2].partition("\n## ")[0]
 
@@ -55,6 +62,26 @@ def test_the_table_has_the_refusals_of_refs() -> None:
         what, hint = Ref(session, epoch, info)._farcell_elsewhere()
         assert rows.pop(what) == hint
     assert not rows
+
+
+def first_sentences() -> Iterator[tuple[str, str]]:
+    """Of all that is refused with words of its own: where, and the longest piece that is always the same."""
+    for file in (file for source in SOURCES for file in source.rglob("*.py") if file.name not in ELSEWHERE):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Refused", "CannotCopy") and node.args):
+                continue
+            values = node.args[0].values if isinstance(node.args[0], ast.JoinedStr) else [node.args[0]]
+            fixed = "\0".join(str(value.value) for value in values if isinstance(value, ast.Constant))
+            piece = max(re.split(r"(?<=[.;])\s", fixed)[0].split("\0"), key=len).strip()
+            if len(piece) > 2:
+                yield f"{file.name}:{node.lineno}", piece
+
+
+def test_every_other_refusal_is_named() -> None:
+    """Of cells, copies and packages."""
+    found = dict(first_sentences())
+    assert len(found) > 25
+    assert {place: piece for place, piece in found.items() if piece not in PAGE} == {}
 
 
 def test_the_example_is_answered_in_these_words(tmp_path: Path) -> None:
