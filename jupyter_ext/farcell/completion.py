@@ -19,7 +19,7 @@ OPTIONS = (
 )  # fmt: skip
 _TAKE_VALUE = frozenset(OPTIONS) - {"--detach", "--restartable", "--plan", "--yes"}
 _TAKE_NAMES = frozenset({"--in", "--out", "--keep"})
-_TAKE_TARGET = frozenset({"interrupt", "restart", "stop", "vars", "log", "on"})
+_TAKE_TARGET = frozenset({"interrupt", "restart", "stop", "vars", "log", "on", "gpus", "reconnect", "save", "restore", "forget"})
 
 
 def install(shell: InteractiveShell, magics: RemoteMagics) -> None:

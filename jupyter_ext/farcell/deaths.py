@@ -47,12 +47,12 @@ _SIGNALS = {
     "SIGXCPU": (
         Reason.LIMIT,
         "was ended at its limit of processor time (SIGXCPU)",
-        "Raise it by ulimit -t in setup of the target.",
+        "Raise it by ulimit -t {where}.",
     ),
     "SIGXFSZ": (
         Reason.LIMIT,
         "was ended at its limit of a file's size (SIGXFSZ)",
-        "Raise it by ulimit -f in setup of the target.",
+        "Raise it by ulimit -f {where}.",
     ),
 }
 _CRASHED_NEXT = "The lines below say where. If it comes again, look for a newer version of that package."
@@ -82,7 +82,8 @@ def of_kernel(ended: KernelEnded, backend: str = "local") -> Death:
         return Death(reason, f"{how}; its log says: {next(text for text in words if text in log)}", next_step)
     if ended.signal in _SIGNALS:
         reason, what, next_step = _SIGNALS[ended.signal]
-        return Death(reason, what, next_step or (_CRASHED_NEXT if ended.crash else ""))
+        where = "before Jupyter starts" if backend.startswith("local") else "in setup of the target"
+        return Death(reason, what, next_step.format(where=where) or (_CRASHED_NEXT if ended.crash else ""))
     if ended.signal is not None:
         return Death(Reason.KILLED, how, "Somebody or something there has sent that signal.")
     return Death(Reason.EXITED, how)

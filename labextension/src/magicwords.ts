@@ -19,4 +19,7 @@ export const SUBCOMMANDS = [
 ];
 
 /** Those that are followed by a target. */
-export const OF_TARGET = ['interrupt', 'restart', 'stop', 'vars', 'log', 'on'];
+export const OF_TARGET = [
+  ...['interrupt', 'restart', 'stop', 'vars', 'log', 'on'],
+  ...['gpus', 'reconnect', 'save', 'restore', 'forget']
+];

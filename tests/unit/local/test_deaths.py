@@ -61,6 +61,13 @@ def test_other_ends_of_a_kernel(signal: str | None, exit_code: int | None, log: 
     assert of_kernel(KernelEnded(exit_code, signal, tuple(log.splitlines()))).reason is reason
 
 
+def test_a_limit_is_raised_where_it_can_be() -> None:
+    """On this machine no `setup` runs."""
+    ended = KernelEnded(None, "SIGXCPU")
+    assert of_kernel(ended, "ssh").next_step == "Raise it by ulimit -t in setup of the target."
+    assert of_kernel(ended, "local-attach").next_step == "Raise it by ulimit -t before Jupyter starts."
+
+
 # Python 3.11, a read of address 0 by ctypes beside another thread
 FAULT = """\
 before
