@@ -25,8 +25,16 @@ def test_readme_cells_show_what_the_readme_says(plain_notebook: Notebook) -> Non
             assert shown(ran) == cell["output"]
 
 
-def test_readme_links_lead_somewhere() -> None:
-    """Every file that README and CONTRIBUTING link to is in the repository."""
-    for page in (README, README.with_name("CONTRIBUTING.md")):
-        for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
-            assert (README.parent / link).exists(), link
+def headings(page: Path) -> set[str]:
+    """As links to a heading spell them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return {re.sub(r"[^\w -]", "", found.lower()).replace(" ", "-") for found in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
+
+
+def test_links_lead_somewhere() -> None:
+    """Every file that README, CONTRIBUTING and the pages of docs link to is in the repository, with the heading that is named."""
+    for page in (README, README.with_name("CONTRIBUTING.md"), *(README.parent / "docs").glob("*.md")):
+        for file, heading in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
+            there = page.parent / file if file else page
+            assert there.exists(), f"{page.name}: {file}"
+            assert not heading or heading in headings(there), f"{page.name}: {file}#{heading}"
