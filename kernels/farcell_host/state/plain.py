@@ -42,9 +42,31 @@ _CODE = re.compile(r"[<>|=]?(?:[biufcSUV]\d{1,9}|\?|[mM]8(?:\[(?:\d{1,9})?[a-zA-
 _ZONE_KEY = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,3}")
 _BASES = (bytes, bytearray)
 _MOST_DIMENSIONS = 64
+_MOST_SLICES = 20
+_MOST_OF_A_KEY = 100_000
 
 
-def stranger(value: Any, kept: Collection[int] = (), instead: Mapping[int, Any] | None = None) -> list[Any]:
+class Looks:
+    """How much may still be looked at: a few bytes may refer to the same things over and over."""
+
+    _OF_A_FRAME = 1000
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def take(self, content: Any) -> None:
+        """Raises NotData when nothing is left."""
+        self._left -= len(content) + 1 if type(content) in _CONTAINERS else self._OF_A_FRAME
+        if self._left < 0:
+            raise NotData("the same things over and over")
+
+
+_CONTAINERS = frozenset({list, tuple, set, frozenset, dict})
+
+
+def stranger(
+    value: Any, kept: Collection[int] = (), instead: Mapping[int, Any] | None = None, looks: Looks | None = None
+) -> list[Any]:
     """[the first thing in a value that is no data], or nothing.
 
     `kept`: ids of what is not looked into, since it goes as a ref. `instead`: by id, the content that an object is about to get.
@@ -58,6 +80,8 @@ def stranger(value: Any, kept: Collection[int] = (), instead: Mapping[int, Any] 
             continue
         seen.add(id(obj))
         content = obj if instead is None else instead.get(id(obj), obj)
+        if looks is not None and (kind in _CONTAINERS or plainframes.is_any(kind)):
+            looks.take(content)
         if kind in (list, tuple, set, frozenset):
             parts: Iterable[Any] = content
         elif kind is dict:
@@ -134,6 +158,32 @@ def made(maker: str, *arguments: Any) -> Any:
         raise
     except Exception as error:
         raise NotData(f"a {maker} that is none: {type(error).__name__}: {error}") from error
+
+
+def hashable(key: Any) -> Any:
+    """The same, which may be hashed and compared: that runs no code of the notebook's, and ends."""
+    if type(key) in ATOMS:
+        return key
+    left, level = _MOST_OF_A_KEY, [key]
+    for _ in range(100):
+        level = [each for part in level for each in _hashed_inside(part)]
+        left -= len(level) + 1
+        if left < 0:
+            break
+        if not level:
+            return key
+    raise NotData("a key that is too large")
+
+
+def _hashed_inside(part: Any) -> Iterable[Any]:
+    kind = type(part)
+    if kind is tuple or kind is frozenset:
+        return part  # type: ignore[no-any-return]
+    if kind is slice:
+        return part.start, part.stop, part.step
+    if stranger(part):
+        raise NotData(f"a {kind.__name__} for a key")
+    return ()
 
 
 def reduce(obj: Any, note: Callable[[Any, Any], None]) -> Any:
@@ -279,9 +329,9 @@ def sized(dtype: Any, shape: Any) -> int:
 
 def _array(form: Any, shape: Any, order: Any, memory: Any, writeable: Any) -> Any:
     dtype, memory = dtype_of(form), memory_of(memory)
-    if order not in ("C", "F") or sized(dtype, shape) != memoryview(memory).nbytes:
+    if exactly(order, str) not in ("C", "F") or sized(dtype, shape) != memoryview(memory).nbytes:
         raise NotData("an array of another size than its memory's")
-    return make_array(dtype, shape, exactly(order, str), memory, exactly(writeable, bool))
+    return make_array(dtype, shape, order, memory, exactly(writeable, bool))
 
 
 def _view(base: Any, offset: Any, shape: Any, strides: Any, form: Any, writeable: Any) -> Any:
@@ -335,6 +385,17 @@ def _zone(key: Any) -> Any:
     return zoneinfo.ZoneInfo(key)
 
 
+def _slice(*parts: Any) -> Any:
+    """Not of slices of slices without end: Python frees those by recursion, and crashes."""
+    level = [part for part in parts if type(part) is slice]
+    for _ in range(_MOST_SLICES):
+        inner = {id(part): part for each in level for part in (each.start, each.stop, each.step) if type(part) is slice}
+        level = list(inner.values())
+    if level:
+        raise NotData("slices of slices without end")
+    return slice(*parts)
+
+
 def _path(kind: Any, text: Any) -> Any:
     return _PATHS[exactly(kind, str)](exactly(text, str))
 
@@ -342,7 +403,7 @@ def _path(kind: Any, text: Any) -> Any:
 MAKERS: dict[str, Callable[..., Any]] = {
     "complex": lambda real, imag: complex(exactly(real, float), exactly(imag, float)),
     "ellipsis": lambda: Ellipsis,
-    "slice": lambda *parts: slice(*parts),
+    "slice": _slice,
     "range": lambda *numbers: _ints(range, *numbers),
     "date": lambda *numbers: _ints(datetime.date, *numbers),
     "time": lambda *arguments: _zoned(datetime.time, *arguments),

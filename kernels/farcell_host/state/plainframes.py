@@ -9,18 +9,28 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from . import frames
 
 _PLAIN_KINDS = "biufcmM"
 _MISSING = ("python", "pyarrow")
+_LONGEST_RANGE = 10_000_000
+"""Of a range that tells the values of a level."""
 
 
 def _pandas() -> Any:
     found = sys.modules.get("pandas")
     return found if hasattr(found, "Series") else None
+
+
+def is_any(kind: type) -> bool:
+    """Whether it is a type of frames, series or indexes."""
+    pandas = _pandas()
+    return pandas is not None and issubclass(kind, (pandas.DataFrame, pandas.Series, pandas.Index))
 
 
 def parts_of(obj: Any) -> Iterable[Any] | None:
@@ -117,6 +127,41 @@ def _masked() -> dict[str, str]:
 # -- makers --------------------------------------------------------------------------------------------------------------------
 
 
+_left: ContextVar[list[int] | None] = ContextVar("farcell_left", default=None)
+
+
+@contextmanager
+def made_of(nbytes: int) -> Iterator[None]:
+    """Meanwhile columns and indexes take no more memory of arrays than that which came: pandas copies each, and one array, or a
+    view that shows a few bytes over and over, could be told for any number of them."""
+    token = _left.set([nbytes])
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
+def _numbers(given: Any) -> Any:
+    """An array that becomes a column, or part of one."""
+    from .plain import exactly
+
+    array, left = exactly(given, importlib.import_module("numpy").ndarray), _left.get()
+    if array.dtype.kind not in _PLAIN_KINDS:
+        raise ValueError("a column of no kind of data")
+    if left is not None:
+        left[0] -= array.nbytes
+        if left[0] < 0:
+            raise ValueError("columns of more memory than came")
+    return array
+
+
+def _name(given: Any) -> Any:
+    """Of a column or an index: pandas hashes it."""
+    from .plain import hashable
+
+    return hashable(given)
+
+
 def _made(form: Any) -> Any:
     """The array that a form of `_values` tells of."""
     from .plain import exactly
@@ -124,7 +169,7 @@ def _made(form: Any) -> Any:
     np, pandas = importlib.import_module("numpy"), importlib.import_module("pandas")
     kind, *parts = exactly(form, tuple)
     if kind == "numbers":
-        return exactly(parts[0], np.ndarray)
+        return _numbers(parts[0])
     if kind == "objects":
         values = exactly(parts[0], list)
         array = np.empty(len(values), object)
@@ -139,14 +184,14 @@ def _made(form: Any) -> Any:
         zone, unit, numbers = parts
         _check_zone(zone)
         dtype = pandas.DatetimeTZDtype(exactly(unit, str), zone)
-        moments = exactly(numbers, np.ndarray).view(f"M8[{dtype.unit}]")
+        moments = _numbers(numbers).view(f"M8[{dtype.unit}]")
         return pandas.DatetimeIndex(moments).tz_localize("UTC").tz_convert(zone).array
     if kind == "categories":
         codes, categories, ordered = parts
-        return pandas.Categorical.from_codes(exactly(codes, np.ndarray), _made_index(categories), ordered=exactly(ordered, bool))
+        return pandas.Categorical.from_codes(_numbers(codes), _made_index(categories), ordered=exactly(ordered, bool))
     if kind == "masked":
         name, data, mask = parts
-        return getattr(pandas.arrays, _masked()[exactly(name, str)])(exactly(data, np.ndarray), exactly(mask, np.ndarray))
+        return getattr(pandas.arrays, _masked()[exactly(name, str)])(_numbers(data), _numbers(mask))
     raise ValueError("values of no kind of data")
 
 
@@ -183,21 +228,28 @@ def _made_index(form: Any) -> Any:
     kind, *parts = exactly(form, tuple)
     if kind == "range":
         *numbers, name = parts
-        return pandas.RangeIndex(*(exactly(each, int) for each in numbers), name=name)
+        return pandas.RangeIndex(*(exactly(each, int) for each in numbers), name=_name(name))
     if kind == "multi":
         levels, codes, names = parts
         made = [_made_index(level) for level in exactly(levels, tuple)]
-        return pandas.MultiIndex(made, [exactly(each, np.ndarray) for each in exactly(codes, tuple)], names=exactly(names, tuple))
+        if any(type(level) is pandas.RangeIndex and len(level) > _LONGEST_RANGE for level in made):  # pandas writes them out
+            raise ValueError("a level without end")
+        return pandas.MultiIndex(
+            made, [_numbers(each) for each in exactly(codes, tuple)], names=tuple(map(_name, exactly(names, tuple)))
+        )
     if kind == "times":
         values, name, freq = parts
         array = _made(values)
         make = pandas.TimedeltaIndex if array.dtype.kind == "m" else pandas.DatetimeIndex
-        return make(array, name=name, freq=exactly(freq, str, type(None)))
+        return make(array, name=_name(name), freq=exactly(freq, str, type(None)))
     if kind != "plain":
         raise ValueError("an index of no kind of data")
     values, name = parts
     array = _made(values)
-    return pandas.Index(array, name=name, dtype=array.dtype)
+    if array.dtype.kind == "O" and type(array) is np.ndarray:
+        for each in array:
+            _name(each)
+    return pandas.Index(array, name=_name(name), dtype=array.dtype)
 
 
 def _frame(values: Any, columns: Any, index: Any, attrs: Any) -> Any:
@@ -221,7 +273,7 @@ def _series(values: Any, index: Any, name: Any, attrs: Any) -> Any:
     pandas = importlib.import_module("pandas")
     array = _made(values)
     series = pandas.Series(array, index=_made_index(index), dtype=array.dtype, copy=True)
-    series.name = name
+    series.name = _name(name)
     series.attrs.update(exactly(attrs, dict))
     return series
 

@@ -26,7 +26,7 @@ from .decode import read_numbers
 from .delta import Component, Delta
 from .objects import BUILTINS, Table
 from .payload import LOST, RESULT, Payload
-from .plain import Memory, NotData, exactly, memory_of, stranger
+from .plain import Looks, Memory, NotData, exactly, hashable, memory_of, stranger
 from .refs import RefInfo, is_ref
 
 MADE = (plain.made.__module__, plain.made.__qualname__)
@@ -34,8 +34,10 @@ RESOLVE = ("farcell_host.state.refs", "resolve")
 _MARK = object()
 _REPLACED = frozenset({tuple, frozenset, slice, datetime.datetime, datetime.time})
 """What cannot change, and may hold what does: beside arrays of another layout all that is ever told anew."""
-_MOST_OF_A_KEY = 100_000
+_LEAST_LOOKS = 10_000_000
+_LOOKS_PER_BYTE = 10
 _LONGEST_TEXT = 500
+_MOST_BYTES = 1 << 63
 
 
 class _Global:
@@ -54,6 +56,7 @@ class Reader:
         self._file = io.BytesIO(data)
         self._buffers = iter(buffers)
         self._table = table
+        self._looks = Looks(max(_LEAST_LOOKS, _LOOKS_PER_BYTE * len(data)))
         self._stack: list[Any] = []
         self._begun: dict[int, Any] = {}
         self.memo: list[Any] = []
@@ -122,20 +125,20 @@ class Reader:
 
     def set_item(self, _: Any) -> None:
         value, key = self._pop(), self._pop()
-        self._top(dict)[_key(key)] = value
+        self._top(dict)[hashable(key)] = value
 
     def set_items(self, _: Any) -> None:
         pairs = self._since_mark()
         if len(pairs) % 2:
             raise NotData("a key without a value")
-        self._top(dict).update(zip(map(_key, pairs[::2]), pairs[1::2], strict=True))
+        self._top(dict).update(zip(map(hashable, pairs[::2]), pairs[1::2], strict=True))
 
     def add_items(self, _: Any) -> None:
         values = self._since_mark()
-        self._top(set).update(map(_key, values))
+        self._top(set).update(map(hashable, values))
 
     def frozen(self, _: Any) -> None:
-        self.push(frozenset(map(_key, self._since_mark())))
+        self.push(frozenset(map(hashable, self._since_mark())))
 
     def tuple_since_mark(self, _: Any) -> None:
         self.push(tuple(self._since_mark()))
@@ -180,9 +183,12 @@ class Reader:
         if called.name == RESOLVE:
             self.push(self._ref(*arguments))
             return
-        found = stranger([each for each in arguments if type(each) is not Memory])
-        if found:
-            raise NotData(f"a {type(found[0]).__name__} for a maker of data")
+        if (
+            arguments and exactly(arguments[0], str) in plainframes.MAKERS
+        ):  # pandas looks into what it is given, the other makers do not
+            found = stranger([each for each in arguments if type(each) is not Memory], looks=self._looks)
+            if found:
+                raise NotData(f"a {type(found[0]).__name__} for a maker of data")
         self.push(plain.made(*arguments))
 
     def _ref(self, number: Any) -> Any:
@@ -212,31 +218,6 @@ def _opcodes(file: io.BytesIO) -> Iterator[tuple[str, Any, Any]]:
     except ValueError as error:
         raise NotData(f"no pickle: {error}") from None
     raise NotData("no end")
-
-
-def _key(key: Any) -> Any:
-    """As a key or member: its hash and equality run no code of the notebook's, and end."""
-    kind = type(key)
-    if kind is tuple or kind is frozenset:
-        left, level = _MOST_OF_A_KEY, [key]
-        for _ in range(100):
-            level = [each for part in level for each in part if _is_hashed_inside(each)]
-            left -= sum(map(len, level)) + 1
-            if left < 0:
-                break
-            if not level:
-                return key
-        raise NotData("a key that is too large")
-    _is_hashed_inside(key)
-    return key
-
-
-def _is_hashed_inside(part: Any) -> bool:
-    if type(part) in (tuple, frozenset):
-        return True
-    if stranger(part):
-        raise NotData(f"a {type(part).__name__} for a key")
-    return False
 
 
 _CONSTANTS = ("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8",
@@ -281,7 +262,8 @@ _ACTS: dict[str, Any] = {
 def read(payload: Payload, table: Table, namespace: Mapping[str, Any]) -> Delta:
     """As `decode`; raises NotData for all that is no data, and nothing was touched."""
     try:
-        return _read(payload, table, namespace)
+        with plainframes.made_of(payload.total_bytes):
+            return _read(payload, table, namespace)
     except NotData:
         raise
     except Exception as error:  # whatever a message of somebody else's may make fail
@@ -340,7 +322,8 @@ def _ref_info(given: Any, table: Table) -> RefInfo:
         exactly(text, str)
     for word in (info.dtype, info.device):
         exactly(word, str, type(None))
-    exactly(info.size_bytes, int)
+    if not 0 <= exactly(info.size_bytes, int) < _MOST_BYTES:
+        raise NotData("a value of no size")
     exactly(info.travels, bool)
     for length in () if info.shape is None else exactly(info.shape, list):
         exactly(length, int)
@@ -412,7 +395,7 @@ def _content(kind: str, obj: Any, content: Any) -> Any:
     if kind == "dict" and type(obj) is dict:
         return exactly(content, dict), None, None
     if kind == "set" and type(obj) is set:
-        return [_key(each) for each in exactly(content, list)], 0, []
+        return [hashable(each) for each in exactly(content, list)], 0, []
     if kind == "bytearray" and type(obj) is bytearray:
         return exactly(content, bytes)
     if kind == "array" and is_array(obj) and type(obj).__module__ == "numpy":

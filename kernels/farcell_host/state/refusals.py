@@ -68,6 +68,7 @@ _REFUSED: dict[tuple[str, str], tuple[str, str]] = {
     ("zlib", "Decompress"): ("a compressor", _MAKE_HINT),
 }
 # In-memory streams are data, not open files.
+_MOST_STEPS = 50
 _IN_MEMORY = frozenset({("_io", "StringIO"), ("_io", "BytesIO")})
 
 
@@ -168,11 +169,11 @@ def path_to(root: Any, name: str, culprit: object) -> str:
 
 
 def narrow(root: Any, name: str, fails: Callable[[Any], BaseException | None]) -> tuple[str, Any, BaseException | None]:
-    """The deepest part of `root` that fails, its path and its error."""
+    """The deepest part of `root` that fails, its path and its error; of what is nested without end, not to the end: each step
+    dumps all that is left."""
     path, value, error = name, root, None
     seen = {id(root)}
-    descending = True
-    while descending:
+    for _ in range(_MOST_STEPS):
         descending = False
         for step, part in parts(value):
             if id(part) in seen or isinstance(part, (str, bytes, int, float, type(None))):
@@ -182,6 +183,8 @@ def narrow(root: Any, name: str, fails: Callable[[Any], BaseException | None]) -
             if failure is not None:
                 path, value, error, descending = path + step, part, failure, True
                 break
+        if not descending:
+            break
     return path, value, error
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from farcell_host.state import CannotRestore, Payload, RefInfo, plainreader
+from farcell_host.state import CannotRestore, CannotTravel, Payload, RefInfo, plainreader
 from farcell_host.state.decode import write_numbers
 from farcell_host.state.plain import made, stranger
 from farcell_host.state.refs import is_ref
@@ -60,6 +60,55 @@ def doubling(levels: int) -> bytes:
     for place in range(levels):
         made += b"0h" + bytes([place]) + b"h" + bytes([place]) + b"\x86\x94"
     return made + b"0}h" + bytes([levels]) + b"Ns."
+
+
+def make(*arguments: bytes) -> bytes:
+    """A call of a maker, in the midst of a pickle."""
+    return name(*MADE) + tuple_of(*arguments) + b"R"
+
+
+def tuple_of(*pickled: bytes) -> bytes:
+    return b"(" + b"".join(pickled) + b"t"
+
+
+def number(value: int) -> bytes:
+    return b"\x8a\x08" + struct.pack("<q", value)
+
+
+def endless(levels: int = 60) -> tuple[bytes, bytes]:
+    """What begins a pickle that has such a key, and what puts the key where it is wanted."""
+    return doubling(levels)[: -len(b"0}h.Ns.")] + b"0", b"h" + bytes([levels])
+
+
+def frame_of_a_key(form: Callable[[bytes], bytes]) -> Payload:
+    begin, key = endless()
+    return payload_of(begin + form(key) + b".")
+
+
+def nested_slices(levels: int) -> bytes:
+    begun = PROTOCOL + name(*MADE) + b"\x940" + text("slice") + b"\x940N\x940"
+    each = (b"h\x00(h\x01j" + struct.pack("<I", level + 2) + b"NNtR\x940" for level in range(levels))
+    return begun + b"".join(each) + b"j" + struct.pack("<I", levels + 2) + b"."
+
+
+def repeated(shape: int) -> bytes:
+    """A view that shows eight bytes that often."""
+    return make(text("view"), b"C\x08" + bytes(8), b"K\x00", tuple_of(number(shape)), b"K\x00\x85", text("<f8"), b"\x88")
+
+
+def range_of(size: int, name: bytes = b"N") -> bytes:
+    return tuple_of(text("range"), b"K\x00", number(size), b"K\x01", name)
+
+
+def series_of(numbers: bytes, size: int, name: bytes = b"N") -> bytes:
+    return make(text("series"), tuple_of(text("numbers"), numbers), range_of(size), name, b"}")
+
+
+EIGHT_BYTES = make(text("array"), text("<i8"), b"K\x01\x85", text("C"), b"C\x08" + bytes(8), b"\x88")
+
+
+def multi(level: bytes) -> bytes:
+    return make(text("index"), tuple_of(text("multi"), level + b"\x85", EIGHT_BYTES + b"\x85", b"N\x85"))
 
 
 def payload_of(*pickles: bytes, names: tuple[str, ...] = ("x",), states: int = 0, **more: Any) -> Payload:
@@ -201,6 +250,40 @@ ATTACKS: dict[str, tuple[Callable[[Target], Payload], str]] = {
     "an order for a set": (lambda t: plain({1, 2}, sets=[[0, [0, 1], 8, []]]), "the order of a set"),
     "a time zone that is a path": (lambda t: calling(*MADE, "zone", "../../etc/passwd"), "no time zone"),
     "a frame of another thing": (lambda t: calling(*MADE, "frame", "x", "y", "z", {}), "a str where tuple belongs"),
+    # what pandas would hash, copy or write out
+    "an index's name that never ends": (
+        lambda t: frame_of_a_key(lambda key: make(text("index"), range_of(3, key))), "a key that is too large"
+    ),
+    "a series' name that never ends": (
+        lambda t: frame_of_a_key(lambda key: series_of(EIGHT_BYTES, 1, key)), "a key that is too large"
+    ),
+    "a level's value that never ends": (
+        lambda t: frame_of_a_key(
+            lambda key: multi(tuple_of(text("plain"), tuple_of(text("objects"), b"](" + key + b"K\x01e"), b"N"))
+        ),
+        "a key that is too large",
+    ),
+    "a level that is written out": (lambda t: payload_of(PROTOCOL + multi(range_of(1 << 40)) + b"."), "a level without end"),
+    "a column of eight bytes": (
+        lambda t: payload_of(PROTOCOL + series_of(repeated(1 << 31), 1 << 31) + b"."), "columns of more memory than came"
+    ),
+    "columns of one array": (
+        lambda t: payload_of(
+            PROTOCOL + make(text("array"), text("<i8"), tuple_of(number(1000)), text("C"), b"B" + struct.pack("<I", 8000)
+            + bytes(8000), b"\x88") + b"\x940](" + 9 * series_of(b"h\x00", 1000) + b"e."
+        ),
+        "columns of more memory than came",
+    ),
+    "slices that crash Python": (lambda t: payload_of(nested_slices(200_000)), "slices of slices without end"),
+    "the same over and over": (
+        lambda t: payload_of(
+            PROTOCOL + b"](" + 100_000 * b"N" + b"e\x940](" + 1000 * make(text("missing"), b"h\x00") + b"e."
+        ),
+        "the same things over and over",
+    ),
+    "a ref of no size": (
+        lambda t: payload_of(names=(), refs={"x": {**ref(-900), "size_bytes": 10**400}}), "a value of no size"
+    ),
     "nothing at all": (lambda t: payload_of(b""), "no pickle"),
     "half a pickle": (lambda t: payload_of(pickle.dumps([1, 2, 3], 5)[:-3]), "no pickle"),
     "a header of another form": (lambda t: Payload({"streams": 5}), "a message of another form"),
@@ -249,6 +332,21 @@ def test_an_attack_is_refused(pair: Any, attack: str, trap: Path) -> None:
     assert _variables(pair) == before and repr(_variables(pair)) == content and not vars(before["own"])
     pair.run("rows.append(2)")
     assert pair.here["rows"] is before["rows"] and before["rows"] == [1, 2]
+
+
+def test_what_is_nested_without_end_is_taken(pair: Any) -> None:
+    """Looking for what of it cannot be sent comes to an end."""
+    pair.receive(payload_of(PROTOCOL + 20_000 * b"]" + 19_999 * b"a" + b"."))
+    assert type(pair.here["x"][0][0]) is list
+    with pytest.raises(CannotTravel, match="nested too deeply"):
+        pair.ship("x")
+
+
+def test_calls_of_makers_with_one_large_list_take_no_longer_for_it(pair: Any) -> None:
+    """What no maker looks into is looked at once, when all of it has come."""
+    begun = PROTOCOL + b"](" + 100_000 * b"N" + b"e\x940" + name(*MADE) + b"\x940" + text("slice") + b"\x940]("
+    pair.receive(payload_of(begun + 20_000 * b"h\x01(h\x02h\x00NNtR" + b"e."))
+    assert len(pair.here["x"]) == 20_000
 
 
 def test_no_module_is_imported(pair: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trap: Path) -> None:
