@@ -49,7 +49,7 @@ from farcell_host.reasons import Reason
 from farcell_host.stream import Stream
 from farcell_host.waiting import within
 
-from . import transfers
+from . import transfers, untrusted
 from .backends.base import Allocation, Backend, JobState, Opened, Scheduled, Shared, Unreachable
 from .deaths import Death, of_login
 from .errors import Busy, TargetUnavailable
@@ -92,6 +92,7 @@ class Connection:
         `messages` gets answers alone; what the host has numbered up to `cursor` does not come."""
         self._backend = backend
         self._allocation = allocation
+        self._takes_data_alone = allocation.options.takes_data_alone
         self._on_message = on_message
         self._on_ended = on_ended
         self.loop = loop_thread().loop
@@ -543,8 +544,10 @@ class Connection:
                 self._respond(id, ok, fields)
             case Welcomed(fields):
                 self._welcome(fields)
-            case Refused(_, text):
-                self._refused = event
+            case Refused(code, text):
+                if self._takes_data_alone:
+                    text = untrusted.text(text)
+                self._refused = Refused(code, text)
                 if self._stream is not None:
                     self._stream.fail(ConnectionRefusedError(text))
 
@@ -563,6 +566,8 @@ class Connection:
         answer = self._responses.pop(id, None)
         if answer is None or answer.done():
             return
+        if self._takes_data_alone:
+            fields = untrusted.deeply(fields)
         if ok:
             answer.set_result(fields)
         else:

@@ -236,8 +236,7 @@ class Life:
         """A question to the host that takes no turn; raises TargetUnavailable when it does not answer in time."""
         assert self.connection is not None
         try:
-            answer = self.connection.request(op, **fields).result(ANSWER_TIMEOUT_S)
-            return dict(untrusted.deeply(answer)) if self.takes_data_alone else answer
+            return self.connection.request(op, **fields).result(ANSWER_TIMEOUT_S)
         except concurrent.futures.TimeoutError:
             raise TargetUnavailable(
                 f"The kernel host on {self.target!r} has not answered {op!r} for {ANSWER_TIMEOUT_S:g} s. The log: {self.log_path}"

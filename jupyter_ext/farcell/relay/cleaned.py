@@ -105,12 +105,14 @@ def _texts(*names: str) -> Callable[[Content], Content]:
 
 def _reply(content: Content) -> Content:
     """Without payloads (`set_next_input` writes a cell), modules to import, and user expressions."""
-    clean = {key: value for key, value in content.items() if key not in _NOT_LET_IN}
+    clean = {
+        key: value if key in _READ_ELSEWHERE else untrusted.deeply(value)
+        for key, value in content.items()
+        if key not in _NOT_LET_IN
+    }
     clean.update({key: untrusted.text(content[key]) for key in ("message", "evalue") if content.get(key)})
     if content.get("ename") is not None:
         clean["ename"] = untrusted.word(content["ename"])
-    if content.get("vars"):
-        clean["vars"] = untrusted.deeply(content["vars"])
     for key in ("traceback", "unshown"):
         if content.get(key):
             clean[key] = untrusted.lines(content[key])
@@ -118,6 +120,8 @@ def _reply(content: Content) -> Content:
 
 
 _NOT_LET_IN = frozenset({"payload", "imported", "gone", "user_expressions"})
+_READ_ELSEWHERE = frozenset({"state", "copies", "answer", "places"})
+"""As data, or as the paths of files."""
 _REPLIES = ("run", "state", "modules", "files", "environment", "vars", "save", "restore")
 
 

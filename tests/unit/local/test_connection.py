@@ -173,11 +173,11 @@ class HostBackend:
 class Line:
     """A connection and what it delivered."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, **options: Any) -> None:
         self.host = host
         self.heard: queue.Queue[tuple[Message, tuple[Buffer, ...]]] = queue.Queue()
         self.ended: queue.Queue[Death] = queue.Queue()
-        allocation = Allocation(LaunchOptions(target="far"), "/nowhere")
+        allocation = Allocation(LaunchOptions(target="far", **options), "/nowhere")
         self.connection = Connection(HostBackend(host), allocation, lambda *what: self.heard.put(what), self.ended.put)
 
     def open(self) -> dict[str, Any]:
@@ -191,8 +191,8 @@ class Line:
 def lines() -> Iterator[Callable[[Host], Line]]:
     opened: list[Line] = []
 
-    def line(host: Host) -> Line:
-        opened.append(Line(host))
+    def line(host: Host, **options: Any) -> Line:
+        opened.append(Line(host, **options))
         return opened[-1]
 
     yield line
@@ -391,6 +391,17 @@ def test_a_refusal_says_why(lines: Callable[[Host], Line]) -> None:
     line = lines(Host(refuse=("busy", "notebook other.ipynb drives it")))
     with pytest.raises(Busy, match=r"other\.ipynb"):
         line.open()
+
+
+def test_what_a_host_answers_steers_no_terminal(lines: Callable[..., Line]) -> None:
+    """With `trust = "data"` its answers and refusals are somebody else's words, wherever they are shown."""
+    evil = "x\x1b]52;c;eA==\x07"
+    line = lines(Host(), trust="data")
+    line.open()
+    assert line.connection.request(evil).result(BOUND_S) == {"op": "x]52;c;eA=="}
+    with pytest.raises(Busy) as refusal:
+        lines(Host(refuse=("busy", evil)), trust="data").open()
+    assert "\x1b" not in str(refusal.value)
 
 
 def test_a_host_that_cannot_be_reached_is_named(lines: Callable[[Host], Line]) -> None:

@@ -102,3 +102,15 @@ def test_a_log_outside_of_the_notebook_is_cleaned_for_such_targets_alone() -> No
     assert for_a_log(LaunchOptions())(message) is message
     shown = for_a_log(LaunchOptions(trust="data"))(message)
     assert shown is not None and shown.content["data"].keys() == {"text/plain"}
+
+
+def test_no_text_of_a_reply_steers_a_terminal() -> None:
+    """Versions of packages, a snapshot's names, names that are missing: all of it is shown somewhere."""
+    evil = "1\x1b]52;c;eA==\x07"
+    told = {"versions": {"numpy": evil}, "manifest": {"left": {evil: [evil]}}, "missing": [evil], "failed": {"m": evil}}
+    for kind in ("environment", "restore", "state", "modules"):
+        reply = clean(f"farcell_{kind}_reply", {"status": "ok", **told, "state": {"streams": []}}, Channel.SHELL)
+        assert reply is not None and reply.content["state"] == {"streams": []}
+        assert (
+            "\x1b" not in str(reply.parts) and "\\u001b" not in str(reply.parts) and reply.content["missing"] == ["1]52;c;eA=="]
+        )
