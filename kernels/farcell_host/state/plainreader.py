@@ -183,9 +183,8 @@ class Reader:
         if called.name == RESOLVE:
             self.push(self._ref(*arguments))
             return
-        if (
-            arguments and exactly(arguments[0], str) in plainframes.MAKERS
-        ):  # pandas looks into what it is given, the other makers do not
+        looks_inside = bool(arguments) and exactly(arguments[0], str) in plainframes.MAKERS  # pandas does, other makers do not
+        if looks_inside:
             found = stranger([each for each in arguments if type(each) is not Memory], looks=self._looks)
             if found:
                 raise NotData(f"a {type(found[0]).__name__} for a maker of data")
