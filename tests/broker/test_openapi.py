@@ -33,6 +33,7 @@ def test_no_request_finds_what_the_broker_s_document_does_not_say(sandbox: Sandb
         (sandbox.folder / "schemathesis.toml").write_text(CONFIG)
         program = [sys.executable, "-m", "schemathesis.cli", "run", f"{broker.url}api/openapi.json", "--no-color", "--seed", "1"]
         program += ["--header", f"Authorization: token {ada.token}", "--max-examples", "10", "--rate-limit", "18/s"]
+        program += ["--request-timeout", "60"]  # its own 10 s are short beside other work
         fuzzed = subprocess.run(
             program, cwd=sandbox.folder, env=sandbox.environment(), capture_output=True, text=True, timeout=FUZZ_S
         )

@@ -65,6 +65,7 @@ def test_no_request_finds_what_the_document_does_not_say() -> None:
         (folder / "schemathesis.toml").write_text(CONFIG)
         program = [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}farcell/api/openapi.json", "--no-color"]
         program += ["--header", f"Authorization: token {server.token}", "--seed", "1", "--max-examples", "10"]
+        program += ["--request-timeout", "60"]  # its own 10 s are short beside other work
         fuzzed = subprocess.run(program, cwd=folder, env=server.box.environment(), capture_output=True, text=True, timeout=FUZZ_S)
         assert fuzzed.returncode == 0, fuzzed.stdout[-8000:] + fuzzed.stderr[-2000:]
         assert f"Tested: {len(ROUTES)}" in fuzzed.stdout
