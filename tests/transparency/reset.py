@@ -68,7 +68,22 @@ def remember(sandbox: str) -> None:
     import numpy  # the same for both twins, whichever imports it
 
     numpy.random.seed(SEED)
+    _shake_memory()
     _baseline = Baseline(sandbox)
+
+
+def _shake_memory() -> None:
+    """Memory is the machine's own (docs/limits.md). Two plain runs may well agree on how much of it something took, and then the
+    mask would not know: so a process tells something else at each look, as of its number and the time."""
+    import psutil
+
+    tell = psutil.Process.memory_info
+
+    def memory_info(self: psutil.Process) -> Any:
+        told = tell(self)
+        return told._replace(rss=told.rss + int.from_bytes(os.urandom(2), "big") * os.sysconf("SC_PAGESIZE"))
+
+    psutil.Process.memory_info = memory_info
 
 
 def notebook() -> None:

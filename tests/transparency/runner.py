@@ -326,8 +326,7 @@ class Harness:
         cell_s: float = CELL_S,
         may_stay: bool = False,
     ) -> Verdict:
-        """The same with kernels that have run nothing else, and no farcell in the plain twin's. Before anything differs, the
-        plain twin runs a few times more: what its own runs do not agree on is masked.
+        """The same with kernels that have run nothing else, and no farcell in the plain twin's.
 
         With `may_stay` names are left out whose values cannot travel, and stay on the target by design.
         """
@@ -340,11 +339,6 @@ class Harness:
         verdict.stayed = stayed
         assert plain.mask is not None
         self._hide(verdict, plain.mask, own)
-        for seed in (HASH_SEED, OTHER_SEED) * 2:  # chance may have let the first two agree, on how much memory something took
-            if verdict.is_same:
-                break
-            plain.mask |= _disagreed(plain.record, _run_fresh(cells, seed, cell_s), own)
-            self._hide(verdict, plain.mask, own)
         return verdict
 
     def plain_fresh(self, cells: tuple[str, ...], own: frozenset[str] = frozenset(), cell_s: float = CELL_S) -> Plain:

@@ -1,25 +1,19 @@
-"""What two plain runs do not agree on is no difference, and what they agree on is one."""
+"""What is the machine's own is masked, also where two plain runs agree on it by themselves."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 from transparency.runner import Harness
 
-COUNT = """
-def run_number():
-    with open({path!r}, "a+") as file:
-        file.write("x")
-        file.seek(0)
-        return len(file.read())
+MEASURES = """
+import psutil
+before = psutil.Process().memory_info().rss
+grown = psutil.Process().memory_info().rss - before
+del before
 """
 
 
-@pytest.mark.parametrize("line", ["late = run_number() > 2", "late = run_number() == 3"])
-def test_what_one_plain_run_in_several_does_otherwise(line: str, tmp_path: Path) -> None:
-    """The first two plain runs agree, the marked one is the third, and those after it are plain again."""
-    cells = [COUNT.format(path=str(tmp_path / "runs")), line]
+def test_how_much_memory_something_took_is_no_difference() -> None:
     with Harness() as harness:
-        verdict = harness.check_fresh(cells, {1})
-    assert verdict.is_same == (line == "late = run_number() > 2"), str(verdict)
+        verdict = harness.check_fresh([MEASURES, "doubled = [grown] * 2"], {0})
+    assert verdict.is_same, str(verdict)
+    assert verdict.masked > 0
