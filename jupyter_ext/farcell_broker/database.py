@@ -7,6 +7,7 @@ commits: they are fences, and by them another process knows what has changed sin
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from farcell.ledger.filesystems import is_local
+from farcell.ledger.lock import file_lock
 from farcell.ledger.place import close_to_others, make_file, make_folder
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select, text, update
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
@@ -91,6 +93,7 @@ class Database:
                     make_folder(path)
                     make_file(path)
                     close_to_others(path, 0o600)
+                    self._set_journal_mode(path)
                 self._migrate()
                 self._ready = True
 
@@ -132,6 +135,13 @@ class Database:
         self.prepare()
         with self._faults(), self._transaction() as connection:
             yield connection
+
+    def _set_journal_mode(self, path: Path) -> None:
+        """Under a lock: of two that change it at once, SQLite tells one that the file is locked, and does not let it wait."""
+        wanted = "wal" if is_local(path) else "delete"
+        with file_lock(path.with_name(f"{path.name}.lock"), self._busy_s), contextlib.closing(self._connect()) as connection:
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] != wanted:
+                connection.execute(f"PRAGMA journal_mode = {wanted}")
 
     def _migrate(self) -> None:
         with self._transaction() as connection:
@@ -179,7 +189,6 @@ class Database:
             isolation_level=None,
             check_same_thread=False,
         )
-        connection.execute(f"PRAGMA journal_mode = {'wal' if is_local(path) else 'delete'}")
         # A grant that was told must outlive a loss of power: its fence may be with a host already.
         connection.execute("PRAGMA synchronous = FULL")
         return connection
@@ -199,7 +208,8 @@ class Database:
                 "keepalives_count": 3,
                 "tcp_user_timeout": 20_000,
                 "options": f"-c lock_timeout={int(self._busy_s * 1000)} -c tcp_keepalives_idle=15 "
-                "-c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
+                # What was sent when the link was cut is sent again and again, and nothing else is asked meanwhile.
+                "-c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout=30000",
             },
         )
 
@@ -229,6 +239,8 @@ class Database:
             raise DatabaseError(f"The database {self.name} cannot be used: {words}. {then}", is_passing) from error
         except SQLAlchemyError as error:
             raise DatabaseError(f"The database {self.name} cannot be used: {error}.") from error
+        except TimeoutError as error:
+            raise DatabaseError(f"The database {self.name} cannot be used: {error}. It is tried again.", True) from error
         except OSError as error:
             raise DatabaseError(
                 f"The database {self.name} cannot be opened: {error.strerror or error}. Make its folder writable to the broker."

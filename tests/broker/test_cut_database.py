@@ -60,15 +60,19 @@ def far_postgres(module_link: Link) -> Iterator[Postgres]:
 
 
 @pytest.mark.timeout(300)
-def test_it_leads_no_more_before_another_one_does(far_postgres: Postgres, link: Link) -> None:
-    """Both learn of the cut within their bounds, and the one that is back follows."""
+@pytest.mark.parametrize("delay_ms", [0.0, 200.0])
+def test_it_leads_no_more_before_another_one_does(far_postgres: Postgres, link: Link, delay_ms: float) -> None:
+    """Both learn of the cut within their bounds, and the one that is back follows. With a delay the server has sent what nobody
+    has acknowledged when the link is cut: then it asks for no sign of life."""
     with far_postgres.database() as url, contextlib.ExitStack() as stack:
         cut_off, beside = (stack.enter_context(candidate(link, side, url)) for side in ("laptop", "cluster"))
         assert (cut_off.take(), beside.take()) == ("True", "False")
+        link.delay(delay_ms)
+        assert cut_off.take() == "True"
         link.cut()
         with ThreadPoolExecutor(1) as pool:
             answer: Future[str] = pool.submit(cut_off.take)
             until(lambda: beside.take() == "True", NOTICED_S, "the server has let go of the lead")
             assert answer.done() and answer.result() == "passing"
-        link.heal()
+        link.reset()
         assert (cut_off.take(), beside.take()) == ("False", "True")
