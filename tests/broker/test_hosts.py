@@ -105,6 +105,7 @@ if (child := os.fork()) == 0:
 _ = os.waitpid(child, 0)
 """
     lender.run(host, daemon)
+    assert wait_until(lambda: any(map(_is_sleep_of_ann, psutil.process_iter())))  # of a child that the cell does not wait for
     (sleeping,) = [each.pid for each in psutil.process_iter() if _is_sleep_of_ann(each)]
     neighbour = lender.start(lease("bob"), shared())
     lender.do(lender.hosts.end(host))
