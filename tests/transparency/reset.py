@@ -150,7 +150,9 @@ def _modules() -> None:
     assert _baseline is not None
     here = _baseline.cwd + os.sep
     for name, module in list(sys.modules.items()):
-        is_handmade = getattr(module, "__spec__", None) is None and name not in _baseline.modules
+        # An extension module makes modules within itself, which have no spec either (jaxlib._jax).
+        root = sys.modules.get(name.partition(".")[0])
+        is_handmade = all(getattr(each, "__spec__", None) is None for each in (module, root)) and name not in _baseline.modules
         if is_handmade or str(getattr(module, "__file__", None) or "").startswith(here):
             del sys.modules[name]
     for name in [name for name in vars(builtins) if name not in _baseline.builtins]:
