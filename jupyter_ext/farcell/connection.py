@@ -47,7 +47,7 @@ from farcell_host.protocol.messages import Buffer, Message
 from farcell_host.protocol.outbox import Outgoing
 from farcell_host.reasons import Reason
 from farcell_host.stream import Stream
-from farcell_host.waiting import within
+from farcell_host.waiting import result_within, within
 
 from . import transfers, untrusted
 from .backends.base import Allocation, Backend, JobState, Opened, Scheduled, Shared, Unreachable
@@ -364,7 +364,7 @@ class Connection:
         """One stream's life; why it ended."""
         self._is_cut = False
         try:
-            opened = await asyncio.wait_for(self._backend.open_stream(self._allocation), OPEN_TIMEOUT_S)
+            opened = await result_within(self._backend.open_stream(self._allocation), OPEN_TIMEOUT_S, _close_unused)
         except (OSError, TargetUnavailable, asyncio.TimeoutError) as error:
             self._is_cut = isinstance(error, Unreachable | asyncio.TimeoutError)
             return str(error) or type(error).__name__
@@ -654,3 +654,8 @@ class Connection:
         self._handled_unacknowledged = 0
         self.client.acknowledge(self._handled)
         self._wake()
+
+
+def _close_unused(opened: Opened) -> None:
+    opened.endpoint.close()
+    opened.close()

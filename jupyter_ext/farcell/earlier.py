@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from farcell_host import __version__, runtime
 from farcell_host.commands import OTHER_VERSION, SILENT, ask_status
 from farcell_host.protocol.messages import Buffer, Message
+from farcell_host.waiting import result_within
 
 from .backends.base import Allocation, Backend, Ending, LaunchOptions, Listing, ShellBackend
 from .conflicts import ID_LENGTH
@@ -70,7 +71,7 @@ async def _told_over_there(backend: Backend, options: LaunchOptions, ask: Ask | 
     if isinstance(backend, ShellBackend):  # who may be asked is asked first: a login without anybody would be refused before
         await backend.shell(options, ask)
     try:
-        statuses = await asyncio.wait_for(backend.sessions(options), LIST_TIMEOUT_S)
+        statuses = await result_within(backend.sessions(options), LIST_TIMEOUT_S)
     except (FarcellError, OSError, ValueError, asyncio.TimeoutError):
         return []  # the launch that follows says what is wrong with the way there
     close_books(statuses)

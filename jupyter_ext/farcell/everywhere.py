@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from farcell_host.commands import OTHER_VERSION
+from farcell_host.waiting import result_within
 
 from . import earlier
 from .backends.base import Allocation, LaunchOptions, Listing, backend_named
@@ -170,7 +171,7 @@ async def ending(session: Session) -> None:
     backend = backend_named(session.options.backend)
     assert isinstance(backend, Listing)
     try:
-        await asyncio.wait_for(backend.end(session.options, session.runtime), END_S)
+        await result_within(backend.end(session.options, session.runtime), END_S)
     except asyncio.TimeoutError:
         raise TargetUnavailable(f"{session.target!r} did not end session {session.id} in {END_S:.0f} s.") from None
 
@@ -237,7 +238,7 @@ async def ask(place: Sequence[LaunchOptions]) -> Found:
             text = f"{options.target!r} was not asked: its backend {options.backend} has no list of sessions."
             return Found(unasked=[Unasked(text, Why.UNLISTABLE)])
         try:
-            told = await asyncio.wait_for(backend.sessions(options), ASK_S)
+            told = await result_within(backend.sessions(options), ASK_S)
             earlier.close_books(told)
             sessions = [Session(options, each) for each in told]
             return Found([each for each in sessions if each.left or not each.status.get("is_over")])

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from farcell_host.journal import messages_of
 from farcell_host.protocol.messages import Buffer, Channel, Message
 from farcell_host.reasons import Reason
+from farcell_host.waiting import result_within
 
 from . import earlier, journals, untrusted
 from .backends.base import Allocation, Backend, LaunchOptions, Scheduled, ShellBackend, Tell, backend_named
@@ -343,10 +344,10 @@ class Life:
             said: dict[str, Any] = {}
             if not connection.closed and not is_dead:
                 keeper, connection.is_ending = self.recorder, True
-                with contextlib.suppress(FarcellError, TimeoutError, concurrent.futures.TimeoutError):
+                with contextlib.suppress(FarcellError, asyncio.TimeoutError):
                     records, recorded = keeper is not None, keeper is not None and keeper.is_whole
                     stopping = connection.request("stop", records=records, recorded=recorded)
-                    said = await asyncio.wait_for(asyncio.wrap_future(stopping), STOP_TIMEOUT_S)
+                    said = await result_within(asyncio.wrap_future(stopping), STOP_TIMEOUT_S)
             await connection.close()
             if self.recorder is not None:
                 self.recorder.leave(connection, said.get("usage"))

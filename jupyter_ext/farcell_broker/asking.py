@@ -16,6 +16,7 @@ from farcell_host.errors import ProtocolError
 from farcell_host.protocol.client import Client, Hello
 from farcell_host.protocol.events import Refused, Responded
 from farcell_host.stream import Buffer, Stream
+from farcell_host.waiting import result_within
 
 NO_MESSAGES = 1 << 62
 MOST_BYTES = 16 << 20
@@ -28,7 +29,7 @@ async def ask(opened: Opened, op: str, timeout_s: float = 10.0, **fields: Any) -
     stream = Stream(opened.endpoint, question.client.take, lambda data, fds: question.receive(data, fds, stream), question.lost)
     try:
         stream.wake()
-        return await asyncio.wait_for(question.answer, timeout_s)
+        return await result_within(question.answer, timeout_s)
     except asyncio.TimeoutError:
         raise TargetUnavailable(f"The kernel host did not answer {op!r} in {timeout_s:g} s.") from None
     finally:

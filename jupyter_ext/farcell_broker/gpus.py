@@ -18,6 +18,7 @@ from farcell.backends.base import ShellBackend, backend_named
 from farcell.backends.local import plain_environment
 from farcell.backends.shell import host_zipapp, new_mark
 from farcell.errors import TargetUnavailable
+from farcell_host.waiting import result_within
 
 from .policy import SharedTarget
 
@@ -56,7 +57,7 @@ async def _read_here(target: SharedTarget) -> dict[str, Any]:
         start_new_session=True,
     )
     try:
-        out, _ = await asyncio.wait_for(process.communicate(), READ_S)
+        out, _ = await result_within(process.communicate(), READ_S)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()

@@ -26,7 +26,7 @@ from .lastwords import canceller, job_ending
 from .reasons import Reason
 from .retirement import write_whole
 from .usage import job_of
-from .waiting import within
+from .waiting import result_within, within
 
 if TYPE_CHECKING:
     from .host import Host
@@ -200,7 +200,7 @@ async def _canceller() -> str:
     except OSError:
         return ""
     try:
-        out, _ = await asyncio.wait_for(process.communicate(), _ACCOUNTS_S)
+        out, _ = await result_within(process.communicate(), _ACCOUNTS_S)
     except asyncio.TimeoutError:
         process.kill()
         await process.wait()

@@ -47,7 +47,7 @@ from .retirement import Retirement
 from .stream import from_socket
 from .telemetry import Telemetry
 from .usage import Accounts
-from .waiting import within
+from .waiting import result_within, within
 from .walltime import WARNINGS_S
 
 _BACKLOG = 64
@@ -434,7 +434,7 @@ class Host:
         self._own_requests[id] = answer
         try:
             self.kernel.send(message, [])
-            return await asyncio.wait_for(answer, timeout_s)
+            return await result_within(answer, timeout_s)
         finally:
             del self._own_requests[id]
 

@@ -8,6 +8,8 @@ import os
 import re
 from collections.abc import Awaitable, Callable
 
+from .waiting import result_within
+
 ASK_S = 30.0
 WARNINGS_S = (300.0, 60.0)
 _LEFT = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d\d)")
@@ -33,7 +35,7 @@ async def time_left() -> float | None:
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            out, _ = await asyncio.wait_for(process.communicate(), ASK_S)
+            out, _ = await result_within(process.communicate(), ASK_S)
         except asyncio.TimeoutError:
             process.kill()
             await process.wait()

@@ -17,6 +17,7 @@ from farcell_host import leased, runtime
 from farcell_host.commands import ask_status
 from farcell_host.runtime import named
 from farcell_host.stream import connect_unix
+from farcell_host.waiting import result_within
 
 from ..errors import TargetUnavailable
 from .base import Allocation, JobState, LaunchOptions, Opened, OpenedStream, Tell, untold
@@ -48,7 +49,7 @@ class LocalBackend:
         except OSError as error:  # most likely the target's cwd
             raise TargetUnavailable(f"The kernel host on {options.target!r} did not start: {error}.") from error
         try:
-            out, err = await asyncio.wait_for(process.communicate(), LAUNCH_TIMEOUT_S)
+            out, err = await result_within(process.communicate(), LAUNCH_TIMEOUT_S)
             return parse_launch(options, str(folder), process.returncode, out.decode(), err.decode(errors="replace"))
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
@@ -91,7 +92,7 @@ class LocalBackend:
         )  # fmt: skip
         code = None
         with contextlib.suppress(asyncio.TimeoutError):
-            code = await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
+            code = await result_within(process.wait(), STOP_TIMEOUT_S)
         shutil.rmtree(folder, ignore_errors=True)
         return code == 0
 

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from farcell_host.bundle import write_zipapp
 from farcell_host.stream import from_pipes
+from farcell_host.waiting import result_within
 
 from ..errors import TargetUnavailable
 from . import scripts
@@ -212,7 +213,7 @@ async def bridged(shell: Shell, script: str, mark: str) -> Opened:
     try:
         loop = asyncio.get_running_loop()
         wait = loop.run_in_executor(None, _until_ready, process, script.encode(), f"{mark} run\n".encode())
-        await asyncio.wait_for(wait, BRIDGE_S)
+        await result_within(wait, BRIDGE_S)
         endpoint = from_pipes(os.dup(process.stdout.fileno()), os.dup(process.stdin.fileno()))
     except BaseException:
         _end(process)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from farcell_host.bootstrap.needs import REQUIREMENTS
 from farcell_host.bootstrap.progress import Reading
 from farcell_host.bootstrap.running import HEARTBEAT_S, LIMIT_S
+from farcell_host.waiting import result_within
 
 from ..errors import FarcellError, Refused
 from .base import LaunchOptions, Tell
@@ -157,6 +158,6 @@ async def _run(command: Sequence[str], options: LaunchOptions, python: str, tell
 async def _line(output: asyncio.StreamReader) -> str:
     """The next line, nothing at the end; a large wheel takes a while without any."""
     try:
-        return (await asyncio.wait_for(output.readline(), HEARTBEAT_S)).decode(errors="replace")
+        return (await result_within(output.readline(), HEARTBEAT_S)).decode(errors="replace")
     except asyncio.TimeoutError:
         return _SILENCE

@@ -11,6 +11,7 @@ from farcell_host.commands import SILENT, ask_status
 from farcell_host.errors import FarcellHostError
 from farcell_host.protocol.messages import Buffer, Message
 from farcell_host.runtime import HostInfo
+from farcell_host.waiting import result_within
 
 from ..backends.base import Backend, Listing, backend_named
 from ..backends.trunk import OverTrunk, Trunk, Trunked
@@ -82,7 +83,7 @@ class Observer:
         if self.connection is None or self._over.is_set():
             raise TargetUnavailable(f"There is no connection to session {self._session.id} on {self._session.target!r}.")
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(self.connection.request(op, **fields)), timeout_s)
+            return await result_within(asyncio.wrap_future(self.connection.request(op, **fields)), timeout_s)
         except asyncio.TimeoutError:
             raise TargetUnavailable(
                 f"Session {self._session.id} on {self._session.target!r} did not answer in {timeout_s:.0f} s."
@@ -93,7 +94,7 @@ class Observer:
         connection.on_away = self._on_away
         watching: list[asyncio.Task[None]] = []
         try:
-            await asyncio.wait_for(connection.open(), OPEN_HERE_S if self._is_here else OPEN_S)
+            await result_within(connection.open(), OPEN_HERE_S if self._is_here else OPEN_S)
             self.connection = connection
             watching = [asyncio.ensure_future(each) for each in (self._over_or_never(), self._statuses(), self._gpus())]
             done, _ = await asyncio.wait(watching, return_when=asyncio.FIRST_COMPLETED)
@@ -109,7 +110,7 @@ class Observer:
             await connection.close()
             if isinstance(self._backend, Listing) and not self._is_here:
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._backend.leave(allocation_of(self._session)), LEAVE_S)
+                    await result_within(self._backend.leave(allocation_of(self._session)), LEAVE_S)
             self.settled.set()
         self._on_end()
 

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from farcell_host.protocol.messages import Buffer, Channel, Message
-from farcell_host.waiting import within
+from farcell_host.waiting import result_within, within
 
 from ..backends.base import Listing, backend_named
 from ..connection import Connection
@@ -91,7 +91,7 @@ async def read_log(session: Session, run: str, after: int, limit: int) -> RunLog
 
     connection = Connection(backend, allocation_of(session), take, lambda death: changed.set(), "observer", cursor=after)
     try:
-        await asyncio.wait_for(connection.open(), OPEN_S)
+        await result_within(connection.open(), OPEN_S)
         deadline = connection.loop.time() + READ_S
         while not (changed.is_set() or connection.has_all or connection.closed) and connection.loop.time() < deadline:
             await within(changed, CHECK_S)

@@ -12,6 +12,8 @@ import sys
 import time
 import uuid
 
+from farcell_host.waiting import result_within
+
 from .faults import Fault, unknown
 from .observatory import Observatory
 from .schemas import Step, Task
@@ -96,7 +98,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         for limit_s in (STEP_S, END_S):
             process.send_signal(signal.SIGINT)
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(process.wait(), limit_s)
+                await result_within(process.wait(), limit_s)
                 return
         process.kill()
         await process.wait()

@@ -18,6 +18,7 @@ from farcell.backends.local import launch_flags, parse_launch
 from farcell.backends.shell import Answer
 from farcell.errors import TargetUnavailable
 from farcell_host.stream import from_socket
+from farcell_host.waiting import result_within
 
 from ..errors import Refused
 from ..roothelper import ACCOUNT
@@ -117,7 +118,7 @@ class HelperAccount:
             )
         with ours:
             try:
-                _, errors = await asyncio.wait_for(process.communicate(), CONNECT_S)
+                _, errors = await result_within(process.communicate(), CONNECT_S)
             except BaseException:
                 process.kill()  # sudo ends what it has started
                 await process.wait()

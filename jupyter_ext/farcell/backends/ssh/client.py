@@ -16,6 +16,7 @@ from pathlib import Path
 
 from farcell_host import runtime
 from farcell_host.reasons import Reason
+from farcell_host.waiting import result_within
 
 from ...deaths import of_login
 from ...errors import TargetUnavailable
@@ -226,7 +227,7 @@ async def run_command(argv: list[str], timeout_s: float) -> tuple[int, str, str]
     except OSError as error:
         raise TargetUnavailable(f"{argv[0]} cannot be run: {error}.") from None
     try:
-        out, errors = await asyncio.wait_for(process.communicate(), timeout_s)
+        out, errors = await result_within(process.communicate(), timeout_s)
     except asyncio.TimeoutError:
         return _UNREACHABLE, "", f"no answer from the shared connection in {timeout_s:.0f} s"
     finally:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from farcell_host.waiting import result_within
+
 from ...errors import TargetUnavailable
 from .destination import CONNECT_S, Destination
 
@@ -162,7 +164,7 @@ async def _ended(argv: list[str], limit_s: float, environment: Mapping[str, str]
         code: int | None = None
         try:
             with contextlib.suppress(asyncio.TimeoutError):
-                code = await asyncio.wait_for(process.wait(), limit_s)
+                code = await result_within(process.wait(), limit_s)
         finally:
             if process.returncode is None:
                 process.kill()
