@@ -149,10 +149,30 @@ def test_a_run_names_its_cell_while_it_runs_and_afterwards(server: JupyterServer
         assert (run["cell"], run["state"]) == ("a-cell", "running") and 0 <= time.time() - run["started"] < 60
         notebook.interrupt()
         running.finish()
-        told = server.get(f"runs/{run['id']}").json()
+        answer = server.get(f"runs/{run['id']}")
+        assert answer.status_code == 200, answer.text
+        told = answer.json()
         assert (told["cell"], told["state"], told["session"]) == ("a-cell", "error", run["session"])
         assert outputs(server, run["id"])[0]["text"] == "begun\n"
         notebook.run("%remote stop local").check()
+
+
+@pytest.mark.parametrize("is_watched", [True, False])
+def test_a_run_that_was_over_at_once_is_known_at_once(server: JupyterServer, is_watched: bool) -> None:
+    """Though all runs were asked for right before it, and there are as few in progress after it as there were then."""
+    if is_watched:
+        server.watch()
+    with server.host() as host, host.driver() as driver:
+        if is_watched:
+            server.until(lambda snapshot: snapshot["sessions"] and snapshot["sessions"][0]["is_live"])
+        for n in range(5):
+            known = ids(server)
+            id = driver.start(str(n))
+            driver.finish(id).check()
+            assert id not in known
+            answer = server.get(f"runs/{id}")
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["state"] in ("running", "ok")
 
 
 SHOWS = """\

@@ -7,6 +7,7 @@ there is one list, and it is the same whoever asked.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +17,7 @@ from ..ledger import Report, RunUsage
 from ..ledger.accounts import RunFilter
 from ..recorder import reports_of
 from .faults import Fault, unknown
-from .observatory import Observatory, Watched
+from .observatory import Observatory, Watched, ended_runs_of
 from .runlog import read_log
 from .schemas import LogQuery, RunFace, RunList, RunLog, RunQuery
 from .targetsapi import Aside, There
@@ -24,7 +25,8 @@ from .usage import ledger_kept
 
 RECORDED_S = 2.0
 """So old may be what the ledger has of how far a run is; that one has begun or ended is recorded at once."""
-USAGE_S = 3.0
+USAGE_S, PATIENT_S = 3.0, 10.0
+"""For so long a host is waited for: with the others for a list, and for a run that only it may know."""
 
 
 class Runs:
@@ -34,17 +36,21 @@ class Runs:
         self._recorded_mark: object = None
         self._recording = asyncio.Lock()
 
-    async def record(self) -> None:
-        """Has the ledger know what hosts know; a 503 Fault where none is kept."""
+    async def record(self, within_s: float = USAGE_S, anew: bool = False) -> list[str]:
+        """Has the ledger know what hosts know, and names the sessions that did not say; a 503 Fault where none is kept. With
+        `anew` they are asked though nothing was seen to change."""
         ledger = await self._aside(ledger_kept)
         async with self._recording:
             mark = await self._there(self._mark())
-            if mark == self._recorded_mark and time.monotonic() - self._recorded_at < RECORDED_S:
-                return
-            reports: list[Report] = await self._there(self._reports())
+            if not anew and mark == self._recorded_mark and time.monotonic() - self._recorded_at < RECORDED_S:
+                return []
+            reports: list[Report]
+            silent: list[str]
+            reports, silent = await self._there(self._reports(within_s))
             if reports:
                 await self._aside(lambda: ledger.record(*reports))
-            self._recorded_at, self._recorded_mark = time.monotonic(), mark
+            self._recorded_at, self._recorded_mark = time.monotonic(), None if silent else mark
+            return silent
 
     async def page(self, asked: RunQuery) -> RunList:
         await self.record()
@@ -69,20 +75,28 @@ class Runs:
         if queued is not None:
             return queued
         await self.record()
+        row = await self._row(id)
+        if row is None:
+            silent = await self.record(PATIENT_S, anew=True)
+            row = await self._row(id)
+        if row is None:
+            also = f" Not all of them have answered: {', '.join(silent)}." if silent else ""
+            raise unknown(
+                f"There is no run {id!r}: the ledger does not know it, and it waits on no session that can be seen.{also}"
+            )
+        return _face(row, await self._living())
+
+    async def _row(self, id: str) -> RunUsage | None:
+        """What the ledger has of it."""
         ledger = await self._aside(ledger_kept)
         row: RunUsage | None = await self._aside(lambda: ledger.run_usage(id))
-        if row is None or row.id != id:
-            raise unknown(f"There is no run {id!r}: the ledger does not know it, and it waits on no session that can be seen.")
-        return _face(row, await self._living())
+        return row if row is not None and row.id == id else None
 
     async def log(self, id: str, asked: LogQuery) -> RunLog:
         row: RunUsage | None = None
-        try:
-            ledger = await self._aside(ledger_kept)
-            row = await self._aside(lambda: ledger.run_usage(id))
-        except (Fault, LedgerError):  # it is not needed, where the session lives
-            pass
-        result: RunLog = await self._there(self._log(id, asked, row if row is not None and row.id == id else None))
+        with contextlib.suppress(Fault, LedgerError):  # it is not needed, where the session lives
+            row = await self._row(id)
+        result: RunLog = await self._there(self._log(id, asked, row))
         return result
 
     # -- on the connection thread's loop
@@ -101,17 +115,23 @@ class Runs:
             raise unknown(f"What run {id!r} on {row.target!r} has shown ended with its session; {row.state or 'over'}.")
         raise unknown(f"No session that can be seen has a run {id!r}. What a run has shown ends with its session.")
 
-    async def _reports(self) -> list[Report]:
+    async def _reports(self, within_s: float) -> tuple[list[Report], list[str]]:
+        """What hosts say, and the sessions of those that do not."""
         async with self._observatory.visited():
-            asked = [each for each in self._observatory.all() if each.observer is not None and each.observer.is_live]
-            said = await asyncio.gather(*map(_usage, asked))
-        return [
-            report for each, told in zip(asked, said, strict=True) for report in reports_of(told, each.session.options.backend)
+            asked = [each for each in self._observatory.all() if each.observer is not None]
+            said = await asyncio.gather(*(_usage(each, within_s) for each in asked))
+        reports = [
+            report
+            for each, told in zip(asked, said, strict=True)
+            for report in reports_of(told or {}, each.session.options.backend)
         ]
+        return reports, [each.session.id for each, told in zip(asked, said, strict=True) if told is None]
 
     async def _mark(self) -> frozenset[tuple[str, ...]]:
-        """Changes with each run that is seen to begin, to end or to be taken."""
-        return frozenset((each.session.id, *run) for each in self._observatory.all() for run in each.runs)
+        """Changes with each run that is seen to begin, to end or to be taken; one that is over already is told of for a while."""
+        watched = self._observatory.all()
+        going = {(each.session.id, *run) for each in watched for run in each.runs}
+        return frozenset(going | {(run.session, run.id, "over") for each in watched for run in ended_runs_of(each)})
 
     async def _alive(self) -> dict[str, tuple[Watched, str]]:
         return {each.ledger_id: (each, each.session.id) for each in self._observatory.all() if each.ledger_id is not None}
@@ -138,12 +158,14 @@ class Runs:
         ]  # fmt: skip
 
 
-async def _usage(watched: Watched) -> Mapping[str, Any]:
+async def _usage(watched: Watched, within_s: float) -> Mapping[str, Any] | None:
+    """None when it has ended meanwhile, or is slow or away: what it has is told later."""
+    if watched.observer is None or not watched.is_live:
+        return None
     try:
-        assert watched.observer is not None
-        return await watched.observer.ask("usage", USAGE_S)
-    except TargetUnavailable:  # it has ended meanwhile, or is slow: what it has is told later
-        return {}
+        return await watched.observer.ask("usage", within_s)
+    except TargetUnavailable:
+        return None
 
 
 def _has(watched: Watched, run: str, row: RunUsage | None) -> bool:
