@@ -65,6 +65,8 @@ LONGEST_PAUSE_S = 5.0
 AWAITED_PAUSE_S = 0.5
 """While a cell waits."""
 GIVE_UP_S = 60.0  # without a welcome, though the backend thinks the host is there
+MOST_FAULTS = 3
+"""Streams on which the host breaks the protocol before it is given up: the next would be no better."""
 ACK_AFTER = 64
 SHOWN_BYTES = 1 << 20  # less is over before anybody could read of it
 ACK_DELAY_S = 0.05
@@ -118,6 +120,8 @@ class Connection:
         """The host's, of the message that was handed on last or is just now."""
         self.has_gap = False
         """Whether the host's journal had let go of messages before they came."""
+        self._faults = 0
+        """Streams in a row that ended since the host broke the protocol, with no message between."""
         self.reconnects = 0
         self.sent_bulk_bytes = 0
         self.closed = False
@@ -300,8 +304,7 @@ class Connection:
                 self._ack_timer.cancel()
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait({self._task})
         self._abandon("the connection was closed")
 
     async def _kept_open(self) -> None:
@@ -328,6 +331,8 @@ class Connection:
                 self._lost = (lost_at, failure)
             if self._refused is not None:
                 return self._end(Death(Reason.ENDED, self._refused.message))
+            if self._faults >= MOST_FAULTS:
+                return self._end(Death(Reason.UNKNOWN, f"it sends what cannot be understood ({failure})"))
             state = JobState.UNKNOWN if self._is_cut else await self._backend.poll(self._allocation)
             if state is JobState.GONE:
                 why = None
@@ -383,6 +388,7 @@ class Connection:
                 self._receive(data, fds)
             except ProtocolError as error:
                 log.warning("Stream to %s: %s", self._allocation.options.target, error)
+                self._faults += 1
                 stream.fail(error)
 
         with self._lock:
@@ -578,26 +584,28 @@ class Connection:
         if _BULK_KEY in message.parts[2]:
             try:
                 descriptors = inbound.expect()
-            except ValueError as error:
-                raise ProtocolError(f"The host's message names chunks that do not make up its buffers: {error}") from error
-            inbound.mapped.update({id: self._map(id, size) for id, size in descriptors})
+                inbound.mapped.update({id: self._map(id, size) for id, size in descriptors})
+            except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+                self._faults = MOST_FAULTS  # it counts as received, and comes no more
+                raise ProtocolError(
+                    f"The host's message names buffers that it cannot have: {type(error).__name__}: {error}"
+                ) from error
             for address in inbound.missing & self._early.keys():
                 self._place(inbound, address, self._early[address])
             self._early.clear()
             self._ask_chunks(inbound)
             if inbound.missing and inbound.sizes[1] >= SHOWN_BYTES:
                 self.on_transfer(False)
+        self._faults = 0
         self._inbound.append(inbound)
         self._deliver()
 
     def _map(self, id: int, size: int) -> memoryview:
         descriptor = self._arrived.pop(id, None)
         if descriptor is None:
-            raise ProtocolError(f"The host's message names descriptor {id}, which has not come")
+            raise LookupError(f"descriptor {id} has not come")
         try:
             return bulk_memory.map_descriptor(descriptor.fd, size)
-        except ValueError as error:
-            raise ProtocolError(str(error)) from error
         finally:
             os.close(descriptor.fd)
 

@@ -123,8 +123,7 @@ def test_a_kernel_of_a_user_s_server_uses_what_the_broker_lends_without_anything
     client.load_connection_file()
     client.start_channels()
     try:
-        while "ready" not in run(client, "print('ready')"):  # what it says before we listen is not heard
-            pass
+        client.wait_for_ready(timeout=90)
         said = run(client, "%load_ext farcell\n%remote targets") + run(client, "%%remote pool\nimport os\nprint('there', 6 * 7)")
         assert "pool" in said and "there 42" in said, said
         environment = run(

@@ -161,7 +161,8 @@ def test_either_moves_a_slider_of_the_target(page: NotebookPage, other: Notebook
     for mover, fraction, value in ((other, 0.5, 50), (page, 0.25, 25)):
         mover.drag(mover.nth(cell.place).output.locator(".noUi-handle"), fraction)
         for each in (cell.own, cell.seen):
-            each.wait_for_text(f"moved to {value}")
+            # as the last line: a slow drag may have passed that value before
+            expect(each.output).to_have_text(re.compile(rf"moved to {value}\s*$"), use_inner_text=True, timeout=WAIT_S * 1000)
             expect(each.output.locator(".widget-readout")).to_have_text(str(value))
     lines = cell.own.output.inner_text().split("\n")
     assert lines == cell.seen.output.inner_text().split("\n")

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from farcell.backends.base import Allocation, JobState, LaunchOptions, OpenedStream
-from farcell.connection import Connection
+from farcell.connection import MOST_FAULTS, Connection
 from farcell.deaths import Death
 from farcell.errors import Busy, TargetUnavailable
 from farcell.threads import loop_thread
@@ -413,14 +413,31 @@ def test_a_host_that_cannot_be_reached_is_named(lines: Callable[[Host], Line]) -
 
 
 GARBAGE = b"\xff" * 64
-BULK_OF_A_STRANGER = Message.build(Channel.IOPUB, "stream", {}, metadata={"farcell_bulk": [{"size": 1, "descriptor": 99}]})
+NO_BULK = {
+    "another file": [{"size": 1, "descriptor": 99}],
+    "a file that has no number": [{"size": 1, "descriptor": []}],
+    "a file of no size": [{"descriptor": 1}],
+    "no chunks": [{"size": 1}],
+    "chunks that are none": [{"size": 1, "chunks": 1}],
+    "too many chunks": [{"size": 1, "chunks": ["a", "b"]}],
+    "a size that is none": [{"size": "1", "chunks": ["a"]}],
+    "a size below zero": [{"size": -1, "chunks": []}],
+    "a size of no machine": [{"size": 1 << 70, "chunks": []}],
+    "no buffer": [1],
+    "no buffers": 1,
+}
+
+
+def naming(bulk: object) -> list[Buffer]:
+    message = Message.build(Channel.IOPUB, "stream", {}, metadata={"farcell_bulk": bulk})
+    return [*encode_message(message, 1)[0]]
 
 
 @pytest.mark.parametrize(
     "after",
     [
         pytest.param([GARBAGE], id="garbage"),
-        pytest.param([*encode_message(BULK_OF_A_STRANGER, 1)[0]], id="a message naming another file"),
+        *(pytest.param(naming(bulk), id=f"a message naming {what}") for what, bulk in NO_BULK.items()),
         pytest.param(encode_frame(Kind.DESCRIPTOR, [b"{}"]), id="a descriptor that is not understood"),
     ],
 )
@@ -434,7 +451,7 @@ def test_a_faulty_stream_keeps_no_file_open(after: list[Buffer], before: bool) -
     announced = encode_descriptor(Descriptor(1, writing, 0))
     host.send([*announced, *after] if before else [*after, *announced], [writing, writing])
     os.close(writing)
-    wait_until(lambda: host.connections > 1)  # the stream was given up, and opened again
+    wait_until(lambda: host.connections > 1 or line.connection.closed)  # the stream was given up, and opened again or not
     with contextlib.closing(os.fdopen(reading, "rb")) as pipe:
         assert select.select([pipe], [], [], BOUND_S)[0], "the pipe's other end is still open here"
         assert pipe.read() == b""
@@ -442,19 +459,46 @@ def test_a_faulty_stream_keeps_no_file_open(after: list[Buffer], before: bool) -
     host.close()
 
 
-class FaultyHost(Host):
-    """Says what it is given, and reads nothing but the HELLO."""
+@pytest.mark.parametrize("bulk", NO_BULK.values(), ids=NO_BULK)
+def test_a_message_that_cannot_be_had_ends_the_session(bulk: object) -> None:
+    """It would not come again: who waits for it would wait for ever."""
+    host = FaultyHost()
+    line = Line(host)
+    line.open()
+    waiting = line.connection.request("status")
+    host.send(naming(bulk), [])
+    assert "cannot be understood" in line.ended.get(timeout=BOUND_S).detail
+    with pytest.raises(TargetUnavailable, match="buffers that it cannot have"):
+        waiting.result(BOUND_S)
+    line.close()
+    host.close()
 
-    def __init__(self) -> None:
+
+def test_a_host_that_breaks_the_protocol_each_time_is_given_up() -> None:
+    """But not at the first time."""
+    host = FaultyHost(GARBAGE)
+    line = Line(host)
+    with contextlib.suppress(TargetUnavailable):
+        line.open()
+    assert "cannot be understood" in line.ended.get(timeout=BOUND_S).detail
+    assert host.connections == MOST_FAULTS
+    line.close()
+    host.close()
+
+
+class FaultyHost(Host):
+    """Says what it is given, `always` on each stream, and reads nothing but the HELLO."""
+
+    def __init__(self, always: bytes = b"") -> None:
         super().__init__()
-        self.connections = 0
+        self.always, self.connections = always, 0
 
     def connect(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         self._streams.append(ours)
         peer = Peer()
         self._greet(peer, "")
-        ours.sendall(b"".join(bytes(part) for frame in peer.take() for part in frame.buffers))
+        ours.sendall(b"".join(bytes(part) for frame in peer.take() for part in frame.buffers) + self.always)
         self.connections += 1
         return theirs
 
