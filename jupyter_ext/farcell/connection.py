@@ -302,10 +302,12 @@ class Connection:
             self._alarm.close()
             if self._ack_timer is not None:
                 self._ack_timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-        self._abandon("the connection was closed")
+        try:
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.wait({self._task})
+        finally:
+            self._abandon("the connection was closed")
 
     async def _kept_open(self) -> None:
         """Whoever waits learns of a fault of ours or of the backend's, too."""
