@@ -99,11 +99,11 @@ def targets(sandbox: Sandbox, text: str) -> None:
     (folder / "targets.toml").write_text(text)
 
 
-def spend(ledger: Path, target: str, hours: float, price: float = 10.0) -> None:
-    """A session that somebody has had there until now."""
-    now = time.time()
+def spend(ledger: Path, target: str, cost: float) -> None:
+    """A session that somebody has had there until now, so short that all of it was today."""
+    now, seconds = time.time(), 0.5
     report = SessionReport(
-        id=f"spent-{target}", as_of=now, target=target, started=now - hours * 3600, ended=now, price_per_hour=price
+        id=f"spent-{target}", as_of=now, target=target, started=now - seconds, ended=now, price_per_hour=cost * 3600 / seconds
     )
     assert Ledger(ledger).record(report)
 
@@ -344,14 +344,14 @@ def test_a_budget_warns_and_refuses(sandbox: Sandbox, ledger: Path, start: Calla
         sandbox,
         'currency = "EUR"\n[targets.big]\nprice_per_hour = 10\nbudget = { month = 10.0 }\n[targets.dear]\nbudget = { day = 5 }\n',
     )
-    spend(ledger, "big", 0.9)
+    spend(ledger, "big", 9.0)
     notebook = start()
     warned = notebook.run("%%remote big\n1").check()
     assert re.search(
         r"Target 'big' cost 9\.\d\d of 10\.00 EUR this month \(9\d %\), by this ledger\. New runs are", warned.stderr
     )
     assert notebook.run("%%remote big\n2").check().stderr == ""
-    spend(ledger, "dear", 0.6)
+    spend(ledger, "dear", 6.0)
     refused = notebook.run("%%remote dear\nran = 1")
     assert refused.error is not None and refused.error.name == "Refused"
     assert re.search(
@@ -381,7 +381,7 @@ def test_a_budget_reached_meanwhile_ends_no_run(sandbox: Sandbox, ledger: Path, 
 def test_a_personal_budget_is_advisory(sandbox: Sandbox, ledger: Path, start: Callable[[], Notebook]) -> None:
     """It says so, and refuses nothing."""
     targets(sandbox, "budget = { day = 1.0 }\n[targets.big]\nprice_per_hour = 10\n")
-    spend(ledger, "big", 0.2)
+    spend(ledger, "big", 2.0)
     cell = start().run("%%remote\n6 * 7").check()
     assert "All targets together cost 2.00 of 1.00 today (200 %)" in cell.stderr
     assert "This budget is advisory: runs go on." in cell.stderr
