@@ -49,7 +49,7 @@ class Runs:
             reports, silent = await self._there(self._reports(within_s))
             if reports:
                 await self._aside(lambda: ledger.record(*reports))
-            self._recorded_at, self._recorded_mark = time.monotonic(), None if silent else mark
+            self._recorded_at, self._recorded_mark = time.monotonic(), mark
             return silent
 
     async def page(self, asked: RunQuery) -> RunList:
